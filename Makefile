@@ -1,0 +1,41 @@
+# `make quickstart` and `make test` are all a new machine needs: Python 3.11+ and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+.PHONY: quickstart test test-fast check bench bench-plan bench-train clean
+
+quickstart: $(VENV)/installed
+	$(BIN)/python examples/quickstart/tour.py
+
+test: $(VENV)/installed
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+test-fast: $(VENV)/installed
+	$(BIN)/pytest -m "not torch and not slow"
+
+check: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: bench-plan bench-train
+
+bench-plan: $(VENV)/installed
+	$(BIN)/python benchmarks/bench_plan.py
+
+bench-train: $(VENV)/installed
+	$(BIN)/python benchmarks/bench_train.py
+
+# torch comes first and pinned: any later resolution could pull gigabytes of CUDA libraries with a newer one.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[train,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) examples/quickstart/.tune

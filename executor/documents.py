@@ -1,0 +1,127 @@
+"""Raw rows to token ids and labels: one document a row, and a reason with file and line for every row that is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from executor.chat_template import ChatTemplate, RowError, check_content, compile_template
+from executor.encoding import Encoded, encode_conversation, encode_text
+from executor.kinds.dataset import Dataset, faults
+from executor.model_files import end_of_turn
+from executor.rows import BrokenRow, Row, read_rows
+from executor.tokenizer_files import special_tokens
+from state.diagnostic import Place, problem
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+LIBRARIES = ("tokenizers", "jinja2")
+"""What reading rows as a model sees them takes; a machine that only plans may lack them."""
+
+
+@frozen
+class Prompt:
+    """What a model is asked in an evaluation, as ids, and the text that it should answer."""
+
+    ids: Sequence[int]
+    reference: str
+
+
+@frozen
+class Document:
+    """One row as the model sees it."""
+
+    place: Place
+    encoded: Encoded
+    prompt: Prompt | None = None
+
+
+@frozen
+class Formatter:
+    """Turns rows into documents with one tokenizer, one template and one rule of what is trained."""
+
+    tokenizer: Tokenizer
+    template: ChatTemplate | None
+    end_id: int
+    roles_to_train: frozenset[str]
+    with_prompts: bool
+    control_tokens: tuple[str, ...] = field(default=())
+
+    def documents(self, dataset: Dataset, files: Sequence[tuple[Path, str]]) -> Iterator[Document | BrokenRow]:
+        """Every row of a dataset's files (path, name for messages)."""
+        for path, name in files:
+            for row in read_rows(path, name):
+                yield row if isinstance(row, BrokenRow) else self._document(dataset, row)
+
+    def _document(self, dataset: Dataset, row: Row) -> Document | BrokenRow:
+        fault = next(faults(row, dataset), None)
+        if fault is not None:
+            return fault
+        try:
+            if dataset.type == "completion":
+                return Document(row.place, encode_text(self.tokenizer, str(row.values[dataset.field]), self.end_id))
+            return self._conversation(row.place, row.values[dataset.field_messages])
+        except RowError as error:
+            return BrokenRow(row.place, str(error))
+
+    def _conversation(self, place: Place, messages: Any) -> Document:  # noqa: ANN401  checked by `faults`
+        assert self.template is not None
+        check_content(messages, self.control_tokens)
+        encoded = encode_conversation(self.tokenizer, self.template.conversation(messages, self.roles_to_train))
+        return Document(place, encoded, self._prompt(messages) if self.with_prompts else None)
+
+    def _prompt(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
+        """The conversation up to the last answer, and that answer."""
+        assert self.template is not None
+        last = max((at for at, one in enumerate(messages) if one["role"] == "assistant"), default=None)
+        if last is None:
+            message = "has no assistant message to compare an answer with"
+            raise RowError(message)
+        text = self.template.prompt(messages[:last])
+        ids = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return Prompt(ids, str(messages[last]["content"]))
+
+
+def can_format() -> bool:
+    """Whether this machine has what formatting takes."""
+    return all(find_spec(library) is not None for library in LIBRARIES)
+
+
+def formatter(tokenizer: Path, template: str | None, roles_to_train: Sequence[str], *, with_prompts: bool) -> Formatter:
+    """A formatter for the tokenizer in a folder and the text of a template; None where there are only plain texts."""
+    loaded = _load(tokenizer)
+    special = special_tokens(tokenizer)
+    end = loaded.token_to_id(end_of_turn(tokenizer))
+    if end is None:
+        detail = f"The eos_token {special['eos_token']!r} of `{tokenizer}` is not in its vocabulary."
+        raise problem("No end token", detail, "Name a token that the vocabulary has.")
+    return Formatter(
+        tokenizer=loaded,
+        template=None if template is None else compile_template(template, special.by_role),
+        end_id=end,
+        roles_to_train=frozenset(roles_to_train),
+        with_prompts=with_prompts,
+        control_tokens=tuple(token.content for token in loaded.get_added_tokens_decoder().values() if token.special),
+    )
+
+
+def sample(formatted: Iterator[Document | BrokenRow], rows: int) -> tuple[BrokenRow, ...]:
+    """What is wrong with the first rows."""
+    return tuple(one for one in islice(formatted, rows) if isinstance(one, BrokenRow))
+
+
+def _load(folder: Path) -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    if (folder / "tokenizer.json").is_file():
+        return Tokenizer.from_file(str(folder / "tokenizer.json"))
+    from transformers import AutoTokenizer
+
+    converted: Tokenizer = AutoTokenizer.from_pretrained(folder).backend_tokenizer
+    return converted

@@ -1,0 +1,11 @@
+"""One module, one kind: every module in this folder defines `KIND`; other distributions add theirs by entry point."""
+
+from __future__ import annotations
+
+from executor.plugins import plugins
+from planner.kind import Kind, Kinds
+
+
+def load() -> Kinds:
+    """All kinds by name."""
+    return {kind.name: kind for kind in plugins(__name__, __path__, "KIND", "tune.kinds", Kind)}

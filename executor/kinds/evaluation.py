@@ -1,0 +1,164 @@
+"""`[eval.NAME]`: a model measured on rows that it was not trained on, and a gate that it must pass."""
+
+from __future__ import annotations
+
+import json
+import operator
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from attrs import Factory, frozen
+
+from executor.evaluating import Prediction, answer, negative_log_likelihood
+from executor.kinds.tokens import KIND as TOKENS
+from executor.kinds.tokens import Tokens
+from executor.lineage import model_sources, root_model
+from executor.loading import has_gpu, load_model, load_tokenizer
+from executor.software import gpus, hardware, versions
+from executor.task import Outcome, Task
+from executor.token_files import PROMPTS, TRAIN, read_columns
+from executor.worker_reports import Reporter
+from planner.effects import Effect, reference, setting
+from planner.kind import Kind, Resource, Resources, Source
+from planner.limits import not_empty, positive
+from planner.structure import suggestion
+from state.canonical import Plain, digest
+from state.diagnostic import Diagnostic
+
+CODE = 1
+PREDICTIONS = "predictions.jsonl"
+COMPARISONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
+_CONDITION = re.compile(r"\s*(>=|>|<=|<)\s*([0-9.eE+-]+)\s*")
+_MEASURED = "the measurement is another"
+
+
+@frozen
+class Evaluation:
+    """The fields of an evaluation."""
+
+    model: str = reference("model", "train", "merge")
+    datasets: tuple[str, ...] = reference("dataset")
+    metrics: tuple[Literal["perplexity", "exact_match"], ...] = setting(
+        effect=Effect.REBUILD, why=_MEASURED, validator=not_empty
+    )
+    sequence_len: int = setting(2048, effect=Effect.UPSTREAM, why="it decides the tokens", validator=positive)
+    roles_to_train: tuple[str, ...] = setting(("assistant",), effect=Effect.UPSTREAM, why="it decides the labels")
+    """Whose tokens perplexity is measured on."""
+    max_new_tokens: int = setting(256, effect=Effect.REBUILD, why=_MEASURED, validator=positive)
+    batch_size: int = setting(
+        16, effect=Effect.NUMERICS, why="the same answers, padded differently", validator=positive
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto", effect=Effect.REBUILD, why=_MEASURED)
+    """ "auto": the one that the weights are stored in."""
+    attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] = setting(
+        "sdpa", effect=Effect.NUMERICS, why="the same attention, rounded differently"
+    )
+    gate: dict[str, Plain] = setting(Factory(dict), effect=Effect.METADATA, why="the metrics stay, the verdict changes")
+    """A condition for each metric that must hold, such as `exact_match = ">= 0.85"`."""
+    description: str = setting("", effect=Effect.METADATA, why="it is a note")
+
+
+def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
+    """What is wrong with the fields together."""
+    return tuple(
+        Diagnostic("Invalid recipe", f"{resource.address}.{path}: {detail}.", hint, resource.place(path))
+        for path, detail, hint in _faults(resource.specification, resources)
+    )
+
+
+def _faults(evaluation: Evaluation, resources: Resources) -> Iterator[tuple[str, str, str]]:
+    if "exact_match" in evaluation.metrics:
+        for address in evaluation.datasets:
+            if resources[address].specification.type != "chat_template":
+                yield "datasets", f"exact_match needs chats, and {address} holds plain texts", "Use perplexity there."
+    for name, condition in evaluation.gate.items():
+        path = f"gate.{name}"
+        if name not in evaluation.metrics:
+            known = [str(one) for one in evaluation.metrics]
+            yield path, "it is not among the metrics of this evaluation", suggestion(name, known)
+        if not isinstance(condition, str) or _parse(condition) is None:
+            yield path, f"expected a condition, got {condition!r}", 'For instance ">= 0.85".'
+
+
+def _parse(condition: str) -> tuple[str, float] | None:
+    match = _CONDITION.fullmatch(condition)
+    try:
+        return (match[1], float(match[2])) if match else None
+    except ValueError:
+        return None
+
+
+def judge(settings: Mapping[str, Plain], metrics: Mapping[str, Plain]) -> tuple[str, ...]:
+    """The conditions of the gate that the metrics do not meet, each as a sentence."""
+    failed = []
+    for name, condition in cast("Mapping[str, str]", settings.get("gate", {})).items():
+        sign, limit = cast("tuple[str, float]", _parse(condition))
+        value = metrics.get(name)
+        if isinstance(value, int | float) and not COMPARISONS[sign](value, limit):
+            failed.append(f"{name} is {value:.4g}, and the gate asks for {sign} {limit:g}")
+    return tuple(failed)
+
+
+def derive(resource: Resource, resources: Resources) -> tuple[Resource, ...]:
+    """The tokens that this evaluation reads."""
+    evaluation: Evaluation = resource.specification
+    tokens = Tokens(
+        datasets=evaluation.datasets,
+        model=root_model(evaluation.model, resources),
+        sequence_len=evaluation.sequence_len,
+        excess_length_strategy="error",
+        roles_to_train=evaluation.roles_to_train,
+        prompts="exact_match" in evaluation.metrics,
+    )
+    return (Resource(f"tokens.eval.{resource.name}", TOKENS, tokens, resource.places, resource.address),)
+
+
+def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Source, ...]]:
+    """What is measured, and on what."""
+    return {
+        "model": model_sources(resource.specification.model, resources),
+        "tokens": (Source(f"tokens.eval.{resource.name}"),),
+    }
+
+
+def build(task: Task, reporter: Reporter) -> Outcome:
+    """Measure, and keep every answer beside the question and the reference."""
+    settings: Mapping[str, Any] = task.settings
+    model = load_model(task.inputs["model"], settings["dtype"], settings["attn_implementation"]).eval()
+    model = model.to("cuda") if has_gpu() else model
+    tokenizer = load_tokenizer(task.inputs["model"])
+    tokens = Path(task.one("tokens").folder)
+    metrics: dict[str, Plain] = {}
+    if "perplexity" in settings["metrics"]:
+        metrics |= negative_log_likelihood(model, read_columns(tokens / TRAIN), settings["batch_size"], reporter)
+    if "exact_match" in settings["metrics"]:
+        questions = read_columns(tokens / PROMPTS)
+        answers = answer(model, tokenizer, questions, settings["batch_size"], settings["max_new_tokens"], reporter)
+        _write(task.output_folder / PREDICTIONS, answers)
+        metrics["exact_match"] = sum(one.matches for one in answers) / len(answers)
+        metrics["answers"] = len(answers)
+    (task.output_folder / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n")
+    outcome = digest(metrics)
+    return Outcome(outcome, metrics=metrics, versions=versions(), hardware=hardware(), gpus=gpus())
+
+
+def _write(path: Path, predictions: list[Prediction]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for one in predictions:
+            row = {"question": one.question, "answer": one.answer, "reference": one.reference, "matches": one.matches}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+KIND = Kind(
+    name="eval",
+    specifications={"": Evaluation},
+    code=CODE,
+    verb="re-evaluate",
+    inputs=inputs,
+    derive=derive,
+    check=check,
+    judge=judge,
+    build=build,
+)

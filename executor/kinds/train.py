@@ -1,0 +1,184 @@
+"""`[train.NAME]`: a model, or an adapter to one, trained on tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from executor import methods
+from executor.kinds.tokens import KIND as TOKENS
+from executor.kinds.tokens import Tokens
+from executor.lineage import model_sources, root_model
+from executor.probe import Surroundings
+from executor.stage import Stage
+from executor.task import Outcome, Task
+from executor.training import schedule_of, train
+from executor.worker_reports import Reporter
+from planner.kind import Kind, Probe, Resource, Resources, Source
+from planner.schedule import Schedule
+from planner.structure import suggestion
+from state.canonical import Plain
+from state.diagnostic import Diagnostic
+from state.record import Record
+
+CODE = 1
+METHODS = methods.load()
+OWNED = {
+    "per_device_train_batch_size": "micro_batch_size",
+    "gradient_accumulation_steps": "batch_size",
+    "num_train_epochs": "num_epochs",
+    "lr_scheduler_type": "lr_scheduler",
+    "optim": "optimizer",
+    "max_length": "sequence_len",
+    "packing": "sample_packing",
+    "gradient_checkpointing": "gradient_checkpointing",
+    "activation_checkpointing": "gradient_checkpointing",
+    "save_steps": "checkpoints.save_steps",
+    "save_total_limit": "checkpoints.save_total_limit",
+    "eval_steps": "evaluation.eval_steps",
+    "eval_strategy": "evaluation.eval_steps",
+    **{
+        name: name
+        for name in (
+            "learning_rate",
+            "max_steps",
+            "warmup_steps",
+            "adam_beta1",
+            "adam_beta2",
+            "adam_epsilon",
+            "weight_decay",
+            "max_grad_norm",
+            "seed",
+            "bf16",
+            "logging_steps",
+            "dataloader_num_workers",
+        )
+    },
+}
+"""Arguments of trainers that the recipe has fields for, under those fields' names."""
+FORBIDDEN = frozenset(
+    {
+        "output_dir",
+        "save_strategy",
+        "per_device_eval_batch_size",
+        "use_cpu",
+        "report_to",
+        "disable_tqdm",
+        "remove_unused_columns",
+        "dataset_kwargs",
+        "padding_free",
+        "packing_strategy",
+        "eval_packing",
+        "assistant_only_loss",
+        "completion_only_loss",
+        "resume_from_checkpoint",
+        "load_best_model_at_end",
+        "push_to_hub",
+        "save_only_model",
+        "dataset_text_field",
+        "chat_template_path",
+        "eos_token",
+        "pad_token",
+        "train_sampling_strategy",
+        "deepspeed",
+        "fsdp",
+        "fsdp_config",
+        "do_train",
+        "do_eval",
+        "do_predict",
+    }
+)
+"""Arguments that would take out of tune's hands what it must be able to promise."""
+
+
+def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
+    """What is wrong with the fields together."""
+    del resources
+    return tuple(
+        Diagnostic("Invalid recipe", f"{resource.address}.{path}: {detail}.", hint, resource.place(path))
+        for path, detail, hint in _faults(resource.specification)
+    )
+
+
+def _faults(stage: Stage) -> Iterator[tuple[str, str, str]]:
+    micro = stage.micro_batch_size
+    if isinstance(micro, int) and stage.batch_size % micro:
+        hint = "One optimizer step sees `batch_size` rows, in equal parts of `micro_batch_size`."
+        yield "micro_batch_size", f"{micro} does not divide `batch_size` = {stage.batch_size}", hint
+    if stage.warmup_ratio and stage.warmup_steps:
+        yield "warmup_steps", "`warmup_ratio` is set too", "Remove one of them."
+    if stage.lr_scheduler == "constant" and (stage.warmup_ratio or stage.warmup_steps):
+        path = "warmup_ratio" if stage.warmup_ratio else "warmup_steps"
+        yield path, 'the scheduler "constant" has no warm-up', 'Use lr_scheduler = "constant_with_warmup".'
+    if stage.evaluation is not None and not stage.val_set_size:
+        yield "evaluation", "there are no rows to evaluate on", "Set `val_set_size`, for instance to 0.05."
+    yield from _trainer_faults(stage)
+
+
+def _trainer_faults(stage: Stage) -> Iterator[tuple[str, str, str]]:
+    accepted = next(one.trainer_arguments for one in METHODS.values() if one.specification is type(stage))
+    for name in stage.trainer:
+        path = f"trainer.{name}"
+        if name in OWNED:
+            yield path, "the recipe has a field of its own for this", f"Use `{OWNED[name]}`."
+        elif name in FORBIDDEN:
+            yield path, "tune decides this itself", "Remove it."
+        elif name not in accepted:
+            yield path, "the trainer has no such argument", suggestion(name, sorted(accepted))
+
+
+def derive(resource: Resource, resources: Resources) -> tuple[Resource, ...]:
+    """The tokens that this run trains on."""
+    stage: Stage = resource.specification
+    tokens = Tokens(
+        datasets=stage.datasets,
+        model=root_model(stage.model, resources),
+        sequence_len=stage.sequence_len,
+        excess_length_strategy=stage.excess_length_strategy,
+        roles_to_train=stage.roles_to_train,
+        sample_packing=stage.sample_packing,
+        val_set_size=stage.val_set_size,
+        split_seed=stage.seed if stage.val_set_size else 0,
+    )
+    return (Resource(f"tokens.{resource.name}", TOKENS, tokens, resource.places, resource.address),)
+
+
+def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Source, ...]]:
+    """What is trained, and on what."""
+    return {
+        "model": model_sources(resource.specification.model, resources),
+        "tokens": (Source(f"tokens.{resource.name}"),),
+    }
+
+
+def probe(resource: Resource, _: Surroundings) -> Probe:
+    """Resolve what the recipe leaves open."""
+    stage: Stage = resource.specification
+    micro = stage.batch_size if stage.micro_batch_size == "auto" else stage.micro_batch_size
+    return Probe(settings={"micro_batch_size": micro})
+
+
+def schedule(settings: Mapping[str, Plain], records: Mapping[str, tuple[Record, ...]]) -> Schedule:
+    """The learning rates of the run, given the record of its tokens."""
+    return schedule_of(settings, cast("int", records["tokens"][0].facts["rows"]))
+
+
+def build(task: Task, reporter: Reporter) -> Outcome:
+    """Train with the method that the settings name."""
+    method: Any = METHODS[str(task.settings["method"])]
+    return train(method, task, reporter)
+
+
+KIND = Kind(
+    name="train",
+    specifications={method.name: method.specification for method in METHODS.values()},
+    code=CODE,
+    verb="retrain",
+    inputs=inputs,
+    variant="method",
+    derive=derive,
+    check=check,
+    probe=probe,
+    schedule=schedule,
+    build=build,
+)

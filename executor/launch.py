@@ -1,0 +1,119 @@
+"""Runs one task in a process of its own and passes on what it says; apply itself never loads torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from attrs import define, field
+
+from executor import events
+from executor.task import Outcome, Task, outcome_from, to_plain
+from state.diagnostic import Diagnostic, ProblemError
+
+Emit = Callable[[events.Event], None]
+
+
+class InterruptedStepError(Exception):
+    """The step stopped because someone asked it to; what it had checkpointed is kept."""
+
+
+@define
+class Stop:
+    """A wish to stop, set from a signal handler: the first is passed on politely, the second kills."""
+
+    requests: int = 0
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    @property
+    def requested(self) -> bool:
+        """Whether anyone asked."""
+        return self.requests > 0
+
+    def request(self) -> None:
+        """Ask the running step, if there is one, to save and end; ask twice to end it at once."""
+        self.requests += 1
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM if self.requests == 1 else signal.SIGKILL)
+
+    def watch(self, process: subprocess.Popen[bytes] | None) -> None:
+        """The process to pass the wish on to from now on."""
+        self._process = process
+        if process is not None and self.requested:
+            process.send_signal(signal.SIGTERM)
+
+
+def run_in_worker(task: Task, emit: Emit, stop: Stop, log: Path) -> Outcome:
+    """Build the task in a worker process, its libraries' output going to a log file.
+
+    Raises InterruptedStepError if it was asked to stop, ProblemError if it failed.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="tune-") as scratch, log.open("wb") as output:
+        step = Path(scratch) / "STEP.json"
+        step.write_text(json.dumps(to_plain(task)))
+        command = [sys.executable, "-m", "executor.worker", str(step)]
+        process = subprocess.Popen(  # noqa: S603  our own module
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, env=_environment(), cwd=scratch
+        )
+        try:
+            stop.watch(process)
+            last = _listen(process, emit)
+        finally:
+            stop.watch(None)
+            _end(process)
+    return _outcome(last, process.returncode, stop, log)
+
+
+def _environment() -> dict[str, str]:
+    """Without what could put a stranger's modules before ours (`state.py` in the user's folder)."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    return {**kept, "PYTHONSAFEPATH": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def _listen(process: subprocess.Popen[bytes], emit: Emit) -> events.WorkerEvent | None:
+    """Pass events on until the worker closes its end; its last word, or None if it died without one."""
+    last: events.WorkerEvent | None = None
+    assert process.stdout is not None
+    for line in process.stdout:
+        event = events.from_plain(json.loads(line))
+        match event:
+            case events.Finished() | events.Stopped() | events.Crashed():
+                last = event
+            case _:
+                emit(event)
+    return last
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Leave no orphan, whatever happened: a worker whose input closes ends itself, and this makes sure."""
+    try:
+        process.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
+
+
+def _outcome(last: events.WorkerEvent | None, code: int, stop: Stop, log: Path) -> Outcome:
+    match last:
+        case events.Finished(outcome):
+            return outcome_from(outcome)
+        case events.Stopped():
+            raise InterruptedStepError
+        case events.Crashed(diagnostics):
+            raise ProblemError([Diagnostic(one["summary"], one["detail"], one["hint"]) for one in diagnostics])  # type: ignore[arg-type]  # plain values of our own making
+        case _ if stop.requested:
+            raise InterruptedStepError
+    ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    hint = "SIGKILL usually means that the machine ran out of memory: lower `micro_batch_size` or `sequence_len`."
+    detail = f"The worker process {ended} without a last word. What it printed is in `{log}`."
+    raise ProblemError(Diagnostic("Worker died", detail, hint if code == -signal.SIGKILL else ""))

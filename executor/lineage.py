@@ -1,0 +1,35 @@
+"""What a model is made of: the whole weights it starts from and the adapters on top of them."""
+
+from __future__ import annotations
+
+from planner.kind import Resource, Resources, Source
+
+
+def foundations(address: str, resources: Resources) -> tuple[str, ...]:
+    """The addresses whose artifacts make up a model: one with whole weights, then adapters in the order of use."""
+    resource = resources[address]
+    if is_adapter(resource):
+        return (*foundations(resource.specification.model, resources), address)
+    return (address,)
+
+
+def root_model(address: str, resources: Resources) -> str:
+    """The `model` at the very beginning, whose tokenizer and template everything after it uses."""
+    resource = resources[address]
+    match resource.kind.name:
+        case "train":
+            return root_model(resource.specification.model, resources)
+        case "merge":
+            return root_model(resource.specification.adapter, resources)
+        case _:
+            return address
+
+
+def is_adapter(resource: Resource) -> bool:
+    """Whether a resource yields an adapter, which is no model without what it was trained on."""
+    return resource.kind.name == "train" and resource.specification.adapter is not None
+
+
+def model_sources(address: str, resources: Resources) -> tuple[Source, ...]:
+    """The inputs that make up a model."""
+    return tuple(Source(one) for one in foundations(address, resources))

@@ -1,0 +1,50 @@
+"""Models from their foundations: whole weights first, then each adapter folded in, in the order of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from executor.task import Input
+from executor.tokenizer_files import has_tokenizer
+
+
+def load_model(foundations: Sequence[Input], dtype: str, attention: str) -> Any:  # noqa: ANN401  transformers has no types
+    """The model that the inputs make up, on the CPU, in the given dtype; adapters are merged into the weights."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    whole, *adapters = foundations
+    model = AutoModelForCausalLM.from_pretrained(
+        whole.folder,
+        dtype=dtype if dtype == "auto" else getattr(torch, dtype),
+        attn_implementation=attention,
+        local_files_only=True,
+    )
+    for adapter in adapters:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, adapter.folder).merge_and_unload(safe_merge=True)
+    return model
+
+
+def load_tokenizer(foundations: Sequence[Input]) -> Any:  # noqa: ANN401  transformers has no types
+    """The tokenizer that travels with a model: the newest folder that has one."""
+    from transformers import AutoTokenizer
+
+    folder = next(one.folder for one in reversed(foundations) if has_tokenizer(Path(one.folder)))
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def padding_id(tokenizer: Any) -> int:  # noqa: ANN401  transformers has no types
+    """What fills short rows; any id will do, for padding is never trained on and never attended to."""
+    ids = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.eos_token_id, 0)
+    return next(one for one in ids if one is not None)
+
+
+def has_gpu() -> bool:
+    """Whether to compute on a GPU."""
+    import torch
+
+    return torch.cuda.is_available()

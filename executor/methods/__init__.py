@@ -1,0 +1,13 @@
+"""One module, one training method: every module in this folder defines `METHOD`; entry points add others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from executor.method import Method
+from executor.plugins import plugins
+
+
+def load() -> Mapping[str, Method]:
+    """All training methods by name."""
+    return {method.name: method for method in plugins(__name__, __path__, "METHOD", "tune.methods", Method)}

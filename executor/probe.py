@@ -1,0 +1,73 @@
+"""Resources to desired resources: reads what lies outside the recipe, once, with every problem reported at once."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import field, frozen
+
+from planner.desired import Desired
+from planner.kind import Probe, Resource, Resources, Source
+from planner.recipe import Recipe
+from planner.structure import settings_of
+from state.diagnostic import Diagnostic, ProblemError, errors
+from state.files import FileDigests
+from state.record import Record, State
+
+
+@frozen
+class Surroundings:
+    """What a probe may look at."""
+
+    folder: Path
+    """The recipe's folder, against which its paths are read."""
+    digests: FileDigests
+    state: State
+    resources: Resources
+    known: Mapping[Source, str] = field(factory=dict)
+    """Output digests that earlier probes made certain."""
+
+    def record(self, resource: Resource) -> Record | None:
+        """What state says of the resource, as a shortcut past work that was done before."""
+        return self.state.records.get(resource.address)
+
+    def made_here(self, resource: Resource) -> bool:
+        """Whether this machine recorded the resource, so that something missing here is missing indeed."""
+        record = self.record(resource)
+        return record is None or record.provenance.host == socket.gethostname()
+
+
+def desire(
+    recipe: Recipe, folder: Path, digests: FileDigests, state: State
+) -> tuple[tuple[Desired, ...], tuple[Diagnostic, ...]]:
+    """All resources of a recipe, resolved, with warnings and assumptions; raises ProblemError with all errors."""
+    known: dict[Source, str] = {}
+    surroundings = Surroundings(folder, digests, state, recipe.resources, known)
+    found: list[Diagnostic] = []
+    desired = []
+    for resource in recipe.resources.values():
+        probe: Probe = resource.kind.probe(resource, surroundings)
+        found += probe.diagnostics
+        known |= {Source(resource.address, part): digest for part, digest in probe.known.items()}
+        desired.append(_desired(resource, probe, recipe.resources))
+    if errors(found):
+        raise ProblemError(errors(found))
+    digests.save()
+    return tuple(desired), tuple(found)
+
+
+def _desired(resource: Resource, probe: Probe, resources: Resources) -> Desired:
+    return Desired(
+        address=resource.address,
+        kind=resource.kind.name,
+        settings={**settings_of(resource.specification), **probe.settings},
+        content=probe.content,
+        inputs=resource.kind.inputs(resource, resources),
+        code=resource.kind.code,
+        specification=type(resource.specification),
+        builds=probe.builds,
+        known=probe.known,
+        facts=probe.facts,
+    )

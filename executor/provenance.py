@@ -1,0 +1,76 @@
+"""Who made something, when, where and from which commit: for audit, never for identity."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+from attrs import frozen
+
+from executor.task import Outcome
+from state.record import Provenance
+
+
+@frozen
+class Origin:
+    """What is the same for all steps of one apply."""
+
+    plan: str
+    """Digest of the plan."""
+    user: str
+    host: str
+    git_commit: str
+    git_dirty: bool
+
+    @property
+    def who(self) -> str:
+        """User and host, as the history names them."""
+        return f"{self.user}@{self.host}"
+
+    def provenance(self, started: datetime, outcome: Outcome | None) -> Provenance:
+        """The provenance of a step that ends now; without an outcome, of one that never finished."""
+        finished = now()
+        seconds = round((finished - started).total_seconds(), 3)
+        return Provenance(
+            started=timestamp(started),
+            finished=timestamp(finished),
+            seconds=seconds,
+            gpu_seconds=seconds * outcome.gpus if outcome else 0.0,
+            host=self.host,
+            user=self.user,
+            git_commit=self.git_commit,
+            git_dirty=self.git_dirty,
+            plan=self.plan,
+            hardware=outcome.hardware if outcome else "",
+            versions=outcome.versions if outcome else {},
+        )
+
+
+def origin(recipe_folder: Path, plan: str) -> Origin:
+    """Where this apply comes from; a folder outside git has no commit."""
+    user = os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid())
+    commit = _git(recipe_folder, "rev-parse", "HEAD")
+    dirty = bool(commit and _git(recipe_folder, "status", "--porcelain", "--", "."))
+    return Origin(plan, user, socket.gethostname(), commit, dirty)
+
+
+def now() -> datetime:
+    """The current time in UTC."""
+    return datetime.now(UTC)
+
+
+def timestamp(when: datetime) -> str:
+    """ISO 8601 to the second."""
+    return when.isoformat(timespec="seconds")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        command = ["git", "-C", str(folder), *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)  # noqa: S603  fixed command
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return result.stdout.strip() if result.returncode == 0 else ""

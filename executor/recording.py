@@ -1,0 +1,96 @@
+"""What happened to a step, as the record that state keeps of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from attrs import evolve, frozen
+
+from executor.provenance import Origin, now, timestamp
+from executor.task import Outcome
+from planner.desired import Desired
+from planner.kind import Kind
+from planner.plan import Step
+from state.canonical import Plain
+from state.record import InputRecord, Provenance, Record, Status
+
+
+@frozen
+class Recorder:
+    """Makes the records of one step."""
+
+    kind: Kind
+    desired: Desired
+    step: Step
+    """As evaluated while applying: every input's digest is known."""
+    key: str
+    """Its action key."""
+    origin: Origin
+
+    def begun(self, before: Record | None) -> Record:
+        """What state must say if nothing more is ever heard of the step."""
+        resume = self.step.resume_from
+        reached = before.checkpoints if before is not None and resume is not None else ()
+        started = Provenance(
+            started=timestamp(now()), host=self.origin.host, user=self.origin.user, plan=self.origin.plan
+        )
+        return Record(
+            kind=self.kind.name,
+            settings=self.desired.settings,
+            content=self.desired.content,
+            inputs=self._inputs(),
+            code=self.desired.code,
+            action_key=self.key,
+            status=Status.INTERRUPTED,
+            checkpoints=tuple(one for one in reached if resume is not None and one.step <= resume.step),
+            facts=self.desired.facts,
+            provenance=started,
+        )
+
+    def finished(self, begun: Record, outcome: Outcome, artifact: str, started: datetime) -> Record:
+        """The record of what was made."""
+        return evolve(
+            begun,
+            **self._verdict(outcome.metrics),
+            output_digest=outcome.output_digest,
+            parts={**self.desired.known, **outcome.parts},
+            artifact=artifact if outcome.has_artifact else "",
+            metrics=outcome.metrics,
+            facts={**begun.facts, **outcome.facts},
+            provenance=self.origin.provenance(started, outcome),
+        )
+
+    def found(self) -> Record:
+        """The record of what is only recorded, such as data: what the probe saw is all there is."""
+        known = self.desired.known
+        return evolve(
+            self.begun(None),
+            status=Status.READY,
+            output_digest=known.get("", self.key),
+            parts={part: digest for part, digest in known.items() if part},
+            provenance=self.origin.provenance(now(), None),
+        )
+
+    def refreshed(self, kept: Record) -> Record:
+        """What exists already, under the settings, inputs and key that the recipe asks for now."""
+        return evolve(
+            kept,
+            settings=self.desired.settings,
+            inputs=self._inputs(),
+            code=self.desired.code,
+            action_key=self.key,
+            **self._verdict(kept.metrics),
+        )
+
+    def _verdict(self, metrics: Mapping[str, Plain]) -> dict[str, Any]:
+        """Status and error: a result that its gate refuses counts as failed."""
+        failures = self.kind.judge(self.desired.settings, metrics)
+        return {"status": Status.FAILED if failures else Status.READY, "error": "; ".join(failures)}
+
+    def _inputs(self) -> Mapping[str, tuple[InputRecord, ...]]:
+        return {
+            name: tuple(InputRecord(one.source.address, one.source.part, one.digest or "") for one in group)
+            for name, group in self.step.inputs.items()
+        }

@@ -1,0 +1,125 @@
+"""The recipe fields that all training methods share, each with what a change to it forces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from attrs import Factory, frozen
+
+from planner.effects import Effect, reference, setting
+from planner.limits import fraction, not_empty, not_negative, positive
+from state.canonical import Plain
+
+STEPS_DEPEND = "every optimizer step depends on it"
+
+
+def neutral_without_dropout(settings: Mapping[str, Plain]) -> Effect:
+    """Splits and evaluations only round differently, but with dropout they draw other masks (measured: 1e-7, 9e-2)."""
+    adapter = settings.get("adapter")
+    dropout = adapter.get("lora_dropout", 0.0) if isinstance(adapter, Mapping) else 0.0
+    return Effect.REBUILD if dropout else Effect.NUMERICS
+
+
+@frozen
+class Adapter:
+    """`[train.NAME.adapter]`: low-rank matrices beside frozen weights, as PEFT's LoraConfig has them."""
+
+    type: Literal["lora", "dora"] = setting("lora", effect=Effect.REBUILD, why="other parameters are trained")
+    r: int = setting(8, effect=Effect.REBUILD, why="the adapter has another shape", validator=positive)
+    lora_alpha: float = setting(
+        16.0, effect=Effect.REBUILD, why="the adapter is scaled differently", validator=positive
+    )
+    lora_dropout: float = setting(0.0, effect=Effect.REBUILD, why=STEPS_DEPEND, validator=fraction)
+    target_modules: Literal["all-linear"] | tuple[str, ...] = setting(
+        "all-linear", effect=Effect.REBUILD, why="other parameters are trained", validator=not_empty
+    )
+    modules_to_save: tuple[str, ...] = setting((), effect=Effect.REBUILD, why="other parameters are trained")
+    use_rslora: bool = setting(default=False, effect=Effect.REBUILD, why="the adapter is scaled differently")
+
+
+@frozen
+class Checkpoints:
+    """`[train.NAME.checkpoints]`: what can be continued from after an interruption or for a longer run."""
+
+    save_steps: int = setting(
+        100, effect=Effect.RUNTIME, why="checkpoints do not change the weights", validator=positive
+    )
+    save_total_limit: int = setting(
+        2, effect=Effect.RUNTIME, why="checkpoints do not change the weights", validator=positive
+    )
+
+
+@frozen
+class Evaluation:
+    """`[train.NAME.evaluation]`: the loss on the rows that `val_set_size` holds back."""
+
+    eval_steps: int = setting(
+        100,
+        effect=neutral_without_dropout,
+        why="evaluation draws random numbers that dropout would use",
+        validator=positive,
+    )
+
+
+@frozen
+class Stage:
+    """A training run: what is trained on what, how, for how long."""
+
+    model: str = reference("model", "train", "merge")
+    datasets: tuple[str, ...] = reference("dataset")
+    learning_rate: float = setting(effect=Effect.REBUILD, why=STEPS_DEPEND, validator=positive)
+
+    num_epochs: float = setting(1.0, effect=Effect.LENGTH, why="the run has another length", validator=positive)
+    max_steps: int = setting(0, effect=Effect.LENGTH, why="the run has another length", validator=not_negative)
+    """0: as long as num_epochs says."""
+    batch_size: int = setting(8, effect=Effect.REBUILD, why=STEPS_DEPEND, validator=positive)
+    """Rows that one optimizer step sees, over all processes and micro-batches."""
+    micro_batch_size: int | Literal["auto"] = setting(
+        "auto", effect=neutral_without_dropout, why="dropout masks are drawn for each micro-batch", validator=positive
+    )
+    """Rows that go through the model at once; "auto": the whole batch."""
+    lr_scheduler: Literal[
+        "constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "inverse_sqrt"
+    ] = setting("cosine", effect=Effect.REBUILD, why=STEPS_DEPEND)
+    warmup_ratio: float = setting(0.0, effect=Effect.REBUILD, why=STEPS_DEPEND, validator=fraction)
+    warmup_steps: int = setting(0, effect=Effect.REBUILD, why=STEPS_DEPEND, validator=not_negative)
+    optimizer: str = setting("adamw_torch", effect=Effect.REBUILD, why=STEPS_DEPEND, validator=not_empty)
+    adam_beta1: float = setting(0.9, effect=Effect.REBUILD, why=STEPS_DEPEND, validator=fraction)
+    adam_beta2: float = setting(0.999, effect=Effect.REBUILD, why=STEPS_DEPEND, validator=fraction)
+    adam_epsilon: float = setting(1e-8, effect=Effect.REBUILD, why=STEPS_DEPEND, validator=positive)
+    weight_decay: float = setting(0.0, effect=Effect.REBUILD, why=STEPS_DEPEND, validator=not_negative)
+    max_grad_norm: float = setting(1.0, effect=Effect.REBUILD, why=STEPS_DEPEND, validator=not_negative)
+    seed: int = setting(
+        42, effect=Effect.REBUILD, why="order, initialisation and dropout follow it", validator=not_negative
+    )
+
+    sequence_len: int = setting(2048, effect=Effect.UPSTREAM, why="it decides the tokens", validator=positive)
+    sample_packing: bool = setting(default=False, effect=Effect.UPSTREAM, why="it decides the tokens")
+    excess_length_strategy: Literal["error", "drop", "truncate"] = setting(
+        "error", effect=Effect.UPSTREAM, why="it decides the tokens"
+    )
+    roles_to_train: tuple[str, ...] = setting(
+        ("assistant",), effect=Effect.UPSTREAM, why="it decides the labels", validator=not_empty
+    )
+    val_set_size: float = setting(0.0, effect=Effect.UPSTREAM, why="it decides the rows", validator=fraction)
+
+    bf16: bool = setting(default=True, effect=Effect.REBUILD, why="the arithmetic has another precision")
+    attn_implementation: Literal["eager", "sdpa", "flash_attention_2", "flex_attention"] = setting(
+        "sdpa", effect=Effect.NUMERICS, why="the same attention, rounded differently"
+    )
+    gradient_checkpointing: bool = setting(
+        default=False, effect=Effect.RUNTIME, why="activations are computed again, bit by bit the same"
+    )
+    dataloader_num_workers: int = setting(
+        0, effect=Effect.RUNTIME, why="rows arrive in the same order", validator=not_negative
+    )
+    logging_steps: int = setting(10, effect=Effect.RUNTIME, why="logs do not change the weights", validator=positive)
+    description: str = setting("", effect=Effect.METADATA, why="it is a note")
+
+    adapter: Adapter | None = setting(None, effect=Effect.REBUILD, why="other parameters are trained")
+    """None: all weights are trained."""
+    checkpoints: Checkpoints = setting(Factory(Checkpoints), effect=Effect.RUNTIME, why="checkpoints are no weights")
+    evaluation: Evaluation | None = setting(None, effect=neutral_without_dropout, why="evaluation draws random numbers")
+    trainer: dict[str, Plain] = setting(Factory(dict), effect=Effect.REBUILD, why="the trainer is configured by it")
+    """Passed to the trainer's configuration class as it is."""

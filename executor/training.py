@@ -1,0 +1,201 @@
+"""One training run from its task: what every method needs before and after its trainer does the work."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from attrs import frozen
+
+from executor import model_files, software
+from executor.callbacks import callbacks
+from executor.collation import Collator
+from executor.loading import has_gpu, load_model, load_tokenizer, padding_id
+from executor.method import Method
+from executor.task import Outcome, Task
+from executor.token_files import VALIDATION
+from executor.tokenizer_files import own_template
+from executor.worker_reports import Reporter, StopRequestedError
+from planner.schedule import Schedule, total_steps
+from state import artifacts
+from state.canonical import Plain
+from state.diagnostic import problem
+from state.record import Checkpoint
+
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "adapter_config.json")
+
+
+@frozen
+class Run:
+    """A training run, as a method sees it."""
+
+    task: Task
+    reporter: Reporter
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The resolved settings of the stage."""
+        return self.task.settings
+
+    @property
+    def tokens(self) -> Path:
+        """The folder of the token rows."""
+        return Path(self.task.one("tokens").folder)
+
+    def schedule(self) -> Schedule:
+        """The learning rates of the run."""
+        return schedule_of(self.settings, cast("int", self.task.one("tokens").facts["rows"]))
+
+    def arguments(self) -> dict[str, Any]:
+        """What every trainer's configuration class is told; the recipe's `trainer` table comes on top."""
+        settings, planned = self.settings, self.schedule()
+        checkpoints, evaluation = settings["checkpoints"], settings["evaluation"]
+        return {
+            "output_dir": self.task.checkpoints,
+            "per_device_train_batch_size": settings["micro_batch_size"],
+            "per_device_eval_batch_size": settings["micro_batch_size"],
+            "gradient_accumulation_steps": settings["batch_size"] // settings["micro_batch_size"],
+            "num_train_epochs": settings["num_epochs"],
+            "max_steps": settings["max_steps"] or -1,
+            "learning_rate": settings["learning_rate"],
+            "lr_scheduler_type": settings["lr_scheduler"],
+            "warmup_steps": planned.warmup_steps,
+            "optim": settings["optimizer"],
+            **{name: settings[name] for name in ("adam_beta1", "adam_beta2", "adam_epsilon")},
+            **{name: settings[name] for name in ("weight_decay", "max_grad_norm", "seed", "bf16", "logging_steps")},
+            "dataloader_num_workers": settings["dataloader_num_workers"],
+            "activation_checkpointing": settings["gradient_checkpointing"],
+            "save_strategy": "steps",
+            "save_steps": checkpoints["save_steps"],
+            "eval_strategy": "steps" if evaluation else "no",
+            "eval_steps": evaluation["eval_steps"] if evaluation else None,
+            "use_cpu": not has_gpu(),
+            "report_to": "none",
+            "disable_tqdm": True,
+            "remove_unused_columns": False,
+            **settings["trainer"],
+        }
+
+    def model(self) -> Any:  # noqa: ANN401  transformers has no types
+        """What is trained, without a key-value cache, which packed rows must not meet."""
+        trains_adapter = self.settings["adapter"] is not None
+        dtype = "bfloat16" if self.settings["bf16"] and trains_adapter else "float32"
+        model = load_model(self.task.inputs["model"], dtype, self.settings["attn_implementation"])
+        model.config.use_cache = False
+        return model
+
+    def tokenizer(self) -> Any:  # noqa: ANN401  transformers has no types
+        """The tokenizer that travels with what is trained."""
+        return load_tokenizer(self.task.inputs["model"])
+
+    def rows(self, name: str) -> Any:  # noqa: ANN401  datasets has no types
+        """Token rows as the trainer reads them; None where there are none."""
+        from datasets import Dataset
+
+        path = self.tokens / name
+        return Dataset.from_file(str(path)) if path.is_file() else None
+
+    def collator(self, tokenizer: Any) -> Collator:  # noqa: ANN401  transformers has no types
+        """How rows become batches."""
+        packed = bool(self.task.one("tokens").settings["sample_packing"])
+        return Collator(padding_id(tokenizer), packed)
+
+
+def schedule_of(settings: Mapping[str, Any], rows: int) -> Schedule:
+    """The learning rates that a stage's settings imply for a number of rows, in one process."""
+    micro = settings["micro_batch_size"]
+    steps = total_steps(rows, micro, settings["batch_size"] // micro, settings["num_epochs"], settings["max_steps"])
+    # transformers rounds a ratio up (TrainingArguments.get_warmup_steps).
+    warmup = settings["warmup_steps"] or -(-steps * settings["warmup_ratio"] // 1)
+    return Schedule(settings["lr_scheduler"], settings["learning_rate"], int(warmup), steps)
+
+
+def train(method: Method, task: Task, reporter: Reporter) -> Outcome:
+    """Train, or continue, or take a checkpoint that is already the desired result; then write a plain model folder."""
+    run = Run(task, reporter)
+    total = run.schedule().total_steps
+    if task.resume_from is not None:
+        _check(task.resume_from, task)
+    _clear_leftovers(task)
+    if task.resume_from is not None and task.resume_from.step == total:
+        facts: dict[str, Plain] = {}
+        metrics = _take_checkpoint(task, task.resume_from)
+    else:
+        metrics, facts = _train(method, run, total)
+    tokenizer = next(Path(one.folder) for one in task.inputs["model"])
+    model_files.copy_tokenizer(tokenizer, own_template(tokenizer), task.output_folder)
+    return Outcome(
+        output_digest=model_files.identity(task.output_folder),
+        metrics=metrics,
+        facts={**facts, "steps": total, "resumed_from": task.resume_from.step if task.resume_from else 0},
+        versions=software.versions(),
+        hardware=software.hardware(),
+        gpus=software.gpus(),
+    )
+
+
+def _train(method: Method, run: Run, total: int) -> tuple[dict[str, Plain], dict[str, Plain]]:
+    task = run.task
+    trainer = method.train(run)
+    following = callbacks(run.task, run.reporter, run.settings, total)
+    for callback in following.all:
+        trainer.add_callback(callback)
+    resume = str(Path(task.tune_folder) / task.resume_from.folder) if task.resume_from else None
+    result = trainer.train(resume_from_checkpoint=resume)
+    if following.stopping.stopped_at is not None:
+        raise StopRequestedError(following.stopping.stopped_at)
+    metrics: dict[str, Plain] = {
+        "train_loss": round(float(result.training_loss), 6),
+        "steps": int(trainer.state.global_step),
+    }
+    metrics |= following.progress.last_loss()
+    if run.rows(VALIDATION) is not None:
+        metrics["eval_loss"] = round(float(trainer.evaluate()["eval_loss"]), 6)
+    trainer.model.save_pretrained(task.output_folder)
+    (task.output_folder / "README.md").unlink(missing_ok=True)
+    return metrics, _facts(trainer.model)
+
+
+def _facts(model: Any) -> dict[str, Plain]:  # noqa: ANN401  transformers has no types
+    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    facts: dict[str, Plain] = {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "trainable_parameters": trainable,
+    }
+    if hasattr(model, "peft_config"):
+        facts["target_modules"] = sorted(model.peft_config["default"].target_modules)
+    return facts
+
+
+def _check(checkpoint: Checkpoint, task: Task) -> None:
+    """Read every byte before trusting one; a damaged checkpoint is set aside so that the next plan passes it over."""
+    folder = Path(task.tune_folder) / checkpoint.folder
+    manifest = artifacts.read(folder)
+    if manifest is not None and manifest.digest == checkpoint.digest and not artifacts.verify(folder):
+        return
+    (folder / artifacts.MANIFEST).unlink(missing_ok=True)
+    detail = f"The checkpoint of step {checkpoint.step} of {task.address} is damaged, and is not used any more."
+    raise problem("Damaged checkpoint", detail, "Run `tune plan` again: it continues from an earlier one, or anew.")
+
+
+def _clear_leftovers(task: Task) -> None:
+    """Remove checkpoints of an earlier attempt that this run does not continue: incomplete ones, and later ones."""
+    kept = {Path(task.tune_folder) / one.folder for one in task.earlier}
+    folder = Path(task.checkpoints)
+    for child in folder.glob("checkpoint-*") if folder.is_dir() else ():
+        if child not in kept:
+            artifacts.remove(child)
+
+
+def _take_checkpoint(task: Task, checkpoint: Checkpoint) -> dict[str, Plain]:
+    """A shorter run whose end was passed on the way: its weights are those of the checkpoint."""
+    folder = Path(task.tune_folder) / checkpoint.folder
+    for pattern in WEIGHTS:
+        for path in folder.glob(pattern):
+            shutil.copyfile(path, task.output_folder / path.name)
+    history = json.loads((folder / "trainer_state.json").read_bytes())["log_history"]
+    losses = [entry["loss"] for entry in history if "loss" in entry]
+    return {"steps": checkpoint.step, **({"loss": round(float(losses[-1]), 6)} if losses else {})}

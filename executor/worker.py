@@ -1,0 +1,92 @@
+"""The process that builds one task: `python -m executor.worker STEP.json`.
+
+Standard output carries events, one JSON object a line; whatever libraries print goes to standard error, which the
+parent keeps as the step's log. Standard input carries nothing: when it closes, the parent is gone and so are we.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import NoReturn, cast
+
+from executor import events, kinds
+from executor.task import Outcome, Task, task_from, to_plain
+from executor.worker_reports import Reporter, StopRequestedError
+from planner.planfile import diagnostic_to_plain
+from state import artifacts
+from state.canonical import Plain
+from state.diagnostic import Diagnostic, ProblemError
+
+
+def main() -> None:
+    """Build the task that the only argument names."""
+    channel = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+    # A terminal sends Ctrl-C to the whole group; the parent decides what becomes of it and asks with SIGTERM.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop_now)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    task = task_from(Path(sys.argv[1]))
+
+    def send(event: events.WorkerEvent) -> None:
+        channel.write(json.dumps(events.to_plain(event)) + "\n")
+        channel.flush()
+
+    send(_build(task, Reporter(task.address, send)))
+    channel.close()
+
+
+def _build(task: Task, reporter: Reporter) -> events.WorkerEvent:
+    """The last word on a task; whatever goes wrong becomes one diagnostic, with the traceback in the log."""
+    try:
+        return events.Finished(to_plain(build(task, reporter)))
+    except StopRequestedError as stopped:
+        return events.Stopped(stopped.step)
+    except ProblemError as error:
+        return events.Crashed(tuple(diagnostic_to_plain(one) for one in error.diagnostics))
+    except Exception as error:  # noqa: BLE001  the parent must hear of everything that ends a step
+        traceback.print_exc()
+        return events.Crashed((diagnostic_to_plain(_explain(error)),))
+
+
+def build(task: Task, reporter: Reporter) -> Outcome:
+    """Build a task in this process and publish its artifact, with notes from which state can be restored."""
+    kind = kinds.load()[task.kind]
+    assert kind.build is not None
+    outcome = cast("Outcome", kind.build(task, reporter))
+    if outcome.has_artifact:
+        artifacts.publish(task.output_folder, cast("dict[str, Plain]", {"outcome": to_plain(outcome)}))
+    return outcome
+
+
+def _explain(error: Exception) -> Diagnostic:
+    """An exception of a library, in words, with the knob to turn where there is one."""
+    text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+    if type(error).__name__ == "OutOfMemoryError" or "out of memory" in str(error).lower():
+        hint = "Lower `micro_batch_size` (the effective batch stays), `sequence_len`, or set `gradient_checkpointing`."
+        return Diagnostic("Out of memory", f"{text}.", hint)
+    if isinstance(error, OSError) and error.errno == 28:  # noqa: PLR2004  ENOSPC
+        hint = "Free some space, or lower `checkpoints.save_total_limit`; complete checkpoints are kept."
+        return Diagnostic("Disk full", f"{text}.", hint)
+    return Diagnostic("Step failed", f"{text}. The traceback is in the step's log.")
+
+
+def _stop_now(*_: object) -> NoReturn:
+    raise StopRequestedError
+
+
+def _die_with_parent() -> None:
+    """Wait for standard input to close, which it does when the parent ends in whatever way."""
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

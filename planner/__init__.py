@@ -1,0 +1,1 @@
+"""Recipe and state to plan: pure functions over values; no clock, no network, no printing."""

@@ -1,0 +1,81 @@
+"""What a resource should be, with everything resolved, and the identity that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from attrs import field, frozen
+
+from planner.effects import Effect, declared
+from planner.kind import Source
+from state.canonical import Plain, digest
+
+
+@frozen
+class Desired:
+    """One resource, resolved and probed: all that a plan needs to know of it."""
+
+    address: str
+    kind: str
+    settings: Mapping[str, Plain]
+    content: Mapping[str, str]
+    inputs: Mapping[str, tuple[Source, ...]]
+    code: int
+    specification: type = field(eq=False)
+    builds: bool = True
+    known: Mapping[str, str] = field(factory=dict)
+    facts: Mapping[str, Plain] = field(factory=dict)
+
+
+@frozen
+class Given:
+    """One input as far as it is known: its digest, or None while it still has to be made."""
+
+    source: Source
+    digest: str | None
+
+
+Inputs: TypeAlias = Mapping[str, tuple[Given, ...]]
+
+
+def flatten(settings: Mapping[str, Plain], prefix: str = "") -> dict[str, Plain]:
+    """Nested tables as dotted paths; an empty table stays a value of its own."""
+    flat: dict[str, Plain] = {}
+    for name, value in settings.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{path}.")
+        else:
+            flat[path] = value
+    return flat
+
+
+def effect_of(specification: type, path: str, settings: Mapping[str, Plain]) -> Effect:
+    """What a change of the field forces, given the other settings."""
+    rule = declared(specification, path).effect
+    return rule if isinstance(rule, Effect) else rule(settings)
+
+
+IDENTITY = (Effect.REBUILD, Effect.LENGTH)
+
+
+def action_key(desired: Desired, inputs: Mapping[str, tuple[str, ...]]) -> str:
+    """The digest of everything that decides what is produced: never an address, a path or a time.
+
+    `inputs` are the output digests of the inputs by field name.
+    """
+    identity = {
+        path: value
+        for path, value in flatten(desired.settings).items()
+        if effect_of(desired.specification, path, desired.settings) in IDENTITY
+    }
+    return digest(
+        {
+            "kind": desired.kind,
+            "code": desired.code,
+            "settings": identity,
+            "content": dict(desired.content),
+            "inputs": {name: list(digests) for name, digests in inputs.items()},
+        }
+    )

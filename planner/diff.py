@@ -1,0 +1,241 @@
+"""One resource against its record: what has to be done, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
+
+from attrs import frozen
+
+from planner.desired import Desired, Inputs, action_key, effect_of, flatten
+from planner.effects import Effect, declared
+from planner.kind import Kind
+from planner.reason import (
+    ArtifactMissing,
+    CodeChanged,
+    ContentChanged,
+    Failed,
+    FieldChanged,
+    GateFailed,
+    InputChanged,
+    Interrupted,
+    MadeBefore,
+    NoCheckpoint,
+    NotInState,
+    Reason,
+)
+from planner.resume import Continuation, continuation
+from planner.structure import with_defaults
+from state.record import Checkpoint, InputRecord, Record, Status, Superseded
+
+
+class Action(StrEnum):
+    """What a step does. The values are those of the plan's JSON, from the cheapest to the dearest."""
+
+    REUSE = "reuse"
+    UPDATE = "update"
+    MOVE = "move"
+    ADOPT = "adopt"
+    FORGET = "forget"
+    EXTEND = "extend"
+    RESUME = "resume"
+    BUILD = "build"
+    REBUILD = "rebuild"
+
+
+RECORDS_ONLY = (Action.UPDATE, Action.MOVE, Action.ADOPT, Action.FORGET)
+WORKS = (Action.EXTEND, Action.RESUME, Action.BUILD, Action.REBUILD)
+
+
+@frozen
+class Local:
+    """What only the machine at hand can tell: answers must be cheap, for every plan asks."""
+
+    artifact_missing: Callable[[Record], bool]
+    """Whether this machine made the record's artifact and no longer has it whole."""
+    usable: Callable[[Record, Checkpoint], bool]
+    """Whether a checkpoint of a record may be continued from, as far as this machine can tell."""
+
+
+@frozen
+class Situation:
+    """All that decides about one resource."""
+
+    kind: Kind
+    desired: Desired
+    inputs: Inputs
+    input_records: Mapping[str, tuple[Record, ...]]
+    """The records of the inputs whose digests are known, by field."""
+    causes: Mapping[str, tuple[Reason, ...]]
+    """Why each input changes, by address."""
+    record: Record | None
+    kept: Mapping[str, Superseded]
+    """Everything that was ever made and still exists, at whatever address, by action key."""
+    local: Local
+
+
+@frozen
+class Change:
+    """What to do about one resource."""
+
+    action: Action
+    reasons: tuple[Reason, ...] = ()
+    conditional: bool = False
+    """True if it may turn out, while applying, that there is nothing to do."""
+    resume_from: Checkpoint | None = None
+    record: Record | None = None
+    """What exists already and will be the resource's record, up to settings; None if it has to be made."""
+
+
+@frozen
+class _Differences:
+    light: tuple[FieldChanged, ...]
+    length: tuple[FieldChanged, ...]
+    forcing: tuple[Reason, ...]
+    possible: tuple[Reason, ...]
+    """Inputs whose digest is not known yet."""
+
+    @property
+    def all(self) -> tuple[Reason, ...]:
+        return (*self.forcing, *self.length, *self.possible, *self.light)
+
+
+def change(situation: Situation) -> Change:
+    """What has to be done about one resource."""
+    desired, record = situation.desired, situation.record
+    if not desired.builds:
+        return _recorded_only(situation)
+    made_before = _made_before(situation)
+    if made_before is not None:
+        return made_before
+    if record is None:
+        return Change(Action.BUILD, (NotInState(),))
+    differences = _differences(situation, record)
+    if record.output_digest:
+        return _finished(situation, record, differences)
+    return _unfinished(situation, record, differences)
+
+
+def _recorded_only(situation: Situation) -> Change:
+    if situation.record is None:
+        return Change(Action.BUILD, (NotInState(),))
+    reasons = _differences(situation, situation.record).all
+    return Change(Action.UPDATE if reasons else Action.REUSE, reasons, record=situation.record)
+
+
+def _made_before(situation: Situation) -> Change | None:
+    """Adoption of what another address or an earlier edit made under the very same key."""
+    found = situation.kept.get(_known_key(situation) or "")
+    if found is None or found.record is situation.record:
+        return None
+    record = found.record
+    if not record.output_digest:
+        return _unfinished(situation, record, _differences(situation, record))
+    if situation.local.artifact_missing(record):
+        return None
+    return Change(Action.ADOPT, (MadeBefore(found.address),), record=record)
+
+
+def _known_key(situation: Situation) -> str | None:
+    digests = {name: [one.digest for one in group] for name, group in situation.inputs.items()}
+    if any(one is None for group in digests.values() for one in group):
+        return None
+    return action_key(situation.desired, {name: tuple(filter(None, group)) for name, group in digests.items()})
+
+
+def _finished(situation: Situation, record: Record, differences: _Differences) -> Change:
+    if differences.forcing or differences.possible:
+        return Change(Action.REBUILD, differences.all, conditional=not differences.forcing)
+    if situation.local.artifact_missing(record):
+        return Change(Action.REBUILD, (ArtifactMissing(record.artifact), *differences.light))
+    if differences.length:
+        return _longer(situation, record, differences)
+    failed = situation.kind.judge(situation.desired.settings, record.metrics)
+    if failed:
+        return Change(Action.UPDATE, (*(GateFailed(one) for one in failed), *differences.light), record=record)
+    return Change(Action.UPDATE if differences.light else Action.REUSE, differences.light, record=record)
+
+
+def _longer(situation: Situation, record: Record, differences: _Differences) -> Change:
+    """Another length: continue from the newest checkpoint that the desired run would have passed through."""
+    found = _continuation(situation, record)
+    if found.checkpoint is None:
+        return Change(Action.REBUILD, (*differences.length, *found.refusals, *differences.light))
+    return Change(Action.EXTEND, differences.all, resume_from=found.checkpoint)
+
+
+def _unfinished(situation: Situation, record: Record, differences: _Differences) -> Change:
+    if differences.forcing or differences.possible:
+        return Change(Action.BUILD, differences.all)
+    found = _continuation(situation, record)
+    if record.status is Status.INTERRUPTED:
+        ended: Reason = Interrupted(found.checkpoint.step if found.checkpoint else 0)
+    else:
+        ended = Failed(record.error)
+    if found.checkpoint is None:
+        return Change(Action.BUILD, (ended, *found.refusals, *differences.all))
+    return Change(Action.RESUME, (ended, *differences.all), resume_from=found.checkpoint)
+
+
+def _continuation(situation: Situation, record: Record) -> Continuation:
+    if situation.kind.schedule is None:
+        return Continuation(None, (NoCheckpoint(),) if record.checkpoints else ())
+    before = situation.kind.schedule(record.settings, situation.input_records)
+    after = situation.kind.schedule(situation.desired.settings, situation.input_records)
+    usable = tuple(one for one in record.checkpoints if situation.local.usable(record, one))
+    return continuation(usable, before, after)
+
+
+def _differences(situation: Situation, record: Record) -> _Differences:
+    fields = tuple(_field_changes(situation.desired, record))
+    inputs = tuple(_input_changes(situation, record))
+    forcing: list[Reason] = [one for one in fields if one.effect is Effect.REBUILD]
+    forcing += _content_changes(situation.desired, record)
+    if situation.desired.code != record.code:
+        forcing.append(CodeChanged(record.code, situation.desired.code))
+    forcing += [one for one in inputs if one.certain]
+    return _Differences(
+        light=tuple(one for one in fields if one.effect not in (Effect.REBUILD, Effect.LENGTH)),
+        length=tuple(one for one in fields if one.effect is Effect.LENGTH),
+        forcing=tuple(forcing),
+        possible=tuple(one for one in inputs if not one.certain),
+    )
+
+
+def _field_changes(desired: Desired, record: Record) -> Iterator[FieldChanged]:
+    before = flatten(with_defaults(record.settings, desired.specification))
+    after = flatten(desired.settings)
+    for path in sorted(before.keys() | after.keys()):
+        if before.get(path) != after.get(path) or type(before.get(path)) is not type(after.get(path)):
+            effect = effect_of(desired.specification, path, desired.settings)
+            why = declared(desired.specification, path).why
+            yield FieldChanged(path, before.get(path), after.get(path), effect, why)
+
+
+def _content_changes(desired: Desired, record: Record) -> list[Reason]:
+    names = sorted(record.content.keys() | desired.content.keys())
+    pairs = ((name, record.content.get(name, ""), desired.content.get(name, "")) for name in names)
+    return [ContentChanged(name, before, after) for name, before, after in pairs if before != after]
+
+
+def _input_changes(situation: Situation, record: Record) -> Iterator[InputChanged]:
+    """Inputs are compared by field, position and digest, so that a rename changes nothing."""
+    for field in sorted(record.inputs.keys() | situation.inputs.keys()):
+        before = record.inputs.get(field, ())
+        after = situation.inputs.get(field, ())
+        for position in range(max(len(before), len(after))):
+            recorded = before[position] if position < len(before) else None
+            if position >= len(after):
+                yield InputChanged(field, before[position].address, certain=True, because=())
+                continue
+            given = after[position]
+            causes = situation.causes.get(given.source.address, ())
+            if given.digest is None:
+                same = recorded is not None and _same_source(recorded, given.source.address, given.source.part)
+                yield InputChanged(field, given.source.address, certain=not same, because=causes)
+            elif recorded is None or recorded.digest != given.digest:
+                yield InputChanged(field, given.source.address, certain=True, because=causes)
+
+
+def _same_source(recorded: InputRecord, address: str, part: str) -> bool:
+    return (recorded.address, recorded.part) == (address, part)

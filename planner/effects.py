@@ -1,0 +1,94 @@
+"""What a change to a field forces, said once, where the field is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, TypeAlias, cast
+
+import attrs
+from attrs import frozen
+
+from state.canonical import Plain
+
+
+class Effect(StrEnum):
+    """What a plan does for a finished resource when a field changes, from the lightest to the heaviest."""
+
+    METADATA = "metadata"
+    """Records the new value."""
+    RUNTIME = "runtime"
+    """Records; holds from the next run on."""
+    NUMERICS = "numerics"
+    """Records and says so: other rounding, the same training."""
+    LENGTH = "length"
+    """Continues where the learning rates already used would be the same, else rebuilds."""
+    REBUILD = "rebuild"
+    """Rebuilds."""
+    UPSTREAM = "upstream"
+    """Belongs to a derived input (such as the tokens) and reaches this resource only through that input's digest."""
+
+
+EffectRule: TypeAlias = Effect | Callable[[Mapping[str, Plain]], Effect]
+"""A fixed effect, or one that depends on the other settings of the same resource."""
+
+
+@frozen
+class Setting:
+    """What is declared of a field beside its type and default."""
+
+    effect: EffectRule
+    why: str
+    """Completes "forces retrain: ..." in a plan."""
+
+
+UNKNOWN = Setting(Effect.REBUILD, "this version of tune does not know the field")
+
+
+def setting(default: object = attrs.NOTHING, *, effect: EffectRule, why: str, validator: Any = None) -> Any:  # noqa: ANN401  attrs.field is typed so that the annotation of the class attribute decides
+    """A recipe field with its consequence; there is no field without one."""
+    metadata = {"setting": Setting(effect, why)}
+    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # Factory is a class at run time
+        return attrs.field(factory=cast("Any", default).factory, metadata=metadata, validator=validator)
+    return attrs.field(default=default, metadata=metadata, validator=validator)
+
+
+def reference(*kinds: str, default: object = attrs.NOTHING) -> Any:  # noqa: ANN401  as above
+    """A recipe field that names one resource of these kinds, or, if it is a tuple, several."""
+    return attrs.field(default=default, metadata={"refers": kinds})
+
+
+def referenced_kinds(field: attrs.Attribute[Any]) -> tuple[str, ...]:
+    """The kinds that a field may name; empty for a field that is no reference."""
+    return cast("tuple[str, ...]", field.metadata.get("refers", ()))
+
+
+def in_settings(field: attrs.Attribute[Any]) -> bool:
+    """Whether a field's value is kept among the resource's own settings."""
+    declared = field.metadata.get("setting")
+    return isinstance(declared, Setting) and declared.effect is not Effect.UPSTREAM
+
+
+def declared(specification: type, path: str) -> Setting:
+    """What is declared of a dotted path below a specification class; the outermost declared field speaks for its table.
+
+    A table whose own fields carry declarations (`checkpoints.save_steps`) is asked for the innermost one.
+    """
+    name, _, rest = path.partition(".")
+    field = attrs.fields_dict(specification).get(name)
+    if field is None:
+        return UNKNOWN
+    own = field.metadata.get("setting", UNKNOWN)
+    inner = table_class(field)
+    if rest and inner is not None:
+        deeper = declared(inner, rest)
+        return deeper if deeper is not UNKNOWN else cast("Setting", own)
+    return cast("Setting", own)
+
+
+def table_class(field: attrs.Attribute[Any]) -> type | None:
+    """The attrs class of a field that is a table in the recipe, optional or not."""
+    for candidate in (field.type, *getattr(field.type, "__args__", ())):
+        if isinstance(candidate, type) and attrs.has(candidate):
+            return candidate
+    return None

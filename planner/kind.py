@@ -1,0 +1,110 @@
+"""The contract of a kind: its recipe fields, what it reads, what it depends on, and how it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from attrs import field, frozen
+
+from planner.schedule import Schedule
+from state.canonical import Plain
+from state.diagnostic import NOWHERE, Diagnostic, Place
+from state.record import Record
+
+
+@frozen
+class Source:
+    """One input of a resource: an address, and which part of what it produces ("" for the whole)."""
+
+    address: str
+    part: str = ""
+
+
+@frozen
+class Resource:
+    """A named block of the recipe, or one that another resource derives."""
+
+    address: str
+    kind: Kind
+    specification: Any
+    """An instance of one of the kind's specification classes."""
+    places: Mapping[str, Place] = field(factory=dict)
+    """Where each dotted field stands in the recipe; "" is the block itself."""
+    derived_from: str = ""
+
+    @property
+    def name(self) -> str:
+        """The address without its kind."""
+        return self.address.partition(".")[2]
+
+    def place(self, path: str = "") -> Place:
+        """Where a field was written, or the nearest table around it."""
+        while path and path not in self.places:
+            path = path.rpartition(".")[0]
+        return self.places.get(path, NOWHERE)
+
+
+Resources: TypeAlias = Mapping[str, Resource]
+
+
+@frozen
+class Probe:
+    """What was found outside the recipe for one resource."""
+
+    content: Mapping[str, str] = field(factory=dict)
+    """Digests of what was read, by name; part of the identity."""
+    settings: Mapping[str, Plain] = field(factory=dict)
+    """Settings that had to be resolved, replacing those of the recipe."""
+    known: Mapping[str, str] = field(factory=dict)
+    """Output digests that are certain before anything is built, by part."""
+    facts: Mapping[str, Plain] = field(factory=dict)
+    diagnostics: tuple[Diagnostic, ...] = ()
+    builds: bool = True
+    """False where there is nothing to build and recording what was found is all."""
+
+
+def _nothing_outside(*_: object) -> Probe:
+    return Probe()
+
+
+def _nothing_derived(*_: object) -> tuple[Resource, ...]:
+    return ()
+
+
+def _no_objection(*_: object) -> tuple[Any, ...]:
+    return ()
+
+
+@frozen
+class Kind:
+    """A kind of resource. One module in `executor/kinds/` defines one, as `KIND`."""
+
+    name: str
+    specifications: Mapping[str, type]
+    """The recipe's fields as attrs classes, by the value of `variant`; {"": cls} where there is only one."""
+    code: int
+    """Version of the code that builds it; part of the identity, raised when the same inputs give another output."""
+    verb: str
+    """What a rebuild is called in messages: retrain, re-merge."""
+    inputs: Callable[[Resource, Resources], Mapping[str, tuple[Source, ...]]]
+    variant: str = ""
+    """The field whose value picks the specification class."""
+    derive: Callable[[Resource, Resources], tuple[Resource, ...]] = _nothing_derived
+    """The resources that this one brings along, such as the tokens of a training run."""
+    check: Callable[[Resource, Resources], tuple[Diagnostic, ...]] = _no_objection
+    """What is wrong with the fields together, without reading anything else."""
+    probe: Callable[..., Probe] = _nothing_outside
+    """Reads what lies outside the recipe: (resource, surroundings of type executor.probe.Surroundings)."""
+    schedule: Callable[[Mapping[str, Plain], Mapping[str, tuple[Record, ...]]], Schedule] | None = None
+    """The learning rates that settings and input records imply; None for kinds that cannot be resumed."""
+    judge: Callable[[Mapping[str, Plain], Mapping[str, Plain]], tuple[str, ...]] = _no_objection
+    """(settings, metrics) -> why the result is not good enough, in sentences; empty if it is."""
+    locate: Callable[[Record, Path], Path] | None = None
+    """Where a record without an artifact of ours lies: (record, recipe folder)."""
+    build: Callable[..., Any] | None = None
+    """Makes it: (task of type executor.task.Task) -> executor.task.Outcome; None for kinds that are only recorded."""
+
+
+Kinds: TypeAlias = Mapping[str, Kind]

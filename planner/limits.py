@@ -1,0 +1,32 @@
+"""Validators for recipe fields: a value of the right type that cannot be meant is refused with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from planner.structure import FieldError, show
+
+Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+
+
+def _limit(accepts: Callable[[Any], bool], expected: str) -> Validator:
+    def validate(_: object, field: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401  whatever the field holds
+        if value is not None and not isinstance(value, str) and not accepts(value):
+            raise FieldError(field.name, f"expected {expected}, got {show(value)}")
+
+    return validate
+
+
+positive = _limit(lambda value: value > 0, "a number above 0")
+not_negative = _limit(lambda value: value >= 0, "a number of 0 or more")
+fraction = _limit(lambda value: 0 <= value < 1, "a number from 0 up to, but not including, 1")
+"""For shares of a whole: dropout, validation split, warm-up."""
+
+
+def not_empty(_: object, field: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401  a string or a tuple
+    """Refuse an empty string or list."""
+    if not value:
+        raise FieldError(field.name, "expected at least one entry, got nothing")

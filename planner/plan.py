@@ -1,0 +1,179 @@
+"""The plan: every step with its reasons, made from desired resources and state by pure comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import define, field, frozen
+
+from planner.desired import Desired, Given, Inputs
+from planner.diff import WORKS, Action, Change, Local, Situation, change
+from planner.kind import Kinds, Source
+from planner.reason import NotInRecipe, Reason
+from state.canonical import Plain
+from state.change import worth_keeping
+from state.diagnostic import Diagnostic
+from state.record import Checkpoint, Record, State, Superseded
+
+
+@frozen
+class Step:
+    """One resource's line in a plan, with everything that apply needs to act on it."""
+
+    address: str
+    kind: str
+    action: Action
+    conditional: bool
+    reasons: tuple[Reason, ...]
+    resume_from: Checkpoint | None
+    settings: Mapping[str, Plain]
+    content: Mapping[str, str]
+    inputs: Inputs
+    code: int
+    facts: Mapping[str, Plain]
+    estimate: Mapping[str, Plain]
+
+
+@frozen
+class StateVersion:
+    """The state that a plan was made from."""
+
+    lineage: str
+    serial: int
+    digest: str
+
+
+@frozen
+class Plan:
+    """What has to be done so that the models match the recipe: an upper bound, applied step by step."""
+
+    recipe: str
+    """File name of the recipe, relative to the folder that holds `.tune/`."""
+    recipe_digest: str
+    state: StateVersion
+    steps: tuple[Step, ...]
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def changes(self) -> tuple[Step, ...]:
+        """The steps that do anything at all."""
+        return tuple(step for step in self.steps if step.action is not Action.REUSE)
+
+    def count(self, action: Action) -> int:
+        """How many steps have this action."""
+        return sum(step.action is action for step in self.steps)
+
+
+def make(desired: Sequence[Desired], state: State, kinds: Kinds, local: Local, recipe: tuple[str, str]) -> Plan:
+    """The plan that takes a state to what is desired (inputs first); `recipe` is its file name and digest."""
+    planning = Planning(state, kinds, local)
+    steps = [planning.step(one) for one in desired]
+    wanted = {one.address for one in desired}
+    steps += [_forget(address, record) for address, record in sorted(state.records.items()) if address not in wanted]
+    version = StateVersion(state.lineage, state.serial, state.digest)
+    return Plan(recipe[0], recipe[1], version, tuple(steps))
+
+
+@define
+class Planning:
+    """Walks the desired resources in order, remembering what each step makes known to the ones after it."""
+
+    state: State
+    kinds: Kinds
+    local: Local
+    _digests: dict[Source, str] = field(factory=dict, init=False)
+    _records: dict[str, Record] = field(factory=dict, init=False)
+    _causes: dict[str, tuple[Reason, ...]] = field(factory=dict, init=False)
+
+    def step(self, desired: Desired) -> Step:
+        """The step of one resource, all of whose inputs have had theirs."""
+        inputs = {
+            name: tuple(Given(source, self._digests.get(source)) for source in sources)
+            for name, sources in desired.inputs.items()
+        }
+        record = self.state.records.get(desired.address)
+        situation = Situation(
+            kind=self.kinds[desired.kind],
+            desired=desired,
+            inputs=inputs,
+            input_records=self._input_records(desired),
+            causes=self._causes,
+            record=record,
+            kept=kept_by_key(self.state),
+            local=self.local,
+        )
+        found = change(situation)
+        self._remember(desired, found)
+        return _step(desired, inputs, found, record)
+
+    def made(self, desired: Desired, record: Record) -> None:
+        """Tell the steps after this one what it produced, once that is known."""
+        self._records[desired.address] = record
+        self._digests[Source(desired.address)] = record.output_digest
+        for part, digest in record.parts.items():
+            self._digests[Source(desired.address, part)] = digest
+
+    def _input_records(self, desired: Desired) -> dict[str, tuple[Record, ...]]:
+        return {
+            name: tuple(self._records[one.address] for one in sources if one.address in self._records)
+            for name, sources in desired.inputs.items()
+        }
+
+    def _remember(self, desired: Desired, found: Change) -> None:
+        self._causes[desired.address] = found.reasons
+        if found.record is not None:
+            self.made(desired, found.record)
+        for part, digest in desired.known.items():
+            self._digests[Source(desired.address, part)] = digest
+
+
+def kept_by_key(state: State) -> dict[str, Superseded]:
+    """Every record of which something exists, with the address that it has or had, by action key."""
+    current = {
+        record.action_key: Superseded(address, record)
+        for address, record in state.records.items()
+        if worth_keeping(record)
+    }
+    return {**state.superseded, **current}
+
+
+def _step(desired: Desired, inputs: Inputs, found: Change, record: Record | None) -> Step:
+    return Step(
+        address=desired.address,
+        kind=desired.kind,
+        action=found.action,
+        conditional=found.conditional,
+        reasons=found.reasons,
+        resume_from=found.resume_from,
+        settings=desired.settings,
+        content=desired.content,
+        inputs=inputs,
+        code=desired.code,
+        facts=desired.facts,
+        estimate=_estimate(found, record),
+    )
+
+
+def _estimate(found: Change, record: Record | None) -> dict[str, Plain]:
+    """What the last run of the same address took; nothing where there was none to learn from."""
+    if found.action not in WORKS or record is None or not record.provenance.seconds:
+        return {}
+    last = record.provenance
+    return {"seconds": last.seconds, "gpu_seconds": last.gpu_seconds, "basis": "the last run"}
+
+
+def _forget(address: str, record: Record) -> Step:
+    return Step(
+        address=address,
+        kind=record.kind,
+        action=Action.FORGET,
+        conditional=False,
+        reasons=(NotInRecipe(),),
+        resume_from=None,
+        settings=record.settings,
+        content=record.content,
+        inputs={},
+        code=record.code,
+        facts=record.facts,
+        estimate={},
+    )

@@ -1,0 +1,168 @@
+"""A plan as JSON, for machines, for saving and for approving by digest; and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from planner.desired import Given
+from planner.diff import Action
+from planner.effects import Effect
+from planner.kind import Source
+from planner.plan import Plan, StateVersion, Step
+from planner.reason import CODES, InputChanged, Reason
+from state.canonical import Plain, digest
+from state.diagnostic import Diagnostic, Place, Severity, problem
+from state.format import plain_converter
+from state.record import Checkpoint
+
+FORMAT = "tune-plan/1"
+_REASONS = {code: reason for reason, code in CODES.items()}
+_converter = plain_converter()
+
+
+def to_plain(plan: Plan) -> dict[str, Plain]:
+    """The plan as the documented JSON; deterministic, with paths relative to the recipe's folder."""
+    body: dict[str, Plain] = {
+        "format": FORMAT,
+        "recipe": {"path": plan.recipe, "digest": plan.recipe_digest},
+        "state": _converter.unstructure(plan.state),
+        "summary": {action.value: plan.count(action) for action in _SUMMARY},
+        "steps": [_step_to_plain(step) for step in plan.steps],
+        "diagnostics": [diagnostic_to_plain(one) for one in plan.diagnostics],
+    }
+    return {"plan_digest": digest(body), **body}
+
+
+_SUMMARY = (
+    Action.BUILD,
+    Action.REBUILD,
+    Action.RESUME,
+    Action.EXTEND,
+    Action.UPDATE,
+    Action.ADOPT,
+    Action.MOVE,
+    Action.FORGET,
+    Action.REUSE,
+)
+
+
+def dumps(plan: Plan, recipe: str) -> str:
+    """The text of a saved plan; `recipe` is the path of its recipe from the folder of the plan file.
+
+    Where a plan is saved is not part of what it says, so the path stands outside the digest.
+    """
+    body = {"location": recipe, **to_plain(plan)}
+    return json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def location(text: str) -> str:
+    """The path of the recipe from the folder of a plan file that `loads` has accepted."""
+    return str(json.loads(text).get("location", ""))
+
+
+def loads(text: str, file: str) -> Plan:
+    """The plan in a saved text; raises ProblemError if it is not one, is damaged, or is from a newer tune."""
+    place = Place(file)
+    try:
+        body = json.loads(text)
+    except ValueError as error:
+        raise problem("Not a plan", f"`{file}` is not JSON: {error}.", place=place) from None
+    if not isinstance(body, dict) or not str(body.get("format", "")).startswith("tune-plan/"):
+        raise problem("Not a plan", f"`{file}` was not written by `tune plan --out`.", place=place)
+    if body["format"] != FORMAT:
+        detail = f"`{file}` has the format {body['format']}; this tune reads {FORMAT}."
+        raise problem("Plan from a newer tune", detail, "Upgrade tune, or make the plan again.", place)
+    body.pop("location", None)
+    claimed = body.pop("plan_digest", None)
+    if claimed != digest(body):
+        detail = f"The content of `{file}` does not match its own digest: it was edited or damaged."
+        raise problem("Damaged plan", detail, "Make the plan again with `tune plan --out`.", place)
+    return _plan_from_plain(body)
+
+
+def diagnostic_to_plain(diagnostic: Diagnostic) -> dict[str, Plain]:
+    """A diagnostic as plans and `--json` output hold it."""
+    place = diagnostic.place
+    return {
+        "severity": diagnostic.severity.value,
+        "summary": diagnostic.summary,
+        "detail": diagnostic.detail,
+        "hint": diagnostic.hint,
+        "place": {"file": place.file, "line": place.line, "column": place.column} if place.file else None,
+    }
+
+
+def reason_to_plain(reason: Reason) -> dict[str, Plain]:
+    """A reason with its stable code, and the chain below it."""
+    body = _converter.unstructure(reason)
+    if isinstance(reason, InputChanged):
+        body["because"] = [reason_to_plain(one) for one in reason.because]
+    return {"code": CODES[type(reason)], **body}
+
+
+def _step_to_plain(step: Step) -> dict[str, Plain]:
+    return {
+        "address": step.address,
+        "kind": step.kind,
+        "action": step.action.value,
+        "conditional": step.conditional,
+        "reasons": [reason_to_plain(one) for one in step.reasons],
+        "resume_from": _converter.unstructure(step.resume_from),
+        "settings": dict(step.settings),
+        "content": dict(step.content),
+        "inputs": {name: [_given_to_plain(one) for one in group] for name, group in step.inputs.items()},
+        "code": step.code,
+        "facts": dict(step.facts),
+        "estimate": dict(step.estimate),
+    }
+
+
+def _given_to_plain(given: Given) -> dict[str, Plain]:
+    return {"address": given.source.address, "part": given.source.part, "digest": given.digest}
+
+
+def _plan_from_plain(body: Mapping[str, Any]) -> Plan:
+    return Plan(
+        recipe=body["recipe"]["path"],
+        recipe_digest=body["recipe"]["digest"],
+        state=_converter.structure(body["state"], StateVersion),
+        steps=tuple(_step_from_plain(step) for step in body["steps"]),
+        diagnostics=tuple(_diagnostic_from_plain(one) for one in body["diagnostics"]),
+    )
+
+
+def _step_from_plain(body: Mapping[str, Any]) -> Step:
+    return Step(
+        address=body["address"],
+        kind=body["kind"],
+        action=Action(body["action"]),
+        conditional=body["conditional"],
+        reasons=tuple(_reason_from_plain(one) for one in body["reasons"]),
+        resume_from=_converter.structure(body["resume_from"], cast("Any", Checkpoint | None)),
+        settings=body["settings"],
+        content=body["content"],
+        inputs={
+            name: tuple(Given(Source(one["address"], one["part"]), one["digest"]) for one in group)
+            for name, group in body["inputs"].items()
+        },
+        code=body["code"],
+        facts=body["facts"],
+        estimate=body["estimate"],
+    )
+
+
+def _reason_from_plain(body: Mapping[str, Any]) -> Reason:
+    fields = {name: value for name, value in body.items() if name != "code"}
+    reason = _REASONS[body["code"]]
+    if "because" in fields:
+        fields["because"] = tuple(_reason_from_plain(one) for one in fields["because"])
+    if "effect" in fields:
+        fields["effect"] = Effect(fields["effect"])
+    return reason(**fields)
+
+
+def _diagnostic_from_plain(body: Mapping[str, Any]) -> Diagnostic:
+    place = Place(**body["place"]) if body["place"] else Place("")
+    return Diagnostic(body["summary"], body["detail"], body["hint"], place, Severity(body["severity"]))

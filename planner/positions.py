@@ -1,0 +1,96 @@
+"""Where each key of a TOML text stands, which no TOML library tells; used for messages only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from attrs import define, field
+
+Path: TypeAlias = tuple[str, ...]
+
+_KEY_PART = re.compile(r"""\s*(?:"((?:[^"\\\n]|\\.)*)"|'([^'\n]*)'|([A-Za-z0-9_-]+))\s*""")
+_STRING = re.compile(r'"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'', re.DOTALL)
+
+
+def positions(text: str) -> dict[str, tuple[int, int]]:
+    """Line and column, counted from 1, of every table header and key, by dotted path; the text must be valid TOML.
+
+    Array-of-tables entries are numbered from 0: `moved.0.from`. Keys of inline tables are not looked into.
+    """
+    return dict(_Scanner(text).scan())
+
+
+@define
+class _Scanner:
+    text: str
+    at: int = 0
+    table: Path = ()
+    entries: dict[Path, int] = field(factory=dict)
+
+    def scan(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        while self._skip_blank():
+            start = self.at
+            if self.text.startswith("[", start):
+                yield ".".join(self._header()), self._place(start)
+            else:
+                path = (*self.table, *self._key())
+                yield ".".join(path), self._place(start)
+                self._skip_value()
+
+    def _skip_blank(self) -> bool:
+        """Go to the next header or key; False at the end of the text."""
+        while self.at < len(self.text):
+            if self.text[self.at] == "#":
+                self._to_end_of_line()
+            elif self.text[self.at].isspace():
+                self.at += 1
+            else:
+                return True
+        return False
+
+    def _header(self) -> Path:
+        is_array = self.text.startswith("[[", self.at)
+        self.at += 2 if is_array else 1
+        path = self._key()
+        self.at += 2 if is_array else 1
+        if is_array:
+            number = self.entries[path] = self.entries.get(path, -1) + 1
+            path = (*path, str(number))
+        self.table = path
+        return path
+
+    def _key(self) -> Path:
+        parts = []
+        while match := _KEY_PART.match(self.text, self.at):
+            parts.append(next(group for group in match.groups() if group is not None))
+            self.at = match.end()
+            if not self.text.startswith(".", self.at):
+                break
+            self.at += 1
+        return tuple(parts)
+
+    def _skip_value(self) -> None:
+        """Go behind a value: strings may hold anything, brackets may span lines."""
+        depth = 0
+        while self.at < len(self.text):
+            character = self.text[self.at]
+            if character in "\"'" and (match := _STRING.match(self.text, self.at)):
+                self.at = match.end()
+                continue
+            if character == "#":
+                self._to_end_of_line()
+                continue
+            if character == "\n" and depth == 0:
+                return
+            depth += (character in "[{") - (character in "]}")
+            self.at += 1
+
+    def _to_end_of_line(self) -> None:
+        end = self.text.find("\n", self.at)
+        self.at = len(self.text) if end < 0 else end
+
+    def _place(self, start: int) -> tuple[int, int]:
+        line = self.text.count("\n", 0, start) + 1
+        return line, start - (self.text.rfind("\n", 0, start) + 1) + 1

@@ -1,0 +1,144 @@
+"""Why a step is what it is: data for people and machines, never read to decide anything."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from attrs import frozen
+
+from planner.effects import Effect
+from state.canonical import Plain
+
+
+@frozen
+class NotInState:
+    """Nothing of this address was ever made."""
+
+
+@frozen
+class NotInRecipe:
+    """The recipe no longer has it."""
+
+
+@frozen
+class FieldChanged:
+    """A setting has another value than the one it was made with."""
+
+    field: str
+    before: Plain
+    after: Plain
+    effect: Effect
+    why: str
+
+
+@frozen
+class ContentChanged:
+    """Something read from outside the recipe has other bytes; digests before and after, "" for absent."""
+
+    name: str
+    before: str
+    after: str
+
+
+@frozen
+class InputChanged:
+    """It is made from something else now, or may be: `certain` is False while the input's digest is unknown."""
+
+    field: str
+    input: str
+    certain: bool
+    because: tuple[Reason, ...]
+    """Why the input changes, down to the field or the data; empty where another resource was named instead."""
+
+
+@frozen
+class CodeChanged:
+    """This version of tune builds the kind differently."""
+
+    before: int
+    after: int
+
+
+@frozen
+class Interrupted:
+    """The last attempt was stopped or killed."""
+
+    step: int
+    """Of the newest checkpoint that can be continued from; 0 if there is none."""
+
+
+@frozen
+class Failed:
+    """The last attempt ended with an error."""
+
+    error: str
+
+
+@frozen
+class ScheduleDiffers:
+    """No checkpoint can be continued from: a learning rate already used would be another one."""
+
+    step: int
+    """The first optimizer step that differs, counted from 1."""
+    before: float
+    after: float
+
+
+@frozen
+class NoCheckpoint:
+    """There is no complete checkpoint to continue from."""
+
+
+@frozen
+class ArtifactMissing:
+    """What this machine made is no longer complete on its disk."""
+
+    folder: str
+
+
+@frozen
+class GateFailed:
+    """The result is not good enough."""
+
+    detail: str
+
+
+@frozen
+class MadeBefore:
+    """Exactly this was made before, at that address, and still exists."""
+
+    address: str
+
+
+Reason: TypeAlias = (
+    NotInState
+    | NotInRecipe
+    | FieldChanged
+    | ContentChanged
+    | InputChanged
+    | CodeChanged
+    | Interrupted
+    | Failed
+    | ScheduleDiffers
+    | NoCheckpoint
+    | ArtifactMissing
+    | GateFailed
+    | MadeBefore
+)
+
+CODES: dict[type[Reason], str] = {
+    NotInState: "not_in_state",
+    NotInRecipe: "not_in_recipe",
+    FieldChanged: "field_changed",
+    ContentChanged: "content_changed",
+    InputChanged: "input_changed",
+    CodeChanged: "code_changed",
+    Interrupted: "interrupted",
+    Failed: "failed",
+    ScheduleDiffers: "schedule_differs",
+    NoCheckpoint: "no_checkpoint",
+    ArtifactMissing: "artifact_missing",
+    GateFailed: "gate_failed",
+    MadeBefore: "made_before",
+}
+"""Stable names for machines; readers must tolerate ones that they do not know."""

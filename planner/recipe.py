@@ -1,0 +1,155 @@
+"""Recipe text to resources: every table structured, every problem found, each with its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import define, field, frozen
+
+from planner.graph import in_order
+from planner.kind import Kind, Kinds, Resource, Resources
+from planner.positions import positions
+from planner.references import check_references, reference_fields
+from planner.structure import Fault, faults, settings_of, structure, suggestion
+from state.canonical import Plain, digest
+from state.diagnostic import Diagnostic, Place, ProblemError, errors, problem
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+@frozen
+class Recipe:
+    """All resources of a recipe, derived ones included, inputs before what is made from them."""
+
+    file: str
+    resources: Resources
+
+    @property
+    def digest(self) -> str:
+        """Of what the recipe means: comments, order and spelled-out defaults do not count."""
+        return digest({address: _meaning(resource) for address, resource in sorted(self.resources.items())})
+
+
+def parse(text: str, file: str, kinds: Kinds) -> Recipe:
+    """The recipe in a TOML text; raises ProblemError with everything that is wrong with it."""
+    document = _read_toml(text, file)
+    reader = _Reader(file, kinds, positions(text))
+    written = {resource.address: resource for resource in reader.resources(document)}
+    found = [*reader.found, *check_references(written)]
+    if not errors(found):
+        found += [one for resource in written.values() for one in resource.kind.check(resource, written)]
+    if errors(found):
+        raise ProblemError(errors(found))
+    return Recipe(file, in_order(_with_derived(written)))
+
+
+def _meaning(resource: Resource) -> dict[str, Plain]:
+    references = {name: list(addresses) for name, addresses in reference_fields(resource.specification)}
+    return {"settings": settings_of(resource.specification), "references": references}
+
+
+def _with_derived(written: dict[str, Resource]) -> dict[str, Resource]:
+    """The derived resources are planned before what derives them, as any input."""
+    complete: dict[str, Resource] = {}
+    for address, resource in written.items():
+        complete |= {derived.address: derived for derived in resource.kind.derive(resource, written)}
+        complete[address] = resource
+    return complete
+
+
+def _read_toml(text: str, file: str) -> dict[str, Any]:
+    import tomlkit
+    from tomlkit.exceptions import ParseError, TOMLKitError
+
+    try:
+        return tomlkit.parse(text).unwrap()
+    except ParseError as error:
+        place = Place(file, error.line, error.col + 1)
+        raise problem("Invalid TOML", f"{str(error).partition(' at line')[0]}.", place=place) from None
+    except (TOMLKitError, ValueError) as error:
+        raise problem("Invalid TOML", f"{error}.", place=Place(file)) from None
+
+
+@define
+class _Reader:
+    """Turns the tables of one document into resources and collects what is wrong with them."""
+
+    file: str
+    kinds: Kinds
+    where: Mapping[str, tuple[int, int]]
+    found: list[Diagnostic] = field(factory=list)
+
+    def resources(self, document: Mapping[str, object]) -> Iterator[Resource]:
+        if not document:
+            self._wrong("Empty recipe", "The recipe defines nothing.", "Start with a `[model.NAME]` table.")
+        for kind_name, tables in document.items():
+            kind = self.kinds.get(kind_name)
+            if kind is None or not kind.specifications:
+                self._unknown_kind(kind_name, kind)
+            elif not isinstance(tables, Mapping) or not all(isinstance(one, Mapping) for one in tables.values()):
+                hint = f"Write it as a named table: `[{kind_name}.NAME]`."
+                self._wrong("Table without a name", f"`{kind_name}` must hold named tables.", hint, kind_name)
+            else:
+                for name, table in tables.items():
+                    yield from self._resource(kind, name, table)
+
+    def _unknown_kind(self, name: str, kind: Kind | None) -> None:
+        writable = sorted(one.name for one in self.kinds.values() if one.specifications)
+        if kind is not None:
+            detail = f"`{name}` is made from the datasets of a train or eval table and cannot be written."
+            self._wrong("Derived kind", detail, "Remove the table.", name)
+            return
+        hint = suggestion(name, writable) or f"Known kinds: {', '.join(writable)}."
+        self._wrong("Unknown kind", f"There is no kind `{name}`.", hint, name)
+
+    def _resource(self, kind: Kind, name: str, table: Mapping[str, Plain]) -> Iterator[Resource]:
+        address = f"{kind.name}.{name}"
+        if not _NAME.fullmatch(name):
+            detail = f"`{name}` cannot name a resource."
+            self._wrong(
+                "Invalid name", detail, "Use letters, digits, `-` and `_`, starting with none of these two.", address
+            )
+            return
+        specification = self._specification(kind, address, table)
+        if specification is None:
+            return
+        try:
+            yield Resource(address, kind, structure(table, specification), self._places(address))
+        except ExceptionGroup as error:
+            for fault in faults(error, specification):
+                self._fault(address, fault)
+
+    def _specification(self, kind: Kind, address: str, table: Mapping[str, Plain]) -> type | None:
+        """The class of a kind's fields, picked by the field that tells its variants apart."""
+        if not kind.variant:
+            return kind.specifications[""]
+        chosen = table.get(kind.variant)
+        known = sorted(kind.specifications)
+        if isinstance(chosen, str) and chosen in kind.specifications:
+            return kind.specifications[chosen]
+        hint = (suggestion(chosen, known) if isinstance(chosen, str) else "") or f"Known: {', '.join(known)}."
+        message = f"there is no {kind.variant} {chosen!r}" if chosen is not None else "this field is required"
+        self._fault(address, Fault(kind.variant, message, hint))
+        return None
+
+    def _fault(self, address: str, fault: Fault) -> None:
+        path = f"{address}.{fault.path}" if fault.path else address
+        self._wrong("Invalid recipe", f"{path}: {fault.message}.", fault.hint, path)
+
+    def _wrong(self, summary: str, detail: str, hint: str, path: str = "") -> None:
+        self.found.append(Diagnostic(summary, detail, hint, self._place(path)))
+
+    def _place(self, path: str) -> Place:
+        while path and path not in self.where:
+            path = path.rpartition(".")[0]
+        return Place(self.file, *self.where.get(path, (1, 1)))
+
+    def _places(self, address: str) -> dict[str, Place]:
+        """The places of one block's fields; the block itself falls back to whatever encloses it."""
+        prefix = f"{address}."
+        inside = {
+            path[len(prefix) :]: Place(self.file, *at) for path, at in self.where.items() if path.startswith(prefix)
+        }
+        return {"": self._place(address), **inside}

@@ -1,0 +1,67 @@
+"""References between resources: which fields hold them, and whether they lead anywhere but in a circle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from planner.effects import referenced_kinds
+from planner.kind import Resource, Resources
+from planner.structure import suggestion
+from state.diagnostic import Diagnostic
+
+
+def reference_fields(specification: attrs.AttrsInstance) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each reference field with the addresses that it names, in the order in which they were written."""
+    for field in attrs.fields(type(specification)):
+        if referenced_kinds(field):
+            value = getattr(specification, field.name)
+            yield field.name, (value,) if isinstance(value, str) else tuple(value)
+
+
+def check_references(resources: Resources) -> tuple[Diagnostic, ...]:
+    """Every reference that names nothing, or a resource of a kind that does not fit there, or itself in the end."""
+    found = tuple(one for resource in resources.values() for one in _check_fields(resource, resources))
+    return found or tuple(_cycles(resources))
+
+
+def _check_fields(resource: Resource, resources: Resources) -> Iterator[Diagnostic]:
+    fields = attrs.fields_dict(type(resource.specification))
+    for name, targets in reference_fields(resource.specification):
+        fitting = referenced_kinds(fields[name])
+        for target in targets:
+            if target not in resources:
+                yield _unknown(resource, name, target, fitting, resources)
+            elif resources[target].kind.name not in fitting:
+                detail = f"{resource.address}.{name} must name a {' or '.join(fitting)}, not {target}."
+                yield Diagnostic("Wrong reference", detail, place=resource.place(name))
+
+
+def _unknown(resource: Resource, name: str, target: str, fitting: tuple[str, ...], resources: Resources) -> Diagnostic:
+    candidates = [address for address, one in resources.items() if one.kind.name in fitting]
+    known = f"Known: {', '.join(candidates)}." if candidates else f"Define a `[{fitting[0]}.NAME]` table."
+    detail = f"{resource.address}.{name} names {target}, which the recipe does not define."
+    return Diagnostic("Unknown reference", detail, suggestion(target, candidates) or known, resource.place(name))
+
+
+def _cycles(resources: Resources) -> Iterator[Diagnostic]:
+    """Each circle of references once, told from the member that the recipe has first."""
+    finished: set[str] = set()
+    for address in resources:
+        path: list[str] = []
+        yield from _walk(address, path, finished, resources)
+
+
+def _walk(address: str, path: list[str], finished: set[str], resources: Resources) -> Iterator[Diagnostic]:
+    if address in path:
+        circle = [*path[path.index(address) :], address]
+        detail = f"These resources are made from each other: {' -> '.join(circle)}."
+        yield Diagnostic("Cycle", detail, "Let one of them start from something else.", resources[address].place())
+    elif address not in finished:
+        path.append(address)
+        for _, targets in reference_fields(resources[address].specification):
+            for target in targets:
+                yield from _walk(target, path, finished, resources)
+        path.pop()
+        finished.add(address)

@@ -1,0 +1,65 @@
+"""Does a saved plan still say what would be planned now? If not: what moved, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planner.desired import flatten
+from planner.diff import Action
+from planner.plan import Plan, Step
+from planner.structure import show
+
+
+def moved(saved: Plan, current: Plan) -> tuple[str, ...]:
+    """What has moved of all that a changing step of the saved plan depends on, each as a sentence; empty if nothing."""
+    if saved.state.lineage != current.state.lineage and saved.state.lineage:
+        return ("The state is another one: its lineage differs.",)
+    before = {step.address: step for step in saved.steps}
+    now = {step.address: step for step in current.steps}
+    touched = _with_inputs({step.address for step in saved.changes}, before)
+    added = [step for address, step in now.items() if address not in before and step.action is not Action.REUSE]
+    found = [one for address in before if address in touched for one in _compare(before[address], now.get(address))]
+    found += [f"The recipe: {step.address} was added." for step in added]
+    return tuple(found)
+
+
+def _with_inputs(addresses: set[str], steps: dict[str, Step]) -> set[str]:
+    """The addresses and everything that they are made from."""
+    complete: set[str] = set()
+    waiting = list(addresses)
+    while waiting:
+        address = waiting.pop()
+        if address in complete or address not in steps:
+            continue
+        complete.add(address)
+        waiting += [one.source.address for group in steps[address].inputs.values() for one in group]
+    return complete
+
+
+def _compare(saved: Step, current: Step | None) -> Iterator[str]:
+    if current is None:
+        yield f"The recipe or the state: {saved.address} is no longer there."
+        return
+    known = list(_recipe(saved, current)) + list(_data(saved, current))
+    yield from known
+    if not known and (saved.action, saved.resume_from) != (current.action, current.resume_from):
+        yield (
+            f"The state: {saved.address} was to be `{saved.action}` and would now be `{current.action}`, "
+            "because its record or that of an input was changed."
+        )
+
+
+def _recipe(saved: Step, current: Step) -> Iterator[str]:
+    before, now = flatten(saved.settings), flatten(current.settings)
+    for path in sorted(before.keys() | now.keys()):
+        if before.get(path) != now.get(path):
+            yield f"The recipe: {saved.address}.{path} was {show(before.get(path))} and is {show(now.get(path))}."
+    sources = {name: [one.source for one in group] for name, group in saved.inputs.items()}
+    if sources != {name: [one.source for one in group] for name, group in current.inputs.items()}:
+        yield f"The recipe: {saved.address} is made from other inputs."
+
+
+def _data(saved: Step, current: Step) -> Iterator[str]:
+    for name in sorted(saved.content.keys() | current.content.keys()):
+        if saved.content.get(name) != current.content.get(name):
+            yield f"The data: {name} of {saved.address} has changed."

@@ -1,0 +1,1 @@
+"""What exists, and from exactly what it was made."""

@@ -1,0 +1,64 @@
+"""The one type in which every package tells a person what is wrong, and the exception that carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+
+from attrs import field, frozen
+
+
+class Severity(StrEnum):
+    """How bad it is: an error stops the command, a warning does not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@frozen(order=True)
+class Place:
+    """A position in a file that the user wrote; line and column count from 1, and 0 means the whole file."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        """The place as editors and terminals understand it: `file:line:column`."""
+        parts = [self.file, *(str(number) for number in (self.line, self.column) if number)]
+        return ":".join(parts)
+
+
+NOWHERE = Place("")
+
+
+@frozen
+class Diagnostic:
+    """One problem: the same summary every time, what is wrong here, what to do about it, and where."""
+
+    summary: str
+    detail: str
+    hint: str = ""
+    place: Place = NOWHERE
+    severity: Severity = Severity.ERROR
+    address: str = field(default="", kw_only=True)
+
+
+class ProblemError(Exception):
+    """What the user can mend; caught once, at the top of the command line, and never shown as a traceback."""
+
+    def __init__(self, diagnostics: Diagnostic | Iterable[Diagnostic]) -> None:
+        """Carry one diagnostic or all that were found."""
+        found = (diagnostics,) if isinstance(diagnostics, Diagnostic) else tuple(diagnostics)
+        self.diagnostics = found
+        super().__init__("; ".join(f"{one.summary}: {one.detail}" for one in found))
+
+
+def problem(summary: str, detail: str, hint: str = "", place: Place = NOWHERE) -> ProblemError:
+    """A problem made of a single diagnostic."""
+    return ProblemError(Diagnostic(summary, detail, hint, place))
+
+
+def errors(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Those that must stop the command, in the order of their places."""
+    return tuple(sorted((one for one in diagnostics if one.severity is Severity.ERROR), key=lambda one: one.place))

@@ -1,0 +1,71 @@
+"""Where things lie in the folder `.tune/` beside the recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import frozen
+
+IGNORED = (
+    "# Written by tune. state.json may be committed; the rest belongs to this machine.\n*\n!.gitignore\n!state.json\n"
+)
+
+
+@frozen
+class Layout:
+    """The paths of one recipe's `.tune/` folder."""
+
+    recipe_folder: Path
+
+    @property
+    def root(self) -> Path:
+        """The folder `.tune/` itself."""
+        return self.recipe_folder / ".tune"
+
+    @property
+    def state_file(self) -> Path:
+        """What exists."""
+        return self.root / "state.json"
+
+    @property
+    def journal(self) -> Path:
+        """What was being done; empty between applies."""
+        return self.root / "journal.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Who is applying."""
+        return self.root / "lock.json"
+
+    @property
+    def guard(self) -> Path:
+        """Never replaced and always empty: held with flock(2) for the instant in which lock or state change hands."""
+        return self.root / "guard"
+
+    @property
+    def file_digests(self) -> Path:
+        """What the stat cache remembers."""
+        return self.root / "cache" / "file_digests.json"
+
+    def artifact(self, kind: str, name: str, key: str) -> Path:
+        """The folder of what a resource of this action key produces."""
+        return self.root / "artifacts" / kind / name / key
+
+    def checkpoints(self, kind: str, name: str, key: str) -> Path:
+        """The folder of the checkpoints that are written on the way to an artifact."""
+        return self.root / "checkpoints" / kind / name / key
+
+    def log(self, address: str, run: str) -> Path:
+        """What a step's process and its libraries printed."""
+        return self.root / "logs" / f"{address}-{run}.log"
+
+    def relative(self, path: Path) -> str:
+        """A path below `.tune/` as state writes it, the same on every machine."""
+        return path.relative_to(self.root).as_posix()
+
+    def create(self) -> None:
+        """Make the folder, with the file that keeps all but the state out of git."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        ignore = self.root / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text(IGNORED)

@@ -1,0 +1,126 @@
+"""What state holds: one record for each resource, who wrote it and when, and the chain of everything that was written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from attrs import field, frozen
+
+from state.canonical import Plain
+
+
+class Status(StrEnum):
+    """How the last attempt to make a resource ended."""
+
+    READY = "ready"
+    """Made, complete, usable."""
+    INTERRUPTED = "interrupted"
+    """Stopped or killed on the way; its complete checkpoints can be continued from."""
+    FAILED = "failed"
+    """Ended with an error, or made but not good enough (a gate)."""
+
+
+@frozen
+class InputRecord:
+    """One thing that a resource was made from: named as it was called then, identified by its digest."""
+
+    address: str
+    part: str
+    """Which of the input's outputs was used: "" for the whole, or for instance `tokenizer`."""
+    digest: str
+
+
+@frozen
+class Checkpoint:
+    """A complete checkpoint: the optimizer step after which it was written, its folder below `.tune/`, its digest."""
+
+    step: int
+    folder: str
+    digest: str
+
+
+@frozen
+class Provenance:
+    """Who made something, when, where and with what; for audit and estimates, never for identity."""
+
+    started: str = ""
+    """UTC, ISO 8601."""
+    finished: str = ""
+    seconds: float = 0.0
+    gpu_seconds: float = 0.0
+    host: str = ""
+    user: str = ""
+    git_commit: str = ""
+    git_dirty: bool = False
+    plan: str = ""
+    """Digest of the plan that ordered the work."""
+    hardware: str = ""
+    versions: Mapping[str, str] = field(factory=dict)
+
+
+@frozen
+class Record:
+    """One resource as it exists: from what it was made, what came out, and how to find it."""
+
+    kind: str
+    settings: Mapping[str, Plain]
+    """Resolved values, defaults written out: plans compare values, so that they can say what changed."""
+    content: Mapping[str, str]
+    """Digests of what was read from outside the recipe, by name: data files, templates, user code."""
+    inputs: Mapping[str, tuple[InputRecord, ...]]
+    code: int
+    """Version of the code that made it."""
+    action_key: str
+    status: Status
+    output_digest: str = ""
+    parts: Mapping[str, str] = field(factory=dict)
+    """Digests of parts that others may depend on alone, such as a model's tokenizer."""
+    artifact: str = ""
+    """Folder below `.tune/`, or "" where nothing was written."""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    metrics: Mapping[str, Plain] = field(factory=dict)
+    facts: Mapping[str, Plain] = field(factory=dict)
+    """What was found out while making it: rows, parameters, resolved module names."""
+    provenance: Provenance = field(factory=Provenance)
+    error: str = ""
+
+
+@frozen
+class Superseded:
+    """What was made under another action key and still lies on disk, so that undoing an edit costs nothing."""
+
+    address: str
+    record: Record
+
+
+@frozen
+class HistoryEntry:
+    """One write of the state; each names the digest of the one before, so that none can be taken out unseen."""
+
+    serial: int
+    when: str
+    who: str
+    plan: str
+    changed: tuple[str, ...]
+    """Addresses whose records this write changed."""
+    parent: str
+    """Digest of the history entry before, or "" for the first."""
+
+
+@frozen
+class State:
+    """All that exists. `lineage` names this state for ever; `serial` grows with every write."""
+
+    lineage: str
+    serial: int
+    records: Mapping[str, Record] = field(factory=dict)
+    superseded: Mapping[str, Superseded] = field(factory=dict)
+    """By action key."""
+    history: tuple[HistoryEntry, ...] = ()
+    digest: str = ""
+    """Of the file that it was read from; "" for a state that was never written."""
+    parent_digest: str = ""
+
+
+EMPTY = State(lineage="", serial=0)

@@ -1,0 +1,85 @@
+"""The entry point: finds the command, loads only what it needs, and turns problems into messages."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import click
+
+from state.diagnostic import Diagnostic, ProblemError
+from tune import __version__
+
+PACKAGES = ("state", "planner", "executor")
+COMMANDS = {
+    "validate": "Check a recipe without planning anything.",
+    "plan": "Show what has to be done, and why.",
+    "apply": "Do what the plan says, and record it.",
+    "show": "Show a saved plan.",
+    "state": "Look at what exists.",
+    "output": "Print where finished artifacts lie.",
+}
+
+
+class LazyCommands(click.Group):
+    """Imports a command's module only when it is used, so that no command pays for another's imports."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """In the order in which they are used."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  as above
+        """The command of a module in `tune.commands`."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"tune.commands.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  as above
+        """The list of commands, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  click's signature
+        """Run the command; the one place where problems end."""
+        try:
+            return super().invoke(ctx)
+        except ProblemError as error:
+            from tune.views.diagnostics import print_diagnostics
+
+            print_diagnostics(error.diagnostics)
+            ctx.exit(1)
+
+
+@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tune")
+def commands() -> None:
+    """Terraform for fine-tuned language models: a recipe in git, a plan to review, a state that knows what exists."""
+
+
+def main() -> None:
+    """Run the command line."""
+    _refuse_strangers()
+    commands(prog_name="tune")
+
+
+def _refuse_strangers() -> None:
+    """Stop if another distribution has put a package of the same name in front of ours."""
+    home = Path(__file__).resolve().parent.parent
+    for name in PACKAGES:
+        spec = find_spec(name)
+        origin = Path(spec.origin).resolve() if spec is not None and spec.origin else None
+        if origin is None or origin.parent.parent != home:
+            sys.stderr.write(
+                f"Error: the package `{name}` comes from {origin}, not from tune.\n"
+                "Another distribution has overwritten it: install tune into an environment of its own.\n"
+            )
+            sys.exit(1)
+
+
+def usage_problem(detail: str, hint: str = "") -> ProblemError:
+    """The problem of options that do not go together."""
+    return ProblemError(Diagnostic("Invalid usage", detail, hint))

@@ -1,0 +1,133 @@
+"""`tune apply`: does what a plan says, or less, and records it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from attrs import evolve
+
+from executor.apply import Means, Result, apply
+from executor.launch import Stop, run_in_worker
+from executor.provenance import origin
+from planner import planfile
+from planner.desired import Desired
+from planner.plan import Plan
+from planner.staleness import moved
+from state.diagnostic import Diagnostic, ProblemError, problem
+from state.lock import Lock, this_process
+from tune.cli import usage_problem
+from tune.project import Project, open_project
+from tune.views.diagnostics import print_diagnostics
+from tune.views.plan import print_plan
+from tune.views.run import JsonView, LineView, LiveView, View
+from tune.views.terminal import console
+
+INTERRUPTED = 130
+
+
+@click.command()
+@click.argument("recipe_or_plan", default=".")
+@click.option("--auto-approve", is_flag=True, help="Do not ask; needed where there is nobody to answer.")
+@click.option("--json", "as_json", is_flag=True, help="Print events, one JSON object a line.")
+@click.option("--expect-digest", metavar="DIGEST", help="Refuse any plan but the one with this digest.")
+@click.option("--strict", is_flag=True, help="Refuse to assume that data which cannot be read here is unchanged.")
+@click.pass_context
+def command(
+    context: click.Context,
+    recipe_or_plan: str,
+    *,
+    auto_approve: bool,
+    as_json: bool,
+    expect_digest: str | None,
+    strict: bool,
+) -> None:
+    """Make the models match RECIPE_OR_PLAN: a recipe, a folder with a recipe.toml, or a file from `tune plan --out`."""
+    saved = _saved_plan(Path(recipe_or_plan))
+    project = open_project(recipe_or_plan if saved is None else str(saved[1]))
+    plan, desired = project.plan(strict=strict)
+    if saved is not None:
+        plan = _still_valid(saved[0], plan)
+    digest = str(planfile.to_plain(plan)["plan_digest"])
+    if expect_digest is not None and not digest.startswith(expect_digest):
+        detail = f"The plan has the digest {digest}, and {expect_digest} was approved."
+        raise problem("Plan not approved", detail, "See what changed with `tune plan`.")
+    if not as_json:
+        print_plan(console(), plan, project.kinds)
+    if plan.changes and not (auto_approve or saved is not None or expect_digest is not None):
+        _ask(as_json=as_json)
+    if plan.changes or project.layout.lock.exists():
+        context.exit(_apply(project, plan, desired, digest, _view(as_json=as_json)))
+
+
+def _saved_plan(path: Path) -> tuple[Plan, Path] | None:
+    """A saved plan and the recipe that it is for; None if the path is no plan."""
+    if not path.is_file() or path.suffix != ".json":
+        return None
+    text = path.read_text(encoding="utf-8")
+    return planfile.loads(text, str(path)), path.parent / planfile.location(text)
+
+
+def _still_valid(saved: Plan, current: Plan) -> Plan:
+    """The saved plan, bound to the state as it is, if all that it depends on is as it was."""
+    found = moved(saved, current)
+    if found:
+        hint = "Make a new plan: `tune plan --out FILE`."
+        raise ProblemError([Diagnostic("Plan is stale", one, hint) for one in found])
+    return evolve(saved, state=current.state)
+
+
+def _ask(*, as_json: bool) -> None:
+    if as_json or not sys.stdin.isatty():
+        raise usage_problem("There is nobody to approve the plan.", "Use --auto-approve, or apply a saved plan.")
+    click.echo("\nOnly `yes` is accepted to approve.", err=True)
+    if click.prompt("Apply this plan?", err=True, default="", show_default=False) != "yes":
+        raise problem("Not approved", "Nothing was done.")
+
+
+def _view(*, as_json: bool) -> View:
+    if as_json:
+        return JsonView(sys.stdout)
+    return LiveView(console()) if sys.stdout.isatty() else LineView(console())
+
+
+def _apply(project: Project, plan: Plan, desired: Mapping[str, Desired], digest: str, view: View) -> int:
+    project.layout.create()
+    stop = Stop()
+    with Lock(project.layout, this_process("tune apply", digest)) as lock, _stopping(stop), view:
+        if lock.taken_from is not None:
+            view.note(f"Took over the lock of {lock.taken_from}, which is gone.")
+        means = Means(
+            kinds=project.kinds,
+            store=project.store,
+            lock=lock,
+            origin=origin(project.file.parent, digest),
+            build=run_in_worker,
+            emit=view.show,
+            stop=stop,
+        )
+        result = apply(plan, desired, means)
+        view.end(result)
+    return _exit_code(result)
+
+
+def _exit_code(result: Result) -> int:
+    if result.failure is not None:
+        print_diagnostics(result.failure.diagnostics)
+        return 1
+    return INTERRUPTED if result.interrupted else 0
+
+
+@contextmanager
+def _stopping(stop: Stop) -> Iterator[None]:
+    """Ctrl-C and SIGTERM ask the step to save and end; a second one ends it at once."""
+    before = {number: signal.signal(number, lambda *_: stop.request()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

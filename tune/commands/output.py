@@ -1,0 +1,37 @@
+"""`tune output`: where finished artifacts lie, for scripts."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from planner.structure import suggestion
+from state.diagnostic import problem
+from state.record import Status
+from tune.project import open_project
+
+
+@click.command()
+@click.argument("address", required=False)
+@click.argument("recipe", default=".")
+@click.option("--json", "as_json", is_flag=True, help="Print paths and metrics as JSON.")
+def command(address: str | None, recipe: str, *, as_json: bool) -> None:
+    """Print the folder of ADDRESS (a plain Hugging Face model folder), or of everything that has one."""
+    project = open_project(recipe)
+    records = project.state().records
+    found = {
+        key: {"path": str(project.layout.root / record.artifact), "metrics": dict(record.metrics)}
+        for key, record in sorted(records.items())
+        if record.artifact and record.status is Status.READY
+    }
+    if address is not None and address not in found:
+        hint = suggestion(address, list(found)) or "See `tune state list`."
+        raise problem("No output", f"{address} has no finished artifact.", hint)
+    if as_json:
+        click.echo(json.dumps(found if address is None else found[address], indent=1))
+    elif address is not None:
+        click.echo(found[address]["path"])
+    else:
+        for key, one in found.items():
+            click.echo(f"{key}\t{one['path']}")

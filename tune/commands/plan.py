@@ -1,0 +1,65 @@
+"""`tune plan`: what an edit costs, and why; acts on nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from planner import planfile
+from planner.plan import Plan, Step
+from planner.structure import suggestion
+from state.diagnostic import problem
+from state.durable import write_atomically
+from tune.project import open_project
+from tune.views.plan import print_plan, print_why
+from tune.views.terminal import console
+
+
+@click.command()
+@click.argument("recipe", default=".")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for `tune apply FILE`.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if there are changes, 0 if there are none.")
+@click.option("--why", metavar="ADDRESS", help="Explain one step: the whole chain of its reasons.")
+@click.option("--all", "everything", is_flag=True, help="Show reused steps too.")
+@click.option("--strict", is_flag=True, help="Refuse to assume that data which cannot be read here is unchanged.")
+@click.pass_context
+def command(  # noqa: PLR0913  one parameter for each option
+    context: click.Context,
+    recipe: str,
+    *,
+    as_json: bool,
+    out: Path | None,
+    detailed_exitcode: bool,
+    why: str | None,
+    everything: bool,
+    strict: bool,
+) -> None:
+    """Compare RECIPE (a file, or a folder with a recipe.toml) with its state."""
+    project = open_project(recipe)
+    plan, _ = project.plan(strict=strict)
+    if out is not None:
+        write_atomically(
+            out.resolve(), planfile.dumps(plan, os.path.relpath(project.file, out.resolve().parent)).encode()
+        )
+    if as_json:
+        click.echo(json.dumps(planfile.to_plain(plan), indent=1, ensure_ascii=False))
+    elif why is not None:
+        print_why(console(), plan, _step(plan, why), project.kinds)
+    else:
+        print_plan(console(), plan, project.kinds, everything=everything)
+        if out is not None:
+            click.echo(f"\nSaved to {out}. To do exactly this:\n  tune apply {out}", err=True)
+    context.exit(2 if detailed_exitcode and plan.changes else 0)
+
+
+def _step(plan: Plan, address: str) -> Step:
+    found = next((step for step in plan.steps if step.address == address), None)
+    if found is None:
+        known = [step.address for step in plan.steps]
+        detail = f"The plan has no step `{address}`."
+        raise problem("Unknown address", detail, suggestion(address, known) or f"Known: {', '.join(known)}.")
+    return found

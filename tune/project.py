@@ -1,0 +1,91 @@
+"""A recipe opened: its text, its kinds, its state, and the plan that follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from executor import kinds as kind_folder
+from executor.apply import current_state
+from executor.local import this_machine
+from executor.probe import desire
+from planner.desired import Desired
+from planner.kind import Kinds
+from planner.plan import Plan, make
+from planner.recipe import Recipe, parse
+from state.diagnostic import Diagnostic, Severity, problem
+from state.files import FileDigests
+from state.layout import Layout
+from state.record import State
+from state.store import Store
+from tune import __version__
+
+DEFAULT = "recipe.toml"
+
+
+@frozen
+class Project:
+    """A recipe file and what belongs to it."""
+
+    file: Path
+    kinds: Kinds
+
+    @property
+    def layout(self) -> Layout:
+        """Its `.tune/` folder."""
+        return Layout(self.file.parent)
+
+    @property
+    def store(self) -> Store:
+        """Its state file."""
+        return Store(self.layout, __version__)
+
+    def recipe(self) -> Recipe:
+        """The recipe, structured; raises ProblemError with everything that is wrong with it."""
+        try:
+            text = self.file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise problem("Invalid recipe", f"`{self.file}` is not UTF-8.") from None
+        return parse(text, self.file.name, self.kinds)
+
+    def state(self) -> State:
+        """What exists, the work of a killed run included."""
+        return current_state(self.store)
+
+    def desired(self, state: State, *, strict: bool = False) -> tuple[Recipe, Mapping[str, Desired], list[Diagnostic]]:
+        """The recipe's resources as they should be; `strict` turns assumptions into errors."""
+        recipe = self.recipe()
+        digests = FileDigests(self.layout.file_digests)
+        found, diagnostics = desire(recipe, self.file.parent, digests, state)
+        assumptions = [one for one in diagnostics if one.summary == "Assumption"]
+        if strict and assumptions:
+            raise problem_of(assumptions)
+        return recipe, {one.address: one for one in found}, list(diagnostics)
+
+    def plan(self, *, strict: bool = False) -> tuple[Plan, Mapping[str, Desired]]:
+        """What has to be done so that the models match the recipe."""
+        state = self.state()
+        recipe, desired, diagnostics = self.desired(state, strict=strict)
+        local = this_machine(self.layout)
+        made = make(tuple(desired.values()), state, self.kinds, local, (recipe.file, recipe.digest))
+        return evolve(made, diagnostics=tuple(diagnostics)), desired
+
+
+def problem_of(assumptions: list[Diagnostic]) -> Exception:
+    """Assumptions that were not allowed."""
+    from state.diagnostic import ProblemError
+
+    return ProblemError([evolve(one, severity=Severity.ERROR) for one in assumptions])
+
+
+def open_project(recipe: str) -> Project:
+    """The project of a recipe file, or of a folder that holds one."""
+    path = Path(recipe)
+    file = path / DEFAULT if path.is_dir() else path
+    if not file.is_file():
+        detail = f"There is no `{file}`."
+        hint = "Name a recipe file, or a folder with a recipe.toml in it."
+        raise problem("Missing recipe", detail, hint)
+    return Project(file.resolve(), kind_folder.load())

@@ -1,0 +1,1 @@
+"""Values to words: what people read, and the same values as JSON."""

@@ -1,0 +1,37 @@
+"""Problems as messages: what is wrong, where, and what to do; the same words every time."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from state.diagnostic import Diagnostic, Severity
+from tune.views.terminal import console, hanging
+from tune.views.words import plural
+
+
+def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
+    """All of them to standard error, with their number at the end if there are many."""
+    out = console(sys.stderr)
+    for diagnostic in diagnostics:
+        render(out, diagnostic)
+    count = sum(one.severity is Severity.ERROR for one in diagnostics)
+    if count > 1:
+        out.print(Text(f"{plural(count, 'problem')} found; nothing was done."))
+
+
+def render(out: Console, diagnostic: Diagnostic) -> None:
+    """One diagnostic: place and summary, then the detail, then the hint."""
+    is_error = diagnostic.severity is Severity.ERROR
+    head = Text()
+    if diagnostic.place.file:
+        head.append(f"{diagnostic.place}: ", style="bold")
+    head.append("Error: " if is_error else "Warning: ", style="red" if is_error else "yellow")
+    head.append(diagnostic.summary, style="bold")
+    out.print(head, soft_wrap=True)
+    out.print(hanging(diagnostic.detail, 2))
+    if diagnostic.hint:
+        out.print(hanging(f"hint: {diagnostic.hint}", 2, style="cyan"))

@@ -1,0 +1,131 @@
+"""A plan as people read it: the symbols that occur, one block for each step that does anything, one footer."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from rich.console import Console
+from rich.text import Text
+
+from planner.diff import WORKS, Action
+from planner.kind import Kinds
+from planner.plan import Plan, Step
+from tune.views.diagnostics import render
+from tune.views.reasons import chain, sentence
+from tune.views.terminal import hanging
+from tune.views.words import COLOURS, SYMBOLS, duration, short
+
+MEANINGS = {
+    Action.BUILD: "build",
+    Action.REBUILD: "rebuild (what it replaces is kept)",
+    Action.RESUME: "resume",
+    Action.EXTEND: "extend",
+    Action.UPDATE: "update the record only",
+    Action.ADOPT: "adopt what exists already",
+    Action.MOVE: "move",
+    Action.FORGET: "forget",
+    Action.REUSE: "reuse",
+}
+MARGIN = 2
+STEP_INDENT = 8
+
+
+def print_plan(out: Console, plan: Plan, kinds: Kinds, *, everything: bool = False) -> None:
+    """The whole plan; reused steps only where asked for."""
+    for diagnostic in plan.diagnostics:
+        render(out, diagnostic)
+    steps = plan.steps if everything else plan.changes
+    if plan.changes:
+        out.print(Text(f"To make the models match {plan.recipe}, tune will:\n"))
+        _print_legend(out, steps)
+    for step in steps:
+        print_step(out, step, kinds)
+    if steps:
+        out.print()
+    out.print(hanging(footer(plan), 0, style="bold"))
+
+
+def print_step(out: Console, step: Step, kinds: Kinds) -> None:
+    """One step: symbol, address, what it means for this kind, and why."""
+    kind = kinds.get(step.kind)
+    verb = kind.verb if kind is not None else "rebuild"
+    line = Text(f"{SYMBOLS[step.action]:>{MARGIN + 3}} ", style=COLOURS[step.action])
+    line.append(step.address, style="bold")
+    line.append(f"  {_headline(step, verb)}")
+    out.print(line, soft_wrap=True)
+    if step.action is not Action.REUSE:
+        for reason in step.reasons:
+            out.print(hanging(sentence(reason, verb), STEP_INDENT))
+
+
+def print_why(out: Console, plan: Plan, step: Step, kinds: Kinds) -> None:
+    """One step with the whole chain of its reasons, and what it is made from."""
+    print_step_head(out, step, kinds)
+    if step.action is Action.REUSE:
+        out.print(hanging("Settings, data and inputs are those that it was made with.", 4))
+    for depth, text in chain(step.reasons, kinds[step.kind].verb if step.kind in kinds else "rebuild"):
+        out.print(hanging(f"because {text}", 4 + 2 * depth))
+    dependants = [
+        one.address
+        for one in plan.steps
+        if any(given.source.address == step.address for group in one.inputs.values() for given in group)
+    ]
+    for field, group in step.inputs.items():
+        for given in group:
+            known = f"digest {short(given.digest)}" if given.digest else "digest known only when it is made"
+            part = f" ({given.source.part})" if given.source.part else ""
+            out.print(hanging(f"made from {given.source.address}{part} as {field}: {known}", 4))
+    if dependants:
+        out.print(hanging(f"needed by {', '.join(dependants)}", 4))
+
+
+def print_step_head(out: Console, step: Step, kinds: Kinds) -> None:
+    """The first line of a step."""
+    verb = kinds[step.kind].verb if step.kind in kinds else "rebuild"
+    out.print(Text(f"{SYMBOLS[step.action]} {step.address}  {_headline(step, verb)}", style="bold"), soft_wrap=True)
+
+
+def footer(plan: Plan) -> str:
+    """The sum of a plan in one sentence, each step counted once."""
+    if not plan.changes:
+        return "No changes. Your models match the recipe."
+    done = (Action.BUILD, Action.REBUILD, Action.RESUME, Action.EXTEND, Action.UPDATE, Action.ADOPT, Action.MOVE)
+    counts = [f"{plan.count(action)} to {action}" for action in (*done, Action.FORGET) if plan.count(action)]
+    if plan.count(Action.REUSE):
+        counts.append(f"{plan.count(Action.REUSE)} reused")
+    return f"Plan: {', '.join(counts)}.{_estimate(plan)}"
+
+
+def _headline(step: Step, verb: str) -> str:
+    match step.action:
+        case Action.REBUILD:
+            text = verb
+        case Action.RESUME | Action.EXTEND if step.resume_from is not None:
+            text = f"{step.action} from step {step.resume_from.step}"
+        case Action.UPDATE:
+            text = "update the record"
+        case Action.ADOPT:
+            text = "adopt"
+        case _:
+            text = step.action.value
+    return f"{text}, unless its inputs come out the same" if step.conditional else text
+
+
+def _print_legend(out: Console, steps: tuple[Step, ...]) -> None:
+    for action in Action:
+        if any(step.action is action for step in steps):
+            line = Text(f"{SYMBOLS[action]:>{MARGIN + 3}} ", style=COLOURS[action])
+            out.print(line.append(MEANINGS[action], style="default"))
+    out.print()
+
+
+def _estimate(plan: Plan) -> str:
+    """What the work took when it was last done; nothing if any of it was never done."""
+    working = [step for step in plan.steps if step.action in WORKS and step.inputs]
+    if not working or not all("seconds" in step.estimate for step in working):
+        return ""
+    gpu, seconds = (
+        sum(cast("list[float]", [step.estimate[name] for step in working])) for name in ("gpu_seconds", "seconds")
+    )
+    known = f"{gpu / 3600:.2g} GPU-hours" if gpu else duration(seconds)
+    return f" About {known}, from the last run."

@@ -1,0 +1,118 @@
+"""Reasons as sentences; every kind of reason is worded here, and the type checker knows if one is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from planner.effects import Effect
+from planner.reason import (
+    ArtifactMissing,
+    CodeChanged,
+    ContentChanged,
+    Failed,
+    FieldChanged,
+    GateFailed,
+    InputChanged,
+    Interrupted,
+    MadeBefore,
+    NoCheckpoint,
+    NotInRecipe,
+    NotInState,
+    Reason,
+    ScheduleDiffers,
+)
+from tune.views.words import short, value
+
+
+def sentence(reason: Reason, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912  one case for each reason
+    """A reason in one line; `verb` is what the kind calls a rebuild."""
+    match reason:
+        case NotInState():
+            return "not in state yet"
+        case NotInRecipe():
+            return "no longer in the recipe; its files stay until they are collected"
+        case FieldChanged(field, before, after, effect, why):
+            return f"{field}: {value(before)} -> {value(after)}  # {_consequence(effect, verb)}: {why}"
+        case ContentChanged(name, before, after):
+            return f"{name}: {_content(before, after)}"
+        case InputChanged(field, source, certain, because):
+            return f"{field}: {source} {'changes' if certain else 'may change'}{_root(because)}"
+        case CodeChanged(before, after):
+            return f"this version of tune builds it differently (code {before} -> {after})"
+        case Interrupted(step):
+            return f"interrupted; continues from step {step}" if step else "interrupted before its first checkpoint"
+        case Failed(error):
+            return f"failed: {error}"
+        case ScheduleDiffers(step, before, after):
+            return (
+                f"cannot be continued: the learning rate of step {step} was {before:.6g} "
+                f"and would be {after:.6g} in a run of this length"
+            )
+        case NoCheckpoint():
+            return "there is no complete checkpoint to continue from"
+        case ArtifactMissing(folder):
+            return f".tune/{folder} is missing or incomplete on this machine, which made it"
+        case GateFailed(detail):
+            return f"gate failed: {detail}"
+        case MadeBefore(address):
+            return f"exactly this was made before, as {address}: nothing to compute"
+        case _:
+            assert_never(reason)
+
+
+def chain(reasons: tuple[Reason, ...], verb: str, depth: int = 0) -> Iterator[tuple[int, str]]:
+    """Every reason with those below it, as (depth, sentence)."""
+    for reason in reasons:
+        if isinstance(reason, InputChanged):
+            yield depth, f"{reason.field}: {reason.input} {'changes' if reason.certain else 'may change'}"
+            yield from chain(reason.because, "rebuild", depth + 1)
+        else:
+            yield depth, sentence(reason, verb)
+
+
+def _consequence(effect: Effect, verb: str) -> str:
+    match effect:
+        case Effect.REBUILD:
+            return f"forces {verb}"
+        case Effect.LENGTH:
+            return "changes the length"
+        case Effect.NUMERICS:
+            return "same training, other rounding"
+        case Effect.RUNTIME:
+            return "holds from the next run on"
+        case Effect.METADATA | Effect.UPSTREAM:
+            return "recorded"
+        case _:
+            assert_never(effect)
+
+
+def _content(before: str, after: str) -> str:
+    if not before:
+        return "new"
+    return f"content changed ({short(before)} -> {short(after)})" if after else "no longer there"
+
+
+def _root(because: tuple[Reason, ...]) -> str:
+    """The far end of a chain: what was really edited, and through what it came here."""
+    if not because:
+        return ""
+    through, reasons = [], because
+    while reasons and isinstance(reasons[0], InputChanged):
+        through.append(reasons[0].input)
+        reasons = reasons[0].because
+    cause = _brief(reasons[0]) if reasons else ""
+    way = f" through {', '.join(through)}" if through else ""
+    return f"{way}, because {cause}" if cause else way
+
+
+def _brief(reason: Reason) -> str:
+    match reason:
+        case FieldChanged(field, before, after):
+            return f"{field}: {value(before)} -> {value(after)}"
+        case ContentChanged(name):
+            return f"{name} changed"
+        case NotInState():
+            return "it is new"
+        case _:
+            return sentence(reason, "rebuild")

@@ -1,0 +1,180 @@
+"""What happens while a plan is applied: a live line on a terminal, plain lines elsewhere, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from typing import Self, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from executor import events
+from executor.apply import Result
+from tune.views.terminal import hanging
+from tune.views.words import duration
+
+LINE_SECONDS = 5.0
+"""How often progress is told where nothing can be overwritten."""
+
+
+class View(ABC):
+    """Where events go; a context manager, so that a terminal is always left in order."""
+
+    def __enter__(self) -> Self:
+        """Start."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave everything in order."""
+
+    @abstractmethod
+    def show(self, event: events.Event) -> None:
+        """Show one event."""
+
+    @abstractmethod
+    def note(self, text: str) -> None:
+        """Say something that is no event."""
+
+    @abstractmethod
+    def end(self, result: Result) -> None:
+        """Sum up."""
+
+
+class JsonView(View):
+    """One JSON object a line, for programs."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to a stream."""
+        self.stream = stream
+
+    def show(self, event: events.Event) -> None:
+        """The event with its `type`."""
+        self._write(events.to_plain(event))
+
+    def note(self, text: str) -> None:
+        """As a message without an address."""
+        self._write(events.to_plain(events.Message("", text)))
+
+    def end(self, result: Result) -> None:
+        """What became of each address."""
+        ended = "failed" if result.failure else "interrupted" if result.interrupted else "complete"
+        self._write({"type": "summary", "result": ended, "steps": dict(result.done), "serial": result.state.serial})
+
+    def _write(self, plain: object) -> None:
+        self.stream.write(json.dumps(plain, ensure_ascii=False) + "\n")
+        self.stream.flush()
+
+
+class LineView(View):
+    """Plain lines, for logs."""
+
+    def __init__(self, out: Console) -> None:
+        """Write to a console."""
+        self.out = out
+        self.began = time.monotonic()
+        self._last = 0.0
+
+    def show(self, event: events.Event) -> None:
+        """Steps always, progress now and then."""
+        match event:
+            case events.StepStarted(address, action):
+                self.line(f"{address}: {action} ...")
+            case events.Progress():
+                if time.monotonic() - self._last >= LINE_SECONDS:
+                    self._last = time.monotonic()
+                    self.line(f"{event.address}: {describe(event)}")
+            case events.CheckpointWritten(address, kept):
+                self.line(f"{address}: checkpoint at step {kept[-1].step}")
+            case events.Message(address, text):
+                self.line(f"{address}: {text}")
+            case events.StepEnded(result=result, detail=detail) if result != "reused" or detail:
+                self.line(ended(event))
+
+    def note(self, text: str) -> None:
+        """A line of its own."""
+        self.line(text)
+
+    def line(self, text: str) -> None:
+        """One paragraph, broken between words."""
+        self.out.print(hanging(text, 0))
+
+    def end(self, result: Result) -> None:
+        """How many of what, and how long it took."""
+        counts = Counter(result.done.values())
+        done = ", ".join(f"{count} {what}" for what, count in counts.items()) or "nothing done"
+        if result.failure:
+            head = "Apply failed"
+        elif result.interrupted:
+            head = "Apply interrupted; `tune apply` continues where it stopped"
+        else:
+            head = "Apply complete"
+        self.out.print()
+        self.line(f"{head}: {done}, in {duration(time.monotonic() - self.began)}.")
+
+
+class LiveView(LineView):
+    """As lines, with the progress of the running step below them in one line that is overwritten."""
+
+    def __init__(self, out: Console) -> None:
+        """Write to a terminal."""
+        super().__init__(out)
+        self._live = Live(Text(), console=out, refresh_per_second=8, transient=True)
+
+    def __enter__(self) -> Self:
+        """Take over the bottom line."""
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the bottom line back."""
+        self._live.stop()
+
+    def show(self, event: events.Event) -> None:
+        """Progress below, everything else above it."""
+        match event:
+            case events.Progress():
+                self._live.update(self._bar(event))
+            case _:
+                self._live.update(Text())
+                super().show(event)
+
+    def _bar(self, event: events.Progress) -> Text:
+        width = 20
+        full = int(width * event.done / max(1, event.total))
+        text = Text("  ")
+        text.append("━" * full, style="cyan")
+        text.append("━" * (width - full), style="dim")
+        text.append(f" {event.address}  {describe(event)}")
+        text.truncate(self.out.width, overflow="ellipsis")
+        return text
+
+
+def describe(event: events.Progress) -> str:
+    """Progress in one line: how far, the figures that there are, and how long it will take."""
+    parts = [f"{event.unit} {event.done}/{event.total}"]
+    for name, label in _FIGURES.items():
+        if name in event.values:
+            parts.append(f"{label} {event.values[name]:.4g}")
+    if "tokens_per_second" in event.values:
+        parts.append(f"{event.values['tokens_per_second']:,.0f} tokens/s")
+    if event.seconds_left is not None and event.done < event.total:
+        parts.append(f"{duration(event.seconds_left)} left")
+    return ", ".join(parts)
+
+
+_FIGURES = {"loss": "loss", "eval_loss": "eval loss", "learning_rate": "learning rate", "grad_norm": "grad norm"}
+_SHOWN = ("loss", "eval_loss", "perplexity", "exact_match")
+
+
+def ended(event: events.StepEnded) -> str:
+    """The last word on a step."""
+    text = f"{event.address}: {event.result}"
+    if event.result not in ("reused", "updated", "recorded", "forgotten", "adopted", "found"):
+        text += f" in {duration(event.seconds)}"
+        figures = [f"{name} {event.metrics[name]:.4g}" for name in _SHOWN if name in event.metrics]
+        text += f" ({', '.join(figures)})" if figures else ""
+    return f"{text}; {event.detail}" if event.detail else text

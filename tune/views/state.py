@@ -1,0 +1,86 @@
+"""Records as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from planner.desired import flatten
+from state.canonical import Plain
+from state.record import Record, State, Status
+from tune.views.terminal import hanging
+from tune.views.words import duration, plural, short, value
+
+LABEL = 14
+
+
+def print_list(out: Console, state: State) -> None:
+    """One line for each resource."""
+    if not state.records:
+        out.print(Text("The state is empty: nothing has been applied yet."))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("ADDRESS", "STATUS", "DIGEST", "MADE", "WHAT"):
+        table.add_column(heading, no_wrap=heading != "WHAT")
+    for address, record in sorted(state.records.items()):
+        made = record.provenance.finished or record.provenance.started
+        table.add_row(address, record.status.value, short(record.output_digest), made[:16], _what(record))
+    out.print(table)
+
+
+def print_record(out: Console, address: str, state: State) -> None:
+    """Everything about one resource, the question "what made this?" first."""
+    record = state.records[address]
+    out.print(Text(address, style="bold"))
+    for label, text in _lines(record):
+        out.print(hanging(Text(f"{label:<{LABEL}}{text}"), 2), soft_wrap=True)
+
+
+def _what(record: Record) -> str:
+    figures = {**record.facts, **record.metrics}
+    names = ("exact_match", "perplexity", "loss", "rows", "trained_tokens", "parameters")
+    found = [f"{name} {_figure(figures[name])}" for name in names if name in figures]
+    return ", ".join(found[:2])
+
+
+def _figure(plain: Plain) -> str:
+    return f"{plain:,.4g}" if isinstance(plain, float) else f"{plain:,}" if isinstance(plain, int) else str(plain)
+
+
+def _lines(record: Record) -> Iterator[tuple[str, str]]:
+    made = record.provenance
+    yield "status", record.status.value + (f": {record.error}" if record.error else "")
+    yield "output", record.output_digest or "none"
+    if record.artifact:
+        yield "artifact", f".tune/{record.artifact}"
+    yield "action key", record.action_key
+    for name, group in record.inputs.items():
+        for one in group:
+            part = f" ({one.part})" if one.part else ""
+            yield "made from", f"{one.address}{part} as {name}, digest {short(one.digest)}"
+    for name, digest in record.content.items():
+        yield "read", f"{name}, digest {short(digest)}"
+    for name, setting in flatten(record.settings).items():
+        yield "setting", f"{name} = {value(setting)}"
+    for name, fact in record.facts.items():
+        yield "fact", f"{name} = {value(fact)}"
+    for name, metric in record.metrics.items():
+        yield "metric", f"{name} = {value(metric)}"
+    if record.checkpoints:
+        steps = ", ".join(str(one.step) for one in record.checkpoints)
+        yield "checkpoints", f"{plural(len(record.checkpoints), 'step')}: {steps}"
+    if made.started:
+        yield "when", f"{made.started} to {made.finished or '(not finished)'} ({duration(made.seconds)})"
+        yield "who", f"{made.user}@{made.host}"
+    if made.git_commit:
+        yield "git", made.git_commit + (" with uncommitted changes" if made.git_dirty else "")
+    if made.hardware:
+        yield "hardware", made.hardware
+    if made.versions:
+        yield "versions", ", ".join(f"{name} {version}" for name, version in made.versions.items())
+    yield "plan", made.plan
+    if record.status is not Status.READY and not record.output_digest:
+        yield "next", "`tune plan` says how to go on"
