@@ -80,8 +80,7 @@ def _environment() -> dict[str, str]:
 def _listen(process: subprocess.Popen[bytes], emit: Emit) -> events.WorkerEvent | None:
     """Pass events on until the worker closes its end; its last word, or None if it died without one."""
     last: events.WorkerEvent | None = None
-    assert process.stdout is not None
-    for line in process.stdout:
+    for line in process.stdout or ():
         event = events.from_plain(json.loads(line))
         match event:
             case events.Finished() | events.Stopped() | events.Crashed():

@@ -47,7 +47,7 @@ def _configurations(folder: Path) -> dict[str, Plain]:
 
 
 def _canonical(path: Path) -> Plain:
-    """A configuration without what is volatile; lists that are sets to PEFT (their order follows the hash seed) sorted."""
+    """A configuration without what is volatile; what are sets to PEFT, whose order follows the hash seed, sorted."""
     try:
         loaded = json.loads(path.read_bytes())
     except ValueError as error:

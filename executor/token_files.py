@@ -36,34 +36,34 @@ def row_of(documents: Sequence[Encoded]) -> TokenRow:
 
 def write_rows(path: Path, rows: Sequence[TokenRow]) -> None:
     """Write `input_ids`, `labels` (-100 where nothing is trained) and `seq_lengths` as an Arrow stream of int32."""
-    import pyarrow
+    import pyarrow as pa
 
-    integers = pyarrow.list_(pyarrow.int32())
+    integers = pa.list_(pa.int32())
     columns = {
         "input_ids": [row.ids for row in rows],
         "labels": [row.labels for row in rows],
         "seq_lengths": [row.lengths for row in rows],
     }
-    table = pyarrow.table({name: pyarrow.array(values, integers) for name, values in columns.items()})
+    table = pa.table({name: pa.array(values, integers) for name, values in columns.items()})
     _write(path, table)
 
 
 def write_prompts(path: Path, prompts: Iterable[tuple[Sequence[int], str]]) -> None:
     """Write `input_ids` and the `reference` answer as an Arrow stream."""
-    import pyarrow
+    import pyarrow as pa
 
     pairs = list(prompts)
-    ids = pyarrow.array([ids for ids, _ in pairs], pyarrow.list_(pyarrow.int32()))
-    references = pyarrow.array([reference for _, reference in pairs], pyarrow.string())
-    _write(path, pyarrow.table({"input_ids": ids, "reference": references}))
+    ids = pa.array([ids for ids, _ in pairs], pa.list_(pa.int32()))
+    references = pa.array([reference for _, reference in pairs], pa.string())
+    _write(path, pa.table({"input_ids": ids, "reference": references}))
 
 
 def read_columns(path: Path) -> dict[str, list[Any]]:
     """The columns of an Arrow stream as Python lists."""
-    import pyarrow
+    import pyarrow as pa
 
-    with pyarrow.memory_map(str(path)) as source:
-        columns: dict[str, list[Any]] = pyarrow.ipc.open_stream(source).read_all().to_pydict()
+    with pa.memory_map(str(path)) as source:
+        columns: dict[str, list[Any]] = pa.ipc.open_stream(source).read_all().to_pydict()
     return columns
 
 
@@ -98,7 +98,7 @@ def _bytes(values: Sequence[int] | bytes) -> bytes:
 
 
 def _write(path: Path, table: Any) -> None:  # noqa: ANN401  pyarrow has no types
-    import pyarrow
+    import pyarrow as pa
 
-    with pyarrow.OSFile(str(path), "wb") as sink, pyarrow.ipc.new_stream(sink, table.schema) as writer:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=1000)

@@ -13,14 +13,13 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import NoReturn
 
 from executor import events, kinds
 from executor.task import Outcome, Task, task_from, to_plain
 from executor.worker_reports import Reporter, StopRequestedError
 from planner.planfile import diagnostic_to_plain
 from state import artifacts
-from state.canonical import Plain
 from state.diagnostic import Diagnostic, ProblemError
 
 
@@ -57,11 +56,9 @@ def _build(task: Task, reporter: Reporter) -> events.WorkerEvent:
 
 def build(task: Task, reporter: Reporter) -> Outcome:
     """Build a task in this process and publish its artifact, with notes from which state can be restored."""
-    kind = kinds.load()[task.kind]
-    assert kind.build is not None
-    outcome = cast("Outcome", kind.build(task, reporter))
+    outcome: Outcome = kinds.load()[task.kind].build(task, reporter)
     if outcome.has_artifact:
-        artifacts.publish(task.output_folder, cast("dict[str, Plain]", {"outcome": to_plain(outcome)}))
+        artifacts.publish(task.output_folder, {"outcome": to_plain(outcome)})
     return outcome
 
 

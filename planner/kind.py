@@ -77,6 +77,11 @@ def _no_objection(*_: object) -> tuple[Any, ...]:
     return ()
 
 
+def _nothing_to_build(*_: object) -> Any:  # noqa: ANN401  never returns
+    message = "a kind without a build is only recorded"
+    raise TypeError(message)
+
+
 @frozen
 class Kind:
     """A kind of resource. One module in `executor/kinds/` defines one, as `KIND`."""
@@ -103,8 +108,8 @@ class Kind:
     """(settings, metrics) -> why the result is not good enough, in sentences; empty if it is."""
     locate: Callable[[Record, Path], Path] | None = None
     """Where a record without an artifact of ours lies: (record, recipe folder)."""
-    build: Callable[..., Any] | None = None
-    """Makes it: (task of type executor.task.Task) -> executor.task.Outcome; None for kinds that are only recorded."""
+    build: Callable[..., Any] = _nothing_to_build
+    """Makes it: (executor.task.Task, executor.worker_reports.Reporter) -> executor.task.Outcome."""
 
 
 Kinds: TypeAlias = Mapping[str, Kind]

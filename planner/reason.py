@@ -53,7 +53,7 @@ class InputChanged:
 
 @frozen
 class CodeChanged:
-    """This version of tune builds the kind differently."""
+    """The kind is built differently since it was made."""
 
     before: int
     after: int

@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from attrs import asdict, define, evolve, field, frozen
 
@@ -32,7 +33,7 @@ class Owner:
     host: str
     pid: int
     boot: str
-    """Identifies the boot of the host, so that a process number from before a reboot is not mistaken for a living one."""
+    """Identifies the boot of the host, so that a process number from before it is not mistaken for a living one."""
     process_start: str
     """Clock tick at which the process started, so that a process number that is used again is not either."""
     operation: str
@@ -49,7 +50,7 @@ class Owner:
 
 
 def this_process(operation: str, plan: str) -> Owner:
-    """This process as the owner of a lock."""
+    """The process at hand as the owner of a lock."""
     now = time.time()
     return Owner(
         id=os.urandom(8).hex(),
@@ -83,7 +84,7 @@ class Lock:
     _stop: threading.Event = field(factory=threading.Event, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
 
-    def __enter__(self) -> Lock:
+    def __enter__(self) -> Self:
         """Take the lock; raises ProblemError, naming the owner, if another living process holds it."""
         with guarded(self.layout):
             holder = read_owner(self.layout)

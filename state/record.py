@@ -1,4 +1,4 @@
-"""What state holds: one record for each resource, who wrote it and when, and the chain of everything that was written."""
+"""What state holds: one record for each resource, who wrote it and when, and the chain of all that was written."""
 
 from __future__ import annotations
 

@@ -74,7 +74,9 @@ def _judge(settings: Mapping[str, Any], metrics: Mapping[str, Any]) -> tuple[str
 
 
 RAW = Kind("raw", {"": Raw}, 1, "re-read", inputs=lambda *_: {}, probe=_probe_raw)
-THING = Kind("thing", {"": Thing}, 1, "rebuild", inputs=_inputs, schedule=_schedule, judge=_judge, build=lambda *_: None)
+THING = Kind(
+    "thing", {"": Thing}, 1, "rebuild", inputs=_inputs, schedule=_schedule, judge=_judge, build=lambda *_: None
+)
 KINDS = {"raw": RAW, "thing": THING}
 
 
@@ -87,7 +89,7 @@ class FakeBuild:
     crash: BaseException | None = None
     built: list[str] = field(factory=list)
 
-    def __call__(self, task: Task, emit: Emit, stop: Stop, log: Path) -> Outcome:
+    def __call__(self, task: Task, emit: Emit, _stop: Stop, _log: Path) -> Outcome:
         self.built.append(task.address)
         first = task.resume_from.step if task.resume_from else 0
         kept = task.earlier
@@ -106,7 +108,9 @@ class FakeBuild:
         text = json.dumps([task.settings["colour"], task.settings["steps"], bases, raw and "raw"])
         (task.output_folder / "out").write_text(text)
         outcome = Outcome(digest(text), metrics={"score": len(text)})
-        artifacts.publish(task.output_folder, {"outcome": {"output_digest": outcome.output_digest, "metrics": {"score": len(text)}}})
+        artifacts.publish(
+            task.output_folder, {"outcome": {"output_digest": outcome.output_digest, "metrics": {"score": len(text)}}}
+        )
         return outcome
 
 

@@ -166,7 +166,7 @@ def _read(task: Task, reporter: Reporter) -> list[Document]:
 def _documents(dataset: Input, formatting: Formatter, folder: Path) -> Iterator[Document | BrokenRow]:
     if not check_unchanged(dataset.settings, folder, dataset.digest):
         raise data_moved(dataset.address)
-    fields = Dataset(**{name: value for name, value in dataset.settings.items()})  # type: ignore[arg-type]  # recorded settings
+    fields = Dataset(**dict(dataset.settings))  # type: ignore[arg-type]  # recorded settings
     return formatting.documents(fields, _named_files(dataset.settings["source"], folder))
 
 

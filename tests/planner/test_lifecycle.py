@@ -49,10 +49,12 @@ def test_everything_is_built_once_and_then_nothing(workshop: Any) -> None:
 
 
 def test_an_edit_rebuilds_what_depends_on_it_and_says_why(finished: Any) -> None:
-    edit(finished, '[thing.base]', '[thing.base]\ncolour = "blue"')
+    edit(finished, "[thing.base]", '[thing.base]\ncolour = "blue"')
     assert finished.actions() == {"thing.base": "rebuild", "thing.top": "rebuild"}
     changed = step(finished, "thing.base").reasons
-    assert [(one.field, one.before, one.after) for one in changed if isinstance(one, FieldChanged)] == [("colour", "red", "blue")]
+    assert [(one.field, one.before, one.after) for one in changed if isinstance(one, FieldChanged)] == [
+        ("colour", "red", "blue")
+    ]
     above = step(finished, "thing.top")
     assert above.conditional
     assert above.reasons == (InputChanged("base", "thing.base", certain=False, because=changed),)
@@ -60,9 +62,9 @@ def test_an_edit_rebuilds_what_depends_on_it_and_says_why(finished: Any) -> None
 
 
 def test_undoing_an_edit_computes_nothing(finished: Any) -> None:
-    edit(finished, '[thing.base]', '[thing.base]\ncolour = "blue"')
+    edit(finished, "[thing.base]", '[thing.base]\ncolour = "blue"')
     finished.apply()
-    edit(finished, '[thing.base]\ncolour = "blue"', '[thing.base]')
+    edit(finished, '[thing.base]\ncolour = "blue"', "[thing.base]")
     assert finished.actions() == {"thing.base": "adopt", "thing.top": "adopt"}
     assert step(finished, "thing.base").reasons == (MadeBefore("thing.base"),)
     finished.apply()
@@ -161,10 +163,10 @@ def test_a_killed_step_is_resumed_from_the_journal(workshop: Any) -> None:
 
 
 def test_an_interrupted_edit_that_is_undone_costs_nothing(finished: Any) -> None:
-    edit(finished, '[thing.base]', '[thing.base]\ncolour = "blue"')
+    edit(finished, "[thing.base]", '[thing.base]\ncolour = "blue"')
     finished.build.stop_after = 1
     finished.apply()
-    edit(finished, '[thing.base]\ncolour = "blue"', '[thing.base]')
+    edit(finished, '[thing.base]\ncolour = "blue"', "[thing.base]")
     assert finished.actions() == {"thing.base": "adopt"}
 
 

@@ -1,4 +1,4 @@
-"""`tune validate`: is the recipe right, as far as it can be told without its data?"""
+"""`tune validate`: says whether a recipe is right, with its data files."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class View(ABC):
         """Start."""
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:  # noqa: B027  most views have nothing to put in order
         """Leave everything in order."""
 
     @abstractmethod

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from planner.desired import flatten
 from state.canonical import Plain
-from state.record import Record, State, Status
+from state.record import Provenance, Record, State
 from tune.views.terminal import hanging
-from tune.views.words import duration, plural, short, value
+from tune.views.words import duration, short, value
 
 LABEL = 14
 
@@ -51,30 +51,33 @@ def _figure(plain: Plain) -> str:
 
 
 def _lines(record: Record) -> Iterator[tuple[str, str]]:
-    made = record.provenance
     yield "status", record.status.value + (f": {record.error}" if record.error else "")
     yield "output", record.output_digest or "none"
     if record.artifact:
         yield "artifact", f".tune/{record.artifact}"
     yield "action key", record.action_key
+    yield from _origins(record)
+    for label, values in (("setting", flatten(record.settings)), ("fact", record.facts), ("metric", record.metrics)):
+        yield from ((label, f"{name} = {value(one)}") for name, one in values.items())
+    if record.checkpoints:
+        yield "checkpoints", f"at step {', '.join(str(one.step) for one in record.checkpoints)}"
+    yield from _circumstances(record.provenance)
+    if not record.output_digest:
+        yield "next", "`tune plan` says how to go on"
+
+
+def _origins(record: Record) -> Iterator[tuple[str, str]]:
     for name, group in record.inputs.items():
         for one in group:
             part = f" ({one.part})" if one.part else ""
             yield "made from", f"{one.address}{part} as {name}, digest {short(one.digest)}"
     for name, digest in record.content.items():
         yield "read", f"{name}, digest {short(digest)}"
-    for name, setting in flatten(record.settings).items():
-        yield "setting", f"{name} = {value(setting)}"
-    for name, fact in record.facts.items():
-        yield "fact", f"{name} = {value(fact)}"
-    for name, metric in record.metrics.items():
-        yield "metric", f"{name} = {value(metric)}"
-    if record.checkpoints:
-        steps = ", ".join(str(one.step) for one in record.checkpoints)
-        yield "checkpoints", f"{plural(len(record.checkpoints), 'step')}: {steps}"
-    if made.started:
-        yield "when", f"{made.started} to {made.finished or '(not finished)'} ({duration(made.seconds)})"
-        yield "who", f"{made.user}@{made.host}"
+
+
+def _circumstances(made: Provenance) -> Iterator[tuple[str, str]]:
+    yield "when", f"{made.started} to {made.finished or '(not finished)'} ({duration(made.seconds)})"
+    yield "who", f"{made.user}@{made.host}"
     if made.git_commit:
         yield "git", made.git_commit + (" with uncommitted changes" if made.git_dirty else "")
     if made.hardware:
@@ -82,5 +85,3 @@ def _lines(record: Record) -> Iterator[tuple[str, str]]:
     if made.versions:
         yield "versions", ", ".join(f"{name} {version}" for name, version in made.versions.items())
     yield "plan", made.plan
-    if record.status is not Status.READY and not record.output_digest:
-        yield "next", "`tune plan` says how to go on"
