@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import frozen
 
-from executor.chat_template import ChatTemplate, RowError, check_content, compile_template
-from executor.encoding import Encoded, encode_conversation, encode_text
+from executor.chat_template import ASSISTANT, ChatTemplate, Rendered, RowError, check_content, compile_template
+from executor.encoding import Encoded, encode_conversations, encode_texts
 from executor.kinds.dataset import Dataset, faults
 from executor.model_files import end_of_turn
 from executor.rows import BrokenRow, Row, read_rows
@@ -20,6 +20,9 @@ from state.diagnostic import Place, problem
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+BATCH_ROWS = 1000
+"""Rows that are encoded at once, on all processors."""
 
 LIBRARIES = ("tokenizers", "jinja2")
 """What reading rows as a model sees them takes; a machine that only plans may lack them."""
@@ -48,44 +51,66 @@ class Formatter:
 
     tokenizer: Tokenizer
     template: ChatTemplate | None
+    """None where there are only plain texts."""
     end_id: int
     roles_to_train: frozenset[str]
     with_prompts: bool
-    control_tokens: tuple[str, ...] = field(default=())
+    control_tokens: tuple[str, ...]
 
     def documents(self, dataset: Dataset, files: Sequence[tuple[Path, str]]) -> Iterator[Document | BrokenRow]:
-        """Every row of a dataset's files (path, name for messages)."""
-        for path, name in files:
-            for row in read_rows(path, name):
-                yield row if isinstance(row, BrokenRow) else self._document(dataset, row)
+        """Every row of a dataset's files (path, name for messages), in order."""
+        rows = (row for path, name in files for row in read_rows(path, name))
+        format_rows = self._texts if dataset.type == "completion" else self._conversations
+        while batch := tuple(islice(rows, BATCH_ROWS)):
+            yield from format_rows(dataset, batch)
 
-    def _document(self, dataset: Dataset, row: Row) -> Document | BrokenRow:
-        fault = next(faults(row, dataset), None)
-        if fault is not None:
-            return fault
-        try:
-            if dataset.type == "completion":
-                return Document(row.place, encode_text(self.tokenizer, str(row.values[dataset.field]), self.end_id))
-            return self._conversation(row.place, row.values[dataset.field_messages])
-        except RowError as error:
-            return BrokenRow(row.place, str(error))
+    def _texts(self, dataset: Dataset, rows: Sequence[Row | BrokenRow]) -> Iterator[Document | BrokenRow]:
+        sound = [row for row in rows if isinstance(row, Row) and not any(faults(row, dataset))]
+        encoded = encode_texts(self.tokenizer, [str(row.values[dataset.field]) for row in sound], self.end_id)
+        documents = {row.place: Document(row.place, one) for row, one in zip(sound, encoded, strict=True)}
+        for row in rows:
+            yield documents.get(row.place) or _broken(row, dataset)
 
-    def _conversation(self, place: Place, messages: Any) -> Document:  # noqa: ANN401  checked by `faults`
-        assert self.template is not None
+    def _conversations(self, dataset: Dataset, rows: Sequence[Row | BrokenRow]) -> Iterator[Document | BrokenRow]:
+        rendered, broken = dict[Place, tuple[Rendered, Prompt | None]](), dict[Place, BrokenRow]()
+        for row in rows:
+            if isinstance(row, BrokenRow) or any(faults(row, dataset)):
+                broken[row.place] = _broken(row, dataset)
+                continue
+            try:
+                rendered[row.place] = self._render(row.values[dataset.field_messages])
+            except RowError as error:
+                broken[row.place] = BrokenRow(row.place, str(error))
+        encoded = encode_conversations(self.tokenizer, [text for text, _ in rendered.values()])
+        ready = dict(zip(rendered, encoded, strict=True))
+        for row in rows:
+            yield broken.get(row.place) or _document(row.place, ready[row.place], rendered[row.place][1])
+
+    def _render(self, messages: Any) -> tuple[Rendered, Prompt | None]:  # noqa: ANN401  checked by `faults`
+        if self.template is None:
+            message = "is a chat, and there is no chat template"
+            raise RowError(message)
         check_content(messages, self.control_tokens)
-        encoded = encode_conversation(self.tokenizer, self.template.conversation(messages, self.roles_to_train))
-        return Document(place, encoded, self._prompt(messages) if self.with_prompts else None)
+        rendered = self.template.conversation(messages, self.roles_to_train)
+        return rendered, self._prompt(self.template, messages) if self.with_prompts else None
 
-    def _prompt(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
+    def _prompt(self, template: ChatTemplate, messages: Sequence[Mapping[str, Any]]) -> Prompt:
         """The conversation up to the last answer, and that answer."""
-        assert self.template is not None
-        last = max((at for at, one in enumerate(messages) if one["role"] == "assistant"), default=None)
+        last = max((at for at, one in enumerate(messages) if one["role"] == ASSISTANT), default=None)
         if last is None:
             message = "has no assistant message to compare an answer with"
             raise RowError(message)
-        text = self.template.prompt(messages[:last])
+        text = template.prompt(messages[:last])
         ids = self.tokenizer.encode(text, add_special_tokens=False).ids
         return Prompt(ids, str(messages[last]["content"]))
+
+
+def _document(place: Place, encoded: Encoded | RowError, prompt: Prompt | None) -> Document | BrokenRow:
+    return BrokenRow(place, str(encoded)) if isinstance(encoded, RowError) else Document(place, encoded, prompt)
+
+
+def _broken(row: Row | BrokenRow, dataset: Dataset) -> BrokenRow:
+    return row if isinstance(row, BrokenRow) else next(faults(row, dataset))
 
 
 def can_format() -> bool:

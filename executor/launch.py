@@ -74,7 +74,7 @@ def run_in_worker(task: Task, emit: Emit, stop: Stop, log: Path) -> Outcome:
 def _environment() -> dict[str, str]:
     """Without what could put a stranger's modules before ours (`state.py` in the user's folder)."""
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    return {**kept, "PYTHONSAFEPATH": "1", "TOKENIZERS_PARALLELISM": "false"}
+    return {**kept, "PYTHONSAFEPATH": "1"}
 
 
 def _listen(process: subprocess.Popen[bytes], emit: Emit) -> events.WorkerEvent | None:

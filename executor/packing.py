@@ -10,27 +10,29 @@ def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
 
     Best-fit decreasing: each document, longest first, goes to the fullest row that still has room. The rows with a
     given room are kept in a list for that room, and a bit set (one integer) tells which rooms there are, so that the
-    smallest sufficient one is found by bit arithmetic. Ties are broken by place: the same lengths, the same rows.
-    Raises ValueError for a length over the capacity.
+    smallest sufficient one is found by bit arithmetic. Rows stand in the order in which they were begun, and ties are
+    broken by place: the same lengths, the same rows. Raises ValueError for a negative length and one over the capacity.
     """
     rows: list[list[int]] = []
     with_room: list[list[int]] = [[] for _ in range(capacity + 1)]
     rooms = 0
-    for place in sorted(range(len(lengths)), key=lambda one: (-lengths[one], one)):
+    for place in sorted(range(len(lengths)), key=lambda one: -lengths[one]):
         length = lengths[place]
-        if length > capacity:
+        if not 0 <= length <= capacity:
             message = f"a document of {length} tokens does not fit into {capacity}"
             raise ValueError(message)
         sufficient = rooms >> length
         if sufficient:
             room = length + (sufficient & -sufficient).bit_length() - 1
             row = with_room[room].pop()
-            rooms ^= 0 if with_room[room] else 1 << room
-            rows[row].append(place)
+            if not with_room[room]:
+                rooms ^= 1 << room
         else:
             room, row = capacity, len(rows)
-            rows.append([place])
+            rows.append([])
+        rows[row].append(place)
         left = room - length
+        if not with_room[left]:
+            rooms |= 1 << left
         with_room[left].append(row)
-        rooms |= 1 << left
     return rows

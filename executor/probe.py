@@ -52,10 +52,12 @@ def desire(
         found += probe.diagnostics
         known |= {Source(resource.address, part): digest for part, digest in probe.known.items()}
         desired.append(_desired(resource, probe, recipe.resources))
-    if errors(found):
-        raise ProblemError(errors(found))
+    # The same row can be found broken by its dataset and by the tokens that are made of it.
+    unique = tuple(dict.fromkeys(found))
+    if errors(unique):
+        raise ProblemError(errors(unique))
     digests.save()
-    return tuple(desired), tuple(found)
+    return tuple(desired), unique
 
 
 def _desired(resource: Resource, probe: Probe, resources: Resources) -> Desired:

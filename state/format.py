@@ -21,7 +21,7 @@ T = TypeVar("T")
 def plain_converter() -> cattrs.Converter:
     """A converter for our own files: values that are plain already stay as they are, unknown fields are errors."""
     converter = cattrs.Converter(detailed_validation=False, forbid_extra_keys=True)
-    converter.register_structure_hook(Plain, lambda value, _: value)  # type: ignore[arg-type]  # a class at run time
+    converter.register_structure_hook(Plain, lambda value, _: value)
     return converter
 
 

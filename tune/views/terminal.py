@@ -5,18 +5,38 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
-from rich.console import Console
-from rich.padding import Padding
+from attrs import frozen
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import Segment
 from rich.text import Text
+
+PLAIN_WIDTH = 100
+"""Columns where there is no terminal to ask, so that logs and tests look the same everywhere."""
 
 
 def console(stream: TextIO | None = None) -> Console:
     """A console on a stream (standard output if none is given); plain text where it is not a terminal."""
     file = stream or sys.stdout
-    width = None if file.isatty() else 100
-    return Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=False, width=width)
+    width = None if file.isatty() else PLAIN_WIDTH
+    return Console(file=file, highlight=False, markup=False, emoji=False, width=width)
 
 
-def hanging(text: str | Text, indent: int, *, style: str = "") -> Padding:
-    """A paragraph whose lines all start at the same column."""
-    return Padding(text if isinstance(text, Text) else Text(text, style=style), (0, 0, 0, indent), expand=False)
+@frozen
+class Hanging:
+    """A paragraph whose lines all start at the same column and end where their words end."""
+
+    text: Text
+    indent: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Break between words at the width that there is."""
+        for line in self.text.wrap(console, max(20, options.max_width - self.indent), overflow="fold"):
+            line.rstrip()
+            yield Segment(" " * self.indent)
+            yield from line.render(console)
+            yield Segment.line()
+
+
+def hanging(text: str | Text, indent: int, *, style: str = "") -> Hanging:
+    """The text as an indented paragraph."""
+    return Hanging(text if isinstance(text, Text) else Text(text, style=style), indent)
