@@ -87,16 +87,23 @@ class ChatTemplate:
         speaking = [index for index, message in enumerate(chat) if message["role"] == ASSISTANT]
         if not speaking or not self.marks_answers:
             return {}
-        if len(whole.spans) == len(speaking):
-            counts = list(range(len(speaking) + 1))
-        else:  # asked for a further answer, since Phi-3 marks one more token where nothing is to follow
-            before_last = [self._render(chat[: index + 1], prompt=True) for index in speaking[:-1]]
-            counts = [0, *(len(part.spans) for part in before_last), len(whole.spans)]
+        total = len(whole.spans)
+        if total == len(speaking):
+            counts = list(range(total + 1))
+        else:
+            counts = [0, *(total - self._marks_from(chat, index + 1) for index in speaking[:-1]), total]
         if counts != sorted(counts):
             reason = "cannot be masked: the template's {% generation %} blocks cannot be told apart by message"
             raise RowError(reason)
         parts = [whole.spans[start:end] for start, end in pairwise(counts)]
         return dict(zip(speaking, parts, strict=True))
+
+    def _marks_from(self, chat: list[Message], index: int) -> int:
+        """How many ranges are marked from a message on: templates leave out of a message what later ones outdate."""
+        try:
+            return len(self._render(chat[index:]).spans)
+        except RowError:
+            return len(self._render(chat).spans) - len(self._render(chat[:index], prompt=True).spans)
 
     def _located(self, chat: list[Message], index: int, text: str) -> Span:
         """Where a message lies in the text of the whole chat, without what a prompt for it would hold already."""
@@ -283,8 +290,8 @@ def _encloses(frame: tuple[str, str], text: str) -> bool:
 
 def _end_of_turn(text: str, start: int, end: int, content: str) -> int:
     """The end of a turn without the white space behind its last token; white space that itself ends the turn stays."""
-    turn, content = text[start:end].rstrip(), content.rstrip()
-    nothing_closes_it = content and turn.endswith(content) and content not in turn.removesuffix(content)
+    turn, said = text[start:end].rstrip(), content.strip()
+    nothing_closes_it = said and turn.find(said) == len(turn) - len(said)
     return end if nothing_closes_it else start + len(turn)
 
 

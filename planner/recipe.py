@@ -37,7 +37,7 @@ def parse(text: str, file: str, kinds: Kinds) -> Recipe:
     document = _read_toml(text, file)
     reader = _Reader(file, kinds, positions(text))
     written = {resource.address: resource for resource in reader.resources(document)}
-    found = [*reader.found, *check_references(written)]
+    found = [*reader.found, *check_references(written, reader.unusable)]
     if not errors(found):
         found += [one for resource in written.values() for one in resource.kind.check(resource, written)]
     if errors(found):
@@ -80,6 +80,8 @@ class _Reader:
     kinds: Kinds
     where: Mapping[str, tuple[int, int]]
     found: list[Diagnostic] = field(factory=list)
+    unusable: set[str] = field(factory=set)
+    """Addresses of tables that are no resources because of their problems."""
 
     def resources(self, document: Mapping[str, object]) -> Iterator[Resource]:
         if not document:
@@ -106,6 +108,7 @@ class _Reader:
 
     def _resource(self, kind: Kind, name: str, table: Mapping[str, Plain]) -> Iterator[Resource]:
         address = f"{kind.name}.{name}"
+        self.unusable.add(address)
         if not _NAME.fullmatch(name):
             detail = f"`{name}` cannot name a resource."
             self._wrong(
@@ -116,10 +119,13 @@ class _Reader:
         if specification is None:
             return
         try:
-            yield Resource(address, kind, structure(table, specification), self._places(address))
+            made = structure(table, specification)
         except ExceptionGroup as error:
             for fault in faults(error, specification):
                 self._fault(address, fault)
+            return
+        self.unusable.remove(address)
+        yield Resource(address, kind, made, self._places(address))
 
     def _specification(self, kind: Kind, address: str, table: Mapping[str, Plain]) -> type | None:
         """The class of a kind's fields, picked by the field that tells its variants apart."""

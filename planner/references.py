@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import attrs
 
@@ -20,17 +20,20 @@ def reference_fields(specification: attrs.AttrsInstance) -> Iterator[tuple[str, 
             yield field.name, (value,) if isinstance(value, str) else tuple(value)
 
 
-def check_references(resources: Resources) -> tuple[Diagnostic, ...]:
-    """Every reference that names nothing, or a resource of a kind that does not fit there, or itself in the end."""
-    found = tuple(one for resource in resources.values() for one in _check_fields(resource, resources))
-    return found or tuple(_cycles(resources))
+def check_references(resources: Resources, unusable: Collection[str] = ()) -> tuple[Diagnostic, ...]:
+    """Every reference that names nothing, or a resource of a kind that does not fit there, or itself in the end.
+
+    `unusable` are addresses that exist but have problems of their own, which are enough to say of them.
+    """
+    found = tuple(one for resource in resources.values() for one in _check_fields(resource, resources, unusable))
+    return found or (() if unusable else tuple(_cycles(resources)))
 
 
-def _check_fields(resource: Resource, resources: Resources) -> Iterator[Diagnostic]:
+def _check_fields(resource: Resource, resources: Resources, unusable: Collection[str]) -> Iterator[Diagnostic]:
     fields = attrs.fields_dict(type(resource.specification))
     for name, targets in reference_fields(resource.specification):
         fitting = referenced_kinds(fields[name])
-        for target in targets:
+        for target in (one for one in targets if one not in unusable):
             if target not in resources:
                 yield _unknown(resource, name, target, fitting, resources)
             elif resources[target].kind.name not in fitting:

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,36 +75,57 @@ class Folder:
         )
 
 
-def wait_for(process: subprocess.Popen[str], wanted: Callable[[dict[str, Any]], bool]) -> None:
-    """Read events until one is as wanted."""
-    assert process.stdout is not None
-    for line in process.stdout:
-        if wanted(json.loads(line)):
-            return
-    message = f"it never came: {process.stderr.read() if process.stderr else ''}"
-    raise AssertionError(message)
-
-
-def kill_group(process: subprocess.Popen[str]) -> None:
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    time.sleep(0.2)
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that is filled once for all test processes together."""
+    shared = factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        shared = shared.parent
+    folder, complete = shared / name, shared / f"{name}.complete"
+    with (shared / f"{name}.lock").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        if not complete.exists():
+            make(folder)
+            complete.touch()
+    return folder
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The quickstart, applied once for all test processes together."""
-    shared = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        shared = shared.parent
-    folder = shared / "quickstart"
-    with (shared / "quickstart.lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        if not (folder / "complete").exists():
-            shutil.copytree(QUICKSTART, folder, ignore=shutil.ignore_patterns(".tune"))
-            Folder(folder).tune("apply", "--auto-approve")
-            (folder / "complete").touch()
-    return folder
+    """The quickstart, applied."""
+
+    def make(folder: Path) -> None:
+        shutil.copytree(QUICKSTART, folder, ignore=shutil.ignore_patterns(".tune"))
+        Folder(folder).tune("apply", "--auto-approve")
+
+    return once(tmp_path_factory, "quickstart", make)
+
+
+def edit_for_interruption(folder: Folder) -> None:
+    """Let the adapter be trained anew, with dropout, so that the random state matters too."""
+    folder.edit("learning_rate = 1e-3", "learning_rate = 2e-3")
+    folder.edit("num_epochs = 4\nbf16 = false\n\n[train.assistant", "max_steps = 120\nbf16 = false\n\n[train.assistant")
+    folder.edit("lora_alpha = 32", "lora_alpha = 32\nlora_dropout = 0.1")
+
+
+@pytest.fixture
+def edited(quickstart: Folder) -> Folder:
+    """A finished quickstart whose adapter has to be trained anew."""
+    edit_for_interruption(quickstart)
+    return quickstart
+
+
+@pytest.fixture(scope="session")
+def straight(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The adapter that an uninterrupted run of the edited quickstart gives."""
+
+    def make(folder: Path) -> None:
+        shutil.copytree(finished, folder)
+        edit_for_interruption(Folder(folder))
+        Folder(folder).tune("apply", "--auto-approve")
+
+    folder = once(tmp_path_factory, "straight", make)
+    path = Folder(folder).tune("output", "train.assistant").stdout.strip()
+    return Path(path, "adapter_model.safetensors").read_bytes()
 
 
 @pytest.fixture
@@ -136,7 +156,8 @@ def processes() -> Iterator[list[subprocess.Popen[str]]]:
     yield started
     for process in started:
         if process.poll() is None:
-            kill_group(process)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()

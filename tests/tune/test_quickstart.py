@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,10 @@ def test_the_model_has_learnt_what_the_base_does_not_know(quickstart: Any) -> No
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("num_epochs = 4\nbf16 = false\n\n[train.assistant.adapter]", "num_epochs = 4\nlogging_steps = 5\nbf16 = false\n\n[train.assistant.adapter]"),
+        (
+            "num_epochs = 4\nbf16 = false\n\n[train.assistant.adapter]",
+            "num_epochs = 4\nlogging_steps = 5\nbf16 = false\n\n[train.assistant.adapter]",
+        ),
         ("save_steps = 50", "save_steps = 25"),
     ],
 )
@@ -92,10 +96,8 @@ def test_one_more_row_is_one_more_training(quickstart: Any) -> None:
 def test_the_same_rows_written_differently_train_nothing(quickstart: Any) -> None:
     chats = quickstart.path / "data" / "chats.jsonl"
     rows = [json.loads(line) for line in chats.read_text().splitlines()]
-    written = [
-        json.dumps({"messages": [dict(reversed(list(one.items()))) for one in row["messages"]]}, indent=None, separators=(" , ", " : "))
-        for row in rows
-    ]
+    swapped = [[dict(reversed(list(one.items()))) for one in row["messages"]] for row in rows]
+    written = [json.dumps({"messages": messages}, separators=(" , ", " : ")) for messages in swapped]
     chats.write_text("\n".join(written) + "\n")
     assert quickstart.actions() == {"dataset.chats": "update", **rebuilt("tokens.assistant", *DOWNSTREAM)}
     shown = quickstart.tune("apply", "--auto-approve").stdout
@@ -125,27 +127,18 @@ def weights(folder: Any, address: str, name: str) -> bytes:
 
 
 def test_a_longer_run_at_a_constant_rate_is_extended_to_the_same_bits(quickstart: Any) -> None:
-    longer = ("batch_size = 32\nnum_epochs = 4\nbf16 = false\n\n[train.assistant.adapter]", "batch_size = 32\nnum_epochs = 6\nbf16 = false\n\n[train.assistant.adapter]")
-    quickstart.edit(*longer)
+    end = "\nbf16 = false\n\n[train.assistant.adapter]"
+    quickstart.edit(f"num_epochs = 4{end}", f"num_epochs = 5{end}")
     step = quickstart.step("train.assistant")
     assert (step["action"], step["resume_from"]["step"]) == ("extend", 200)
     assert worked_on(quickstart.apply())["train.assistant"] == "extended"
     extended = weights(quickstart, "train.assistant", "adapter_model.safetensors")
-    quickstart.edit("[train.assistant]", "[train.straight]")
-    recipe = (quickstart.path / "recipe.toml").read_text()
-    straight = recipe.replace("train.assistant", "train.straight").replace("seed = 1\n", "seed = 1\n")
-    (quickstart.path / "recipe.toml").write_text(straight.replace("save_steps = 50", "save_steps = 300"))
-    forget_what_was_trained(quickstart)
-    assert worked_on(quickstart.apply())["train.straight"] == "built"
-    assert weights(quickstart, "train.straight", "adapter_model.safetensors") == extended
-
-
-def forget_what_was_trained(folder: Any) -> None:
-    """Take the adapter out of reach, so that the next run cannot adopt it."""
-    import shutil
-
-    shutil.rmtree(folder.path / ".tune" / "artifacts" / "train" / "assistant")
-    shutil.rmtree(folder.path / ".tune" / "checkpoints" / "train" / "assistant")
+    for made in ("artifacts", "checkpoints"):
+        shutil.rmtree(quickstart.path / ".tune" / made / "train" / "assistant")
+    quickstart.edit("save_steps = 50", "save_steps = 1000")
+    assert worked_on(quickstart.apply())["train.assistant"] == "rebuilt"
+    assert quickstart.record("train.assistant")["facts"]["resumed_from"] == 0
+    assert weights(quickstart, "train.assistant", "adapter_model.safetensors") == extended
 
 
 def test_a_longer_run_on_a_cosine_is_trained_anew_and_says_why(quickstart: Any) -> None:

@@ -1,0 +1,245 @@
+"""`make bench-train`: steps per second through tune's worker, beside a plain TRL script on the same rows and settings.
+
+A fresh process each time, in turns, and the median counts. Both tell their parent on a pipe when a step has ended, and
+the parent looks at its own clock: from the end of the first step to the end of the last one, checkpoint included.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from attrs import define, field, frozen
+
+from executor import events
+from executor.kinds.dataset import Dataset, identity
+from executor.kinds.model import Model
+from executor.kinds.tokens import Tokens
+from executor.launch import Stop, run_in_worker
+from executor.methods.sft import Sft
+from executor.task import Input, Outcome, Task
+from executor.token_files import TRAIN
+from planner.structure import settings_of
+from state.canonical import Plain
+from state.files import digest_file
+
+ROUNDS = 3
+STEPS = 150
+QUICKSTART = Path(__file__).parent.parent / "examples" / "quickstart"
+CORPUS = QUICKSTART / "data" / "corpus.jsonl"
+MODEL: dict[str, Plain] = {
+    "model_type": "llama",
+    "hidden_size": 192,
+    "intermediate_size": 512,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 128,
+    "tie_word_embeddings": True,
+}
+STAGE = Sft(
+    model="model.tiny",
+    datasets=("dataset.corpus",),
+    learning_rate=1e-3,
+    sequence_len=64,
+    batch_size=32,
+    micro_batch_size=32,
+    max_steps=STEPS,
+    bf16=False,
+)
+"""Cadences stay at tune's defaults: a log every 10 steps, a checkpoint every 100 and one at the end."""
+
+BARE = """
+import sys
+
+import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+model, rows, output, steps = sys.argv[1:]
+
+
+class Stamp(TrainerCallback):
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step in (1, state.max_steps):
+            print("step", state.global_step, flush=True)
+
+
+trainer = SFTTrainer(
+    model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
+    args=SFTConfig(
+        output_dir=output,
+        per_device_train_batch_size=32,
+        max_steps=int(steps),
+        learning_rate=1e-3,
+        lr_scheduler_type="cosine",
+        optim="adamw_torch",
+        bf16=False,
+        activation_checkpointing=False,
+        logging_steps=10,
+        save_steps=100,
+        save_total_limit=2,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        use_cpu=not torch.cuda.is_available(),
+        report_to="none",
+    ),
+    train_dataset=Dataset.from_file(rows).select_columns(["input_ids", "labels"]),
+    processing_class=AutoTokenizer.from_pretrained(model),
+)
+trainer.add_callback(Stamp())
+print("loss", trainer.train().training_loss, flush=True)
+"""
+"""What a user of TRL writes for the same training: its own collator, no callback but the one that tells the time."""
+
+
+@define
+class Clock:
+    """When steps ended, as the parent hears of it."""
+
+    started: float = field(factory=time.perf_counter)
+    ended: dict[int, float] = field(factory=dict)
+    loss: float = 0.0
+
+    def heard(self, step: int) -> None:
+        """A step has just ended."""
+        self.ended[step] = time.perf_counter()
+
+    @property
+    def startup(self) -> float:
+        """Seconds from the start of the process to the end of the first step."""
+        return self.ended[1] - self.started
+
+    @property
+    def rate(self) -> float:
+        """Steps per second after the first."""
+        return (STEPS - 1) / (self.ended[STEPS] - self.ended[1])
+
+
+@frozen
+class Workplace:
+    """A folder with a model and token rows, made once."""
+
+    folder: Path
+    model: Input
+    tokens: Input
+
+
+def main() -> None:
+    """Measure, print a table, and as the last line one JSON object."""
+    with tempfile.TemporaryDirectory() as scratch:
+        workplace = prepare(Path(scratch))
+        rounds = []
+        for number in range(ROUNDS):
+            runs = [("tune", tune), ("trl", trl)]
+            found = {name: run(workplace, number) for name, run in (runs if number % 2 else reversed(runs))}
+            rounds.append(found)
+            print(
+                f"round {number + 1}: "
+                + ", ".join(f"{name} {found[name].rate:.2f} steps/s, loss {found[name].loss:.4f}" for name in found)
+            )
+    report(rounds)
+
+
+def report(rounds: list[dict[str, Clock]]) -> None:
+    """The table and the figures."""
+    figures: dict[str, float] = {}
+    print(f"{'':<6}{'steps/s median':>16}{'min':>8}{'max':>8}{'first step after s':>20}")
+    for name in ("tune", "trl"):
+        rates = [one[name].rate for one in rounds]
+        figures[f"{name}_steps_per_second"] = round(statistics.median(rates), 3)
+        figures[f"startup_{name}_s"] = round(statistics.median(one[name].startup for one in rounds), 2)
+        middle, startup = figures[f"{name}_steps_per_second"], figures[f"startup_{name}_s"]
+        print(f"{name:<6}{middle:>16.2f}{min(rates):>8.2f}{max(rates):>8.2f}{startup:>20.1f}")
+    figures["ratio_to_trl"] = round(figures["tune_steps_per_second"] / figures["trl_steps_per_second"], 4)
+    figures["median_of_ratios"] = round(statistics.median(one["tune"].rate / one["trl"].rate for one in rounds), 4)
+    figures["loss_difference"] = max(abs(one["tune"].loss - one["trl"].loss) for one in rounds)
+    print(json.dumps(figures))
+
+
+def tune(workplace: Workplace, number: int) -> Clock:
+    """One training in tune's own worker process."""
+    inputs = {"model": (workplace.model,), "tokens": (workplace.tokens,)}
+    clock = Clock()
+
+    def emit(event: events.Event) -> None:
+        if isinstance(event, events.Progress):
+            clock.heard(event.done)
+
+    outcome = work(workplace.folder, f"train.{number}", settings_of(STAGE), inputs, emit)
+    clock.loss = float(str(outcome.metrics["train_loss"]))
+    return clock
+
+
+def trl(workplace: Workplace, number: int) -> Clock:
+    """One training by the plain script."""
+    rows, output = Path(workplace.tokens.folder) / TRAIN, workplace.folder / f"trl.{number}"
+    command = [sys.executable, "-c", BARE, workplace.model.folder, str(rows), str(output), str(STEPS)]
+    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false"}
+    clock = Clock()
+    with (workplace.folder / f"trl.{number}.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment, text=True)
+        with process:
+            for line in process.stdout or ():
+                match line.split():
+                    case ["step", step]:
+                        clock.heard(int(step))
+                    case ["loss", loss]:
+                        clock.loss = round(float(loss), 6)
+    if process.returncode:
+        raise SystemExit((workplace.folder / f"trl.{number}.log").read_text())
+    return clock
+
+
+def prepare(folder: Path) -> Workplace:
+    """Random weights, and the quickstart's plain texts as token rows."""
+    model = Model(config=MODEL, tokenizer=str(QUICKSTART / "tokenizer"), seed=1)
+    made = work(folder, "model.tiny", settings_of(model), {})
+    model_input = Input("model.tiny", made.output_digest, str(folder / "model.tiny"), settings_of(model), made.facts)
+    settings = settings_of(Dataset(source=str(CORPUS), type="completion"))
+    digest = identity(settings, [digest_file(CORPUS)])
+    lines = len(CORPUS.read_text().splitlines())
+    dataset = Input("dataset.corpus", digest, str(QUICKSTART), settings, {"rows": lines})
+    tokens = settings_of(
+        Tokens(("dataset.corpus",), "model.tiny", STAGE.sequence_len, "error", roles_to_train=("assistant",))
+    )
+    made = work(folder, "tokens.corpus", tokens, {"datasets": (dataset,), "tokenizer": (model_input,)})
+    rows = Input("tokens.corpus", made.output_digest, str(folder / "tokens.corpus"), tokens, made.facts)
+    print(f"{model_input.facts['parameters']} parameters, {STEPS} steps of {STAGE.batch_size} rows, {made.facts}")
+    return Workplace(folder, model_input, rows)
+
+
+def work(
+    folder: Path,
+    address: str,
+    settings: dict[str, Plain],
+    inputs: dict[str, tuple[Input, ...]],
+    emit: object = None,
+) -> Outcome:
+    """One task in a worker process, as `tune apply` runs it."""
+    output = folder / address
+    output.mkdir()
+    task = Task(
+        address=address,
+        kind=address.partition(".")[0],
+        settings=settings,
+        content={},
+        inputs=inputs,
+        recipe_folder=str(folder),
+        output=str(output),
+        checkpoints=str(folder / f"{address}.checkpoints"),
+        tune_folder=str(folder),
+    )
+    listen = emit if callable(emit) else lambda _: None
+    return run_in_worker(task, listen, Stop(), folder / f"{address}.log")
+
+
+if __name__ == "__main__":
+    main()

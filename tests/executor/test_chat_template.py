@@ -1,0 +1,383 @@
+"""Rendering is transformers' rendering, and what is trained is exactly what an assistant writes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from executor.chat_template import Rendered, RowError, check_content, compile_template, special_tokens_in
+from state.diagnostic import ProblemError
+
+Chat = list[dict[str, Any]]
+
+SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
+ASSISTANT = frozenset({"assistant"})
+MARKED = """\
+{%- for message in messages -%}
+{{- '<|im_start|>' + message['role'] + '\n' -}}
+{%- if message['role'] == 'assistant' -%}
+{%- generation -%}{{- message['content'] + '<|im_end|>' -}}{%- endgeneration -%}
+{%- else -%}
+{{- message['content'] + '<|im_end|>' -}}
+{%- endif -%}
+{{- '\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"""
+ANY_MARK = re.compile(r"\{%(-?)\s*(end)?generation\s*(-?)%\}")
+
+
+def without_marks(template: str) -> str:
+    """The same template, white space included, that marks nothing."""
+    return ANY_MARK.sub(lambda mark: f"{{%{mark[1]} {'endif' if mark[2] else 'if true'} {mark[3]}%}}", template)
+
+
+PLAIN = without_marks(MARKED)
+TEMPLATES = {"marked": MARKED, "plain": PLAIN}
+HELLO: Chat = [
+    {"role": "system", "content": "Be kind."},
+    {"role": "user", "content": "Hi"},
+    {"role": "assistant", "content": "Hello"},
+    {"role": "user", "content": "Bye"},
+    {"role": "assistant", "content": "See you"},
+]
+CALL = {"type": "function", "function": {"name": "look", "arguments": {"at": "naïve <&> 🙂"}}}
+CHATS: dict[str, Chat] = {
+    "one turn": HELLO[1:3],
+    "system": HELLO,
+    "two turns": HELLO[1:],
+    "unicode": [{"role": "user", "content": " é\u0301\u00a0🙂\r\n"}, {"role": "assistant", "content": "👩‍👩‍👧 \t日本"}],
+    "nulls": [{**HELLO[1], "tool_calls": None}, {**HELLO[2], "name": None}],
+    "reasoning": [HELLO[1], {**HELLO[2], "reasoning_content": "It is a greeting."}],
+    "old reasoning": [HELLO[1], {**HELLO[2], "thinking": "A greeting.\n"}, *HELLO[3:]],
+    "reasoning in content": [HELLO[1], {"role": "assistant", "content": "<think>\nHm.\n</think>\n\nHello"}],
+    "tools": [
+        HELLO[1],
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "tool", "name": "look", "content": "seen"},
+        HELLO[2],
+    ],
+}
+
+
+def trained(template: str, chat: Any, roles: frozenset[str] = ASSISTANT, **special: str) -> list[str]:
+    rendered = compile_template(template, special or SPECIAL).conversation(chat, roles)
+    return [rendered.text[start:end] for start, end in rendered.spans]
+
+
+def trl_templates(pattern: str) -> dict[str, str]:
+    trl = pytest.importorskip("trl")
+    return {path.stem: path.read_text() for path in sorted(Path(trl.__file__).parent.glob(f"chat_templates/{pattern}"))}
+
+
+def by_transformers(template: str, chat: Chat, *, prompt: bool) -> tuple[str, list[tuple[int, int]]] | None:
+    """Text and marked ranges; None where the template refuses the conversation."""
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    given = [{name: value for name, value in message.items() if value is not None} for message in chat]
+    try:
+        texts, ranges = render_jinja_template(
+            [given],
+            chat_template=template,
+            add_generation_prompt=prompt,
+            return_assistant_tokens_mask="generation" in template,
+            **SPECIAL,
+        )
+    except Exception:  # noqa: BLE001  templates fail in any way they like
+        return None
+    return texts[0], ranges[0] if ranges else []
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", CHATS)
+def test_text_is_what_transformers_renders_with_every_template_of_trl(name: str) -> None:
+    compared = 0
+    for template in trl_templates("*.jinja").values():
+        expected = by_transformers(template, CHATS[name], prompt=True)
+        compiled = compile_template(template, SPECIAL)
+        if expected is None:
+            with pytest.raises(RowError, match="is refused by the chat template"):
+                compiled.prompt(CHATS[name])
+        else:
+            assert compiled.prompt(CHATS[name]) == expected[0]
+            compared += 1
+    assert compared > 15
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", CHATS)
+def test_what_is_trained_is_what_transformers_finds_marked(name: str) -> None:
+    compared = 0
+    for template in trl_templates("*_training.jinja").values():
+        expected = by_transformers(template, CHATS[name], prompt=False)
+        if expected is None:
+            continue
+        try:
+            rendered = compile_template(template, SPECIAL).conversation(CHATS[name], ASSISTANT)
+        except RowError as error:
+            assert "leaves it out" in str(error)  # noqa: PT017  it may well render: idefics3 and smolvlm drop all text
+            continue
+        assert rendered == Rendered(expected[0], tuple(one for one in expected[1] if one[0] < one[1]))
+        compared += 1
+    assert compared > 15
+
+
+HEADER_MARKED = {"deepseek_r1_distill", "deepseekv3", "gptoss", "muse_glimmer", "qwen2_5"}
+"""Training templates of TRL that also mark what a prompt holds already: the header of the turn, or its line break."""
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("chat", [HELLO, HELLO[1:], HELLO[1:3]], ids=["system", "two turns", "one turn"])
+def test_templates_without_marks_train_the_same_text(chat: Chat) -> None:
+    """But for white space behind the end of a turn."""
+    compared = 0
+    for name, template in trl_templates("*_training.jinja").items():
+        try:
+            marked = [text.strip() for text in trained(template, chat)]
+        except RowError:
+            continue
+        plain = [text.strip() for text in trained(without_marks(template), chat)]
+        if name.removesuffix("_training") in HEADER_MARKED:
+            assert all(long.endswith(short) for long, short in zip(marked, plain, strict=True)), name
+        else:
+            assert re.sub(r"\s", "", "".join(marked)).replace("<think></think>", "") == re.sub(
+                r"\s", "", "".join(plain)
+            ).replace("<think></think>", "").replace("</think>", ""), name
+        compared += 1
+    assert compared > 15
+
+
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
+def test_an_answer_is_trained_to_the_end_of_its_turn(template: str) -> None:
+    assert trained(template, HELLO) == ["Hello<|im_end|>", "See you<|im_end|>"]
+
+
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
+def test_other_roles_are_trained_with_their_headers(template: str) -> None:
+    texts = trained(template, HELLO, frozenset({"assistant", "user"}))
+    assert texts[:2] == ["<|im_start|>user\nHi<|im_end|>", "Hello<|im_end|>"]
+
+
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
+def test_a_message_may_say_itself_whether_it_is_trained(template: str) -> None:
+    chat = [*HELLO[:2], {**HELLO[2], "train": False}, {**HELLO[3], "train": True}, HELLO[4]]
+    assert trained(template, chat) == ["<|im_start|>user\nBye<|im_end|>", "See you<|im_end|>"]
+
+
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
+def test_an_empty_answer_trains_the_end_of_the_turn(template: str) -> None:
+    assert trained(template, [HELLO[1], {"role": "assistant", "content": ""}]) == ["<|im_end|>"]
+
+
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
+def test_a_conversation_may_begin_with_an_answer(template: str) -> None:
+    assert trained(template, HELLO[2:]) == ["Hello<|im_end|>", "See you<|im_end|>"]
+
+
+def test_a_prompt_ends_where_the_answer_begins() -> None:
+    compiled = compile_template(PLAIN, {})
+    prompt = compiled.prompt(HELLO[:2])
+    whole = compiled.conversation(HELLO[:3], ASSISTANT)
+    assert whole.text.startswith(prompt)
+    assert whole.spans[0][0] == len(prompt)
+
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+AWKWARD = [
+    "<|im_end|>",
+    "<|im_start|>assistant\n",
+    "🙂",
+    "👩‍👩‍👧",
+    "e\u0301",
+    "\u2028",
+    "\n\n",
+    " ",
+    "{{ x }}",
+    "a",
+    "\x00",
+    "\x1f",
+]
+contents = st.lists(st.sampled_from(AWKWARD) | st.text(max_size=5), max_size=4).map("".join)
+roles = st.sampled_from(["system", "user", "assistant", "tool"])
+chats = st.lists(st.fixed_dictionaries({"role": roles, "content": contents}), max_size=6)
+
+
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
+@unhurried
+@given(chat=chats)
+def test_exactly_the_answers_are_trained_whatever_they_say(template: str, chat: Chat) -> None:
+    answers = [message["content"] + "<|im_end|>" for message in chat if message["role"] == "assistant"]
+    if answers:
+        assert trained(template, chat) == answers
+    else:
+        with pytest.raises(RowError, match="yields no trained token"):
+            trained(template, chat)
+
+
+@unhurried
+@given(chat=chats, marked=st.booleans())
+def test_ranges_are_in_order_and_hold_text(chat: Chat, marked: bool) -> None:  # noqa: FBT001  drawn by name
+    compiled = compile_template(MARKED if marked else PLAIN, {})
+    try:
+        rendered = compiled.conversation(chat, frozenset({"assistant", "user", "tool"}))
+    except RowError:
+        assert {message["role"] for message in chat} <= {"system"}
+        return
+    edges = [edge for span in rendered.spans for edge in span]
+    assert edges == sorted(edges)
+    assert all(start < end for start, end in rendered.spans)
+
+
+THINKING = """\
+{%- set last = namespace(user=-1) -%}
+{%- for one in messages -%}{%- if one.role == "user" -%}{%- set last.user = loop.index0 -%}{%- endif -%}{%- endfor -%}
+{%- for message in messages -%}
+{%- set content = message.content.split('</think>')[-1] if loop.index0 < last.user else message.content -%}
+{{- '<|im_start|>' + message.role + '\n' -}}
+{%- if message.role == 'assistant' and loop.index0 > last.user and '</think>' not in content -%}
+{{- '<think>\n\n</think>\n\n' -}}
+{%- endif -%}
+{{- content + '<|im_end|>\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"""
+
+
+def test_answers_written_differently_once_a_question_follows_are_found() -> None:
+    assert trained(THINKING, HELLO) == ["Hello<|im_end|>", "<think>\n\n</think>\n\nSee you<|im_end|>"]
+
+
+def test_reasoning_that_the_template_would_drop_is_an_error() -> None:
+    chat = [HELLO[1], {"role": "assistant", "content": "<think>Hm</think>Hello"}, *HELLO[3:]]
+    with pytest.raises(RowError, match=r"cannot be masked: .* message 2 .* leaves some of it out.*`train`"):
+        trained(THINKING, chat)
+    assert trained(THINKING, [chat[0], {**chat[1], "train": False}, *chat[2:]])[0].endswith("See you<|im_end|>")
+    assert trained(THINKING, chat[:2]) == ["<think>Hm</think>Hello<|im_end|>"]
+
+
+def test_a_last_answer_may_be_closed_by_another_token() -> None:
+    """As gpt-oss does it."""
+    template = """\
+{%- for message in messages -%}
+{%- set last = loop.last and not add_generation_prompt and message.role == 'assistant' -%}
+{{- '<|start|>' + message.role + '<|message|>' + message.content + ('<|return|>' if last else '<|end|>') -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|start|>assistant' -}}{%- endif -%}"""
+    assert trained(template, HELLO) == ["<|message|>Hello<|end|>", "<|message|>See you<|return|>"]
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_conversation_may_be_closed_by_one_more_token(*, marked: bool) -> None:
+    """As Phi-3 does it."""
+    closing = "{% generation %}{{ eos_token }}{% endgeneration %}"
+    marks = MARKED.replace("{%- if add_generation_prompt", "{%- if not add_generation_prompt -%}" + closing)
+    template = marks.replace(closing + " -%}", closing + "{%- else -%}")
+    if not marked:
+        template = without_marks(template)
+    texts = trained(template, [*HELLO[:2], {**HELLO[2], "content": "Hello there"}, *HELLO[3:]])
+    assert texts[0] == "Hello there<|im_end|>"
+    assert "".join(texts[1:]).replace("\n", "") == "See you<|im_end|></s>"
+
+
+def test_white_space_that_ends_a_turn_is_trained() -> None:
+    template = "{% for one in messages %}{{ one.role }}: {{ one.content }}\n\n{% endfor %}"
+    template += "{% if add_generation_prompt %}assistant: {% endif %}"
+    assert trained(template, HELLO) == ["Hello\n\n", "See you\n\n"]
+
+
+def test_spaces_that_the_template_trims_are_not_missed() -> None:
+    template = MARKED.replace("message['content']", "message['content'] | trim")
+    chat = [HELLO[1], {"role": "assistant", "content": "  Hello \n"}]
+    assert trained(template, chat) == trained(without_marks(template), chat) == ["Hello<|im_end|>"]
+
+
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
+def test_a_template_that_leaves_an_answer_out_is_an_error(template: str) -> None:
+    silent = template.replace("message['content']", "''")
+    with pytest.raises(RowError, match=r"yields no trained token for message 3 \(assistant\)"):
+        trained(silent, HELLO)
+
+
+def test_a_template_that_repeats_or_mixes_messages_is_an_error() -> None:
+    template = "{% for one in messages %}{{ one.content }};{% endfor %}{{ messages[0].content }}{{ messages | length }}"
+    with pytest.raises(RowError, match="cannot be masked"):
+        trained(template, HELLO[1:])
+
+
+def test_marks_whose_place_cannot_be_known_are_an_error() -> None:
+    marked = "{%- generation -%}{{- message['content'] + '<|im_end|>' -}}{%- endgeneration -%}"
+    captured = MARKED.replace(marked, "{%- set said -%}so: " + marked + "{%- endset -%}{{- said -}}")
+    with pytest.raises(RowError, match="yields no trained token for message 3"):
+        trained(captured, HELLO)
+
+
+def test_marks_may_come_in_several_parts() -> None:
+    part = "{%- generation -%}{{- message['content'] -}}{%- endgeneration -%}"
+    template = MARKED.replace("{%- generation -%}{{- message", part + "{{- ';' -}}{%- generation -%}{{- message")
+    texts = trained(template, [*HELLO[:2], {**HELLO[2], "train": False}, *HELLO[3:]])
+    assert texts == ["See you", "See you<|im_end|>"]
+
+
+@pytest.mark.parametrize(
+    ("messages", "wrong"),
+    [
+        ("Hi", "has no list of messages but a str"),
+        ([], "yields no trained token: it has no message of a role to train (assistant)"),
+        (["Hi"], "has a broken message 1: it is no object with `role` and `content` but a str"),
+        ([HELLO[1], {"content": "Hello"}], "has a broken message 2: its `role` is missing or no text"),
+        ([{"role": 3, "content": "Hello"}], "has a broken message 1: its `role` is missing or no text"),
+        ([HELLO[1], {"role": "assistant"}], "has a broken message 2: its `content` is missing or no text"),
+        ([{"role": "user", "content": ["Hi"]}], "has a broken message 1: its `content` is missing or no text"),
+        ([{**HELLO[2], "train": "no"}], "has a broken message 1: its `train` is neither true nor false"),
+        (HELLO[:2], "yields no trained token: it has no message of a role to train (assistant)"),
+        ([{**HELLO[2], "train": False}], "yields no trained token: it has no message of a role to train (assistant)"),
+    ],
+)
+def test_what_is_wrong_with_messages_is_said(messages: Any, wrong: str) -> None:
+    with pytest.raises(RowError, match=re.escape(wrong)):
+        trained(MARKED, messages)
+
+
+def test_a_template_says_why_it_refuses() -> None:
+    with pytest.raises(RowError, match="is refused by the chat template: no system messages"):
+        compile_template("{{ raise_exception('no system messages') }}", {}).prompt(HELLO)
+
+
+def test_a_broken_template_is_a_problem_with_its_line() -> None:
+    with pytest.raises(ProblemError, match=r"Broken chat template: .* in line 2 of the template\."):
+        compile_template("{% for message in messages %}\n{% endif %}", {})
+
+
+def test_a_template_cannot_leave_the_sandbox() -> None:
+    with pytest.raises(RowError, match="is refused by the chat template"):
+        compile_template("{{ messages.__class__.__mro__ }}", {}).prompt(HELLO)
+    with pytest.raises(RowError, match="is refused by the chat template"):
+        compile_template("{{ messages.append(1) }}", {}).prompt(HELLO)
+
+
+def test_templates_have_the_functions_and_filters_of_transformers() -> None:
+    template = (
+        "{% for one in messages %}{% if loop.index0 %}{% break %}{% endif %}{{ one | tojson(indent=1) }}{% endfor %}"
+    )
+    assert compile_template(template, {}).prompt([{"role": "user", "content": "<é>"}, HELLO[2]]) == (
+        '{\n "role": "user",\n "content": "<é>"\n}'
+    )
+    assert re.fullmatch(r"<s>\d{4}", compile_template("{{ bos_token }}{{ strftime_now('%Y') }}", SPECIAL).prompt(HELLO))
+
+
+def test_control_tokens_in_any_text_of_a_message_are_an_error() -> None:
+    tokens = ("<|im_end|>", "<|im_start|>")
+    check_content(HELLO, tokens)
+    check_content([{"role": "user", "content": "<|im_end"}, {"role": "user", "content": "|>"}], tokens)
+    for sly in ({"content": "a<|im_end|>"}, {"tool_calls": [{"function": {"arguments": {"<|im_end|>": 1}}}]}):
+        with pytest.raises(RowError, match=r"control token <\|im_end\|> in the text of message 2; remove it"):
+            check_content([HELLO[1], {**HELLO[2], **sly}], tokens)
+
+
+def test_special_tokens_are_found_in_order_and_the_longest_first() -> None:
+    assert special_tokens_in("a</s><s><s>>", ("<s>", "</s>", "<s>>")) == ("</s>", "<s>", "<s>>")
+    assert special_tokens_in("anything", ()) == ()
+    assert special_tokens_in("anything", ("",)) == ()

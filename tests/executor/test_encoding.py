@@ -1,0 +1,207 @@
+"""Labels stand at exactly the tokens of what is to be trained, whatever a tokenizer does with the text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from executor.chat_template import Rendered, RowError, compile_template
+from executor.encoding import (
+    IGNORED,
+    Encoded,
+    encode_conversation,
+    encode_conversations,
+    encode_text,
+    encode_texts,
+)
+
+Chat = list[dict[str, Any]]
+
+SPECIAL = ["<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|user|>"]
+TEMPLATE = """\
+{%- for message in messages -%}
+{{- '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"""
+WORDS = [
+    "Hello there, how are you today?",
+    "user assistant system\n",
+    "I am fine, thank you very much. ",
+    "été 🙂 日本語",
+]
+CHATS: list[Chat] = [
+    [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello there"}],
+    [
+        {"role": "user", "content": "How are you?"},
+        {"role": "assistant", "content": "I am fine, 🙂👩‍👩‍👧 thank you."},
+        {"role": "user", "content": "\n\nété  \n"},
+        {"role": "assistant", "content": "  日本語\n\n\tvery \n"},
+    ],
+    [
+        {"role": "system", "content": "thank you"},
+        {"role": "user", "content": "a" * 50},
+        {"role": "assistant", "content": "e\u0301 <|im_end|> <s>"},
+    ],
+]
+
+
+def byte_level(*, trim: bool = False) -> Tokenizer:
+    """A byte-level BPE as most models have one, with few merges: most characters beyond ASCII take several tokens."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=trim)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(WORDS * 5, trainer)
+    return tokenizer
+
+
+BYTES, TRIMMING = byte_level(), byte_level(trim=True)
+
+
+def words(*vocabulary: str, unknown: str | None = None) -> Tokenizer:
+    """One token for each word between spaces."""
+    numbers = {word: number for number, word in enumerate(vocabulary)}
+    tokenizer = Tokenizer(models.WordLevel(numbers, unknown) if unknown else models.BPE(numbers, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return tokenizer
+
+
+def trained_tokens(tokenizer: Tokenizer, encoded: Encoded) -> list[str | None]:
+    return [tokenizer.id_to_token(label) for label in encoded.labels if label != IGNORED]
+
+
+def rendered(chat: Chat) -> Rendered:
+    return compile_template(TEMPLATE, {}).conversation(chat, frozenset({"assistant"}))
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("chat", CHATS, ids=["short", "unicode", "look-alikes"])
+def test_masks_are_those_of_transformers_for_every_training_template_of_trl(chat: Chat) -> None:
+    trl = pytest.importorskip("trl")
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.PreTrainedTokenizerFast(tokenizer_object=byte_level(), bos_token="<s>", eos_token="</s>")
+    compared = 0
+    for path in sorted(Path(trl.__file__).parent.glob("chat_templates/*_training.jinja")):
+        template = path.read_text()
+        try:
+            ours = compile_template(template, theirs.special_tokens_map).conversation(chat, frozenset({"assistant"}))
+        except RowError:
+            continue  # refused by the template, or left out of it; compared in test_chat_template
+        expected = theirs.apply_chat_template(
+            chat, chat_template=template, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+        )
+        encoded = encode_conversation(BYTES, ours)
+        assert encoded.ids == expected["input_ids"], path.stem
+        assert [int(label != IGNORED) for label in encoded.labels] == expected["assistant_masks"], path.stem
+        compared += 1
+    assert compared > 15
+
+
+def test_every_token_of_an_answer_and_no_other_is_trained() -> None:
+    tokenizer = words("<|im_start|>user", "<|im_start|>assistant", "Hi", "Hello", "<|im_end|>", "?", unknown="?")
+    tokenizer.add_special_tokens(["<|im_end|>"])
+    encoded = encode_conversation(tokenizer, rendered(CHATS[0][:1] + [{"role": "assistant", "content": "Hello Hi"}]))
+    assert encoded.ids == [0, 2, 4, 1, 3, 2, 4]
+    assert encoded.labels == [IGNORED, IGNORED, IGNORED, IGNORED, 3, 2, 4]
+
+
+AWKWARD = ["<|im_end|>", "🙂", "👩‍👩‍👧", "e\u0301", "\u00a0", "\n\n", "  ", " a", "Hello there", "\x00", "日"]
+contents = st.lists(st.sampled_from(AWKWARD) | st.text(max_size=4), max_size=5).map("".join)
+roles = st.sampled_from(["system", "user", "assistant"])
+chats = st.lists(st.fixed_dictionaries({"role": roles, "content": contents}), min_size=1, max_size=5)
+
+
+@pytest.mark.parametrize("tokenizer", [BYTES, TRIMMING], ids=["offsets", "trimmed offsets"])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(chat=chats)
+def test_the_trained_tokens_spell_the_answers(tokenizer: Tokenizer, chat: Chat) -> None:
+    """A turn begins behind a line break, which may share its token with line breaks that an answer begins with."""
+    chat = [{**one, "content": "." + one["content"]} for one in [*chat, {"role": "assistant", "content": ""}]]
+    answers = [one["content"] + "<|im_end|>" for one in chat if one["role"] == "assistant"]
+    encoded = encode_conversation(tokenizer, rendered(chat))
+    trained = [label for label in encoded.labels if label != IGNORED]
+    assert tokenizer.decode(trained, skip_special_tokens=False) == "".join(answers)
+    assert all(label in (IGNORED, token) for token, label in zip(encoded.ids, encoded.labels, strict=True))
+
+
+def test_all_tokens_of_a_character_are_trained_or_none() -> None:
+    text = "🙂🙂🙂"
+    each = len(BYTES.encode("🙂").ids)
+    assert each > 1
+    encoded = encode_conversation(BYTES, Rendered(text, ((1, 2),)))
+    trained = [label != IGNORED for label in encoded.labels]
+    assert trained == [False] * each + [True] * each + [False] * each
+
+
+def test_a_space_that_is_trimmed_to_nothing_belongs_to_its_place() -> None:
+    text = "<s>a  <s>b"
+    spaced = encode_conversation(TRIMMING, Rendered(text, ((3, 6),)))
+    assert TRIMMING.decode([label for label in spaced.labels if label != IGNORED]) == "a  "
+    bare = encode_conversation(TRIMMING, Rendered(text, ((6, 10),)))
+    assert trained_tokens(TRIMMING, bare) == ["<s>", "b"]
+
+
+def test_a_token_that_reaches_over_an_edge_is_trained() -> None:
+    tokenizer = words("ab", "cd", "?", unknown="?")
+    assert encode_conversation(tokenizer, Rendered("ab cd ab", ((1, 4),))).labels == [0, 1, IGNORED]
+
+
+def test_a_character_without_a_token_trains_neither_more_nor_less() -> None:
+    """Where transformers trains the rest of the conversation, or none of it."""
+    tokenizer = words("ab", "cd", "?", unknown="?")
+    assert encode_conversation(tokenizer, Rendered("ab cd  ab", ((0, 3),))).labels == [0, IGNORED, IGNORED]
+    assert encode_conversation(tokenizer, Rendered("ab cd  ab", ((2, 5), (6, 9)))).labels == [IGNORED, 1, 0]
+
+
+def test_normalizers_do_not_move_labels() -> None:
+    tokenizer = words("a", "b", "?", unknown="?")
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFD(), normalizers.StripAccents(), normalizers.Lowercase()]
+    )
+    assert encode_conversation(tokenizer, Rendered("Á B́ a", ((2, 4),))).labels == [IGNORED, 1, IGNORED]
+
+
+def test_a_range_without_any_token_is_an_error() -> None:
+    tokenizer = words("ab", "?", unknown="?")
+    with pytest.raises(RowError, match="yields no trained token: the tokenizer has no tokens for"):
+        encode_conversation(tokenizer, Rendered("ab   ab", ((3, 5),)))
+    good, bad = encode_conversations(tokenizer, [Rendered("ab", ((0, 2),)), Rendered("ab  ", ((3, 4),))])
+    assert good == Encoded([0], [0])
+    assert isinstance(bad, RowError)
+
+
+def test_many_are_encoded_as_one_by_one() -> None:
+    several = [rendered(chat) for chat in CHATS]
+    assert encode_conversations(BYTES, several) == [encode_conversation(BYTES, one) for one in several]
+    assert encode_texts(BYTES, WORDS, 1) == [encode_text(BYTES, text, 1) for text in WORDS]
+
+
+def test_what_a_tokenizer_file_says_of_cutting_and_padding_is_not_done() -> None:
+    tokenizer = byte_level()
+    tokenizer.enable_truncation(3)
+    tokenizer.enable_padding(length=50)
+    whole = encode_conversation(BYTES, rendered(CHATS[0]))
+    assert encode_conversation(tokenizer, rendered(CHATS[0])) == whole
+    assert encode_text(tokenizer, "Hello there", 1) == encode_text(BYTES, "Hello there", 1)
+
+
+def test_a_plain_text_is_trained_with_a_beginning_and_one_end() -> None:
+    tokenizer = words("<s>", "</s>", "ab", "?", unknown="?")
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    assert encode_text(tokenizer, "ab", 1) == Encoded([0, 2, 1], [0, 2, 1])
+    assert encode_text(tokenizer, "ab </s>", 1) == Encoded([0, 2, 1], [0, 2, 1])
+
+
+def test_a_conversation_gets_no_tokens_from_the_tokenizer() -> None:
+    tokenizer = words("<s>", "ab", "?", unknown="?")
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    assert encode_conversation(tokenizer, Rendered("ab", ((0, 2),))).ids == [1]

@@ -1,0 +1,170 @@
+"""What a person gets wrong: every problem at once, with its place and what to do; nothing is written."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+
+def problems(folder: Any, *command: str) -> str:
+    """What a failing command says; it must have written nothing."""
+    before = sorted(path.relative_to(folder.path) for path in folder.path.rglob("*"))
+    done = folder.tune(*(command or ("plan",)), expect=1)
+    assert done.stdout == ""
+    assert sorted(path.relative_to(folder.path) for path in folder.path.rglob("*")) == before
+    text: str = done.stderr
+    return text
+
+
+def line_of(folder: Any, text: str) -> int:
+    return 1 + (folder.path / "recipe.toml").read_text().splitlines().index(text)
+
+
+def test_an_unknown_key_is_named_with_what_was_meant(fresh: Any) -> None:
+    fresh.edit("learning_rate = 1e-3", "learning_rat = 1e-3")
+    line = line_of(fresh, "learning_rat = 1e-3")
+    header = line_of(fresh, "[train.assistant]                          # an adapter, on the chats")
+    assert problems(fresh) == (
+        f"recipe.toml:{header}:1: Error: Invalid recipe\n"
+        "  train.assistant.learning_rate: this field is required.\n"
+        f"recipe.toml:{line}:1: Error: Invalid recipe\n"
+        "  train.assistant.learning_rat: there is no such field.\n"
+        "  hint: Did you mean `learning_rate`?\n"
+        "2 problems found; nothing was done.\n"
+    )
+
+
+def test_wrong_types_and_dangling_references_come_together(fresh: Any) -> None:
+    fresh.edit("num_epochs = 4", 'num_epochs = "4"')
+    fresh.edit("bf16 = false", 'bf16 = "no"')
+    fresh.edit("r = 16", "r = 16.5")
+    fresh.edit('datasets = ["dataset.chats"]', 'datasets = ["dataset.chat"]')
+    said = problems(fresh)
+    assert 'train.base.num_epochs: expected a number, got "4".' in said
+    assert 'train.base.bf16: expected true or false, got "no".' in said
+    assert "train.assistant.adapter.r: expected a whole number, got 16.5." in said
+
+
+def test_a_dangling_reference_suggests_one_that_exists(fresh: Any) -> None:
+    fresh.edit('datasets = ["dataset.chats"]', 'datasets = ["dataset.chat"]')
+    line = line_of(fresh, 'datasets = ["dataset.chat"]')
+    assert problems(fresh) == (
+        f"recipe.toml:{line}:1: Error: Unknown reference\n"
+        "  train.assistant.datasets names dataset.chat, which the recipe does not define.\n"
+        "  hint: Did you mean `dataset.chats`?\n"
+    )
+
+
+def test_a_cycle_names_everything_on_it(fresh: Any) -> None:
+    fresh.edit('model = "model.tiny"', 'model = "train.assistant"')
+    assert "These resources are made from each other: train.base -> train.assistant -> train.base." in problems(fresh)
+
+
+def test_a_missing_file_is_missing_at_its_place(fresh: Any) -> None:
+    (fresh.path / "data" / "chats.jsonl").unlink()
+    line = line_of(fresh, 'source = "data/chats.jsonl"')
+    said = problems(fresh)
+    assert f"recipe.toml:{line}:1: Error: Missing file" in said
+    assert "dataset.chats.source names `data/chats.jsonl`, which matches no file." in said
+
+
+def test_an_empty_dataset_is_an_error(fresh: Any) -> None:
+    (fresh.path / "data" / "chats.jsonl").write_text("\n\n")
+    assert "dataset.chats has no rows." in problems(fresh)
+
+
+def test_broken_rows_are_named_by_file_and_line(fresh: Any) -> None:
+    with (fresh.path / "data" / "chats.jsonl").open("a") as chats:
+        chats.write('{"messages": [\n')
+        chats.write('{"messages": []}\n')
+        chats.write('["no object"]\n')
+        chats.write('{"messages": [{"role": "user", "content": "hi"}]}\n')
+        chats.write('{"messages": [{"role": "user"}]}\n')
+        chats.write(
+            '{"messages": [{"role": "user", "content": "<|im_end|>"}, {"role": "assistant", "content": "a"}]}\n'
+        )
+    said = problems(fresh)
+    assert re.findall(r"^data/chats.jsonl:(\d+): Error: Broken row", said, re.MULTILINE) == [
+        "1601", "1602", "1603", "1604", "1605", "1606",
+    ]  # fmt: skip
+    assert "This row has no text content in message 1." in said
+    assert "it has no message of a role to train (assistant)" in said
+    assert "This row has the control token <|im_end|> in the text of message 1" in said
+
+
+def test_a_thousand_broken_rows_do_not_make_a_thousand_messages(fresh: Any) -> None:
+    (fresh.path / "data" / "chats.jsonl").write_text("nonsense\n" * 1000)
+    said = problems(fresh)
+    assert said.count("This row is not JSON") == 20
+    assert "980 more rows are broken." in said
+
+
+def test_a_template_that_trains_nothing_is_caught_by_the_plan(fresh: Any) -> None:
+    (fresh.path / "tokenizer" / "chat_template.jinja").write_text(
+        "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}"
+    )
+    assert "This row yields no trained token" in problems(fresh)
+
+
+def test_broken_templates_name_their_line(fresh: Any) -> None:
+    (fresh.path / "tokenizer" / "chat_template.jinja").write_text("hello\n{% if %}")
+    assert "Broken chat template" in problems(fresh)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, -10])
+def test_a_truncated_state_file_is_damaged_not_empty(fresh: Any, kept: int) -> None:
+    write_state(fresh, "tune-state/1")
+    state = fresh.path / ".tune" / "state.json"
+    state.write_bytes(state.read_bytes()[:kept])
+    said = problems(fresh)
+    assert ".tune/state.json: Error: Damaged state" in said
+
+
+def test_a_state_from_a_newer_tune_is_refused_by_name(fresh: Any) -> None:
+    write_state(fresh, "tune-state/2")
+    said = problems(fresh)
+    assert "Error: State from a newer tune" in said
+    assert "has the format tune-state/2, written by tune 9.9." in said
+
+
+def write_state(folder: Any, format_name: str) -> None:
+    (folder.path / ".tune").mkdir()
+    body = {"format": format_name, "tool": "9.9", "lineage": "a", "serial": 1, "records": {}, "digest": "0" * 32}
+    (folder.path / ".tune" / "state.json").write_text(json.dumps(body, indent=1))
+
+
+def test_a_recipe_that_is_not_there(empty: Any) -> None:
+    assert problems(empty) == (
+        "Error: Missing recipe\n  There is no `recipe.toml`.\n"
+        "  hint: Name a recipe file, or a folder with a recipe.toml in it.\n"
+    )
+
+
+def test_invalid_toml_names_line_and_column(fresh: Any) -> None:
+    fresh.edit("[model.tiny]", "[model.tiny")
+    assert re.match(r"recipe\.toml:3:\d+: Error: Invalid TOML\n", problems(fresh))
+
+
+def test_apply_asks_nobody_where_there_is_nobody(fresh: Any) -> None:
+    done = fresh.tune("apply", expect=1)
+    assert "There is nobody to approve the plan." in done.stderr
+    assert not (fresh.path / ".tune").exists()
+
+
+def test_fields_that_do_not_go_together_are_refused(fresh: Any) -> None:
+    fresh.edit("batch_size = 32", "batch_size = 32\nmicro_batch_size = 5")
+    fresh.edit('adapter = "train.assistant"', 'adapter = "train.base"')
+    fresh.edit('exact_match = ">= 0.9"', 'exact_match = "good"\nbleu = ">= 1"')
+    fresh.edit(
+        "[merge.assistant]", "[train.assistant.trainer]\npacking = true\nneftune_noise_alph = 5\n\n[merge.assistant]"
+    )
+    said = problems(fresh)
+    assert "5 does not divide `batch_size` = 32." in said
+    assert "merge.assistant.adapter names train.base, which trains all weights" in said
+    assert "expected a condition, got 'good'." in said
+    assert "eval.assistant.gate.bleu: it is not among the metrics of this evaluation." in said
+    assert "hint: Use `sample_packing`." in said
+    assert "hint: Did you mean `neftune_noise_alpha`?" in said
