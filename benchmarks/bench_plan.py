@@ -17,6 +17,7 @@ from pathlib import Path
 
 from executor import kinds
 from executor.probe import desire
+from planner.kind import Source
 from planner.recipe import parse
 from state import artifacts
 from state.change import put
@@ -61,7 +62,9 @@ def main() -> None:
 
 def measure(commands: dict[str, list[str]]) -> dict[str, list[float]]:
     """Wall seconds of each command, `ROUNDS` times, in turns."""
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    for command in commands.values():  # compiled once, as installing a package does
+        subprocess.run(command, check=True, capture_output=True, env=environment)
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(ROUNDS):
         for name, command in commands.items():
@@ -99,15 +102,15 @@ def finished_copy(folder: Path) -> Path:
             output.mkdir(parents=True)
             artifacts.publish(output, {})
         parts = {part: digest for part, digest in one.known.items() if part}
-        digests = {name: [_digest(state, source.address, source.part) for source in group] for name, group in one.inputs.items()}
+        digests = {
+            name: [_digest(state, source.address, source.part) for source in group]
+            for name, group in one.inputs.items()
+        }
         record = Record(
             kind=one.kind,
             settings=one.settings,
             content=one.content,
-            inputs={
-                name: tuple(InputRecord(s.address, s.part, d) for s, d in zip(group, digests[name], strict=True))
-                for name, group in one.inputs.items()
-            },
+            inputs={name: tuple(_input(state, source) for source in group) for name, group in one.inputs.items()},
             code=one.code,
             action_key=one.address,
             status=Status.READY,
@@ -123,9 +126,9 @@ def finished_copy(folder: Path) -> Path:
     return recipe
 
 
-def _digest(state: State, address: str, part: str) -> str:
-    record = state.records[address]
-    return record.parts[part] if part else record.output_digest
+def _input(state: State, source: Source) -> InputRecord:
+    record = state.records[source.address]
+    return InputRecord(source.address, source.part, record.parts[source.part] if source.part else record.output_digest)
 
 
 if __name__ == "__main__":

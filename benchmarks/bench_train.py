@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from attrs import define, field, frozen
@@ -21,7 +22,7 @@ from executor import events
 from executor.kinds.dataset import Dataset, identity
 from executor.kinds.model import Model
 from executor.kinds.tokens import Tokens
-from executor.launch import Stop, run_in_worker
+from executor.launch import Emit, Stop, run_in_worker
 from executor.methods.sft import Sft
 from executor.task import Input, Outcome, Task
 from executor.token_files import TRAIN
@@ -201,7 +202,7 @@ def trl(workplace: Workplace, number: int) -> Clock:
 def prepare(folder: Path) -> Workplace:
     """Random weights, and the quickstart's plain texts as token rows."""
     model = Model(config=MODEL, tokenizer=str(QUICKSTART / "tokenizer"), seed=1)
-    made = work(folder, "model.tiny", settings_of(model), {})
+    made = work(folder, "model.tiny", settings_of(model), {}, _ignore)
     model_input = Input("model.tiny", made.output_digest, str(folder / "model.tiny"), settings_of(model), made.facts)
     settings = settings_of(Dataset(source=str(CORPUS), type="completion"))
     digest = identity(settings, [digest_file(CORPUS)])
@@ -210,7 +211,7 @@ def prepare(folder: Path) -> Workplace:
     tokens = settings_of(
         Tokens(("dataset.corpus",), "model.tiny", STAGE.sequence_len, "error", roles_to_train=("assistant",))
     )
-    made = work(folder, "tokens.corpus", tokens, {"datasets": (dataset,), "tokenizer": (model_input,)})
+    made = work(folder, "tokens.corpus", tokens, {"datasets": (dataset,), "tokenizer": (model_input,)}, _ignore)
     rows = Input("tokens.corpus", made.output_digest, str(folder / "tokens.corpus"), tokens, made.facts)
     print(f"{model_input.facts['parameters']} parameters, {STEPS} steps of {STAGE.batch_size} rows, {made.facts}")
     return Workplace(folder, model_input, rows)
@@ -219,9 +220,9 @@ def prepare(folder: Path) -> Workplace:
 def work(
     folder: Path,
     address: str,
-    settings: dict[str, Plain],
-    inputs: dict[str, tuple[Input, ...]],
-    emit: object = None,
+    settings: Mapping[str, Plain],
+    inputs: Mapping[str, tuple[Input, ...]],
+    emit: Emit,
 ) -> Outcome:
     """One task in a worker process, as `tune apply` runs it."""
     output = folder / address
@@ -237,8 +238,11 @@ def work(
         checkpoints=str(folder / f"{address}.checkpoints"),
         tune_folder=str(folder),
     )
-    listen = emit if callable(emit) else lambda _: None
-    return run_in_worker(task, listen, Stop(), folder / f"{address}.log")
+    return run_in_worker(task, emit, Stop(), folder / f"{address}.log")
+
+
+def _ignore(_: events.Event) -> None:
+    """Nobody waits for the preparations."""
 
 
 if __name__ == "__main__":

@@ -58,11 +58,6 @@ class Means:
     stop: Stop
 
 
-def current_state(store: Store) -> State:
-    """The state as it is: what was written, and what a killed run left in the journal."""
-    return fold(store.load(), Journal(store.layout).read())
-
-
 def apply(plan: Plan, desired: Mapping[str, Desired], means: Means) -> Result:
     """Work through a plan's steps while the lock is held; whatever happens, state says what exists afterwards."""
     loaded = means.store.load()

@@ -45,7 +45,7 @@ def callbacks(task: Task, reporter: Reporter, settings: Mapping[str, Any], total
         rules=make(RecipeRules),
         stopping=make(Stopping),
         checkpointing=make(Checkpointing, task, reporter, settings["checkpoints"]["save_total_limit"]),
-        progress=make(Telling, reporter, total),
+        progress=make(Telling, reporter, total, task.one("tokens").facts.get("tokens", 0)),
     )
 
 
@@ -102,6 +102,10 @@ class Checkpointing:
         self.limit = limit
         self.kept = list(task.earlier)
 
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
+        """Have the loss logged before every save: a run whose loss is no number must leave no checkpoint of it."""
+        control.should_log = control.should_log or control.should_save
+
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
         """Called by the trainer when all its files are written."""
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
@@ -124,16 +128,19 @@ class Telling:
 
     reporter: Reporter
     total: int
+    tokens: int
+    """Of one epoch."""
     values: dict[str, float] = field(factory=dict)
     _began: float = 0.0
     _first: int = 0
-    _tokens: tuple[float, float] = (0.0, 0.0)
+    _mark: tuple[float, float] = (0.0, 0.0)
+    """Time and epoch of the last figures."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
         """Start the clock."""
         self._began = time.monotonic()
         self._first = state.global_step
-        self._tokens = (self._began, 0.0)
+        self._mark = (self._began, state.epoch or 0.0)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
         """One more step is done."""
@@ -152,18 +159,16 @@ class Telling:
             detail = f"The loss is {figures['loss']} at step {state.global_step}."
             hint = "Lower `learning_rate`, set `max_grad_norm` = 1.0, or look at the rows with `tune preview`."
             raise problem("Loss is not a number", detail, hint)
-        self._rate(figures.get("num_tokens"))
+        if "loss" in figures:
+            self._rate(state.epoch)
 
     def last_loss(self) -> dict[str, float]:
         """The last loss that was logged."""
         return {"loss": round(self.values["loss"], 6)} if "loss" in self.values else {}
 
-    def _rate(self, tokens: float | None) -> None:
-        """Tokens per second since the last figures."""
+    def _rate(self, epoch: float) -> None:
+        """Tokens per second since the last figures; TRL's own count is too low for packed rows."""
         now = time.monotonic()
-        if tokens is None:
-            return
-        then, before = self._tokens
-        if before and now > then:
-            self.values["tokens_per_second"] = round((tokens - before) / (now - then), 1)
-        self._tokens = (now, tokens)
+        then, before = self._mark
+        self.values["tokens_per_second"] = round((epoch - before) * self.tokens / (now - then), 1)
+        self._mark = (now, epoch)

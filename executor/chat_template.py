@@ -91,10 +91,7 @@ class ChatTemplate:
         if total == len(speaking):
             counts = list(range(total + 1))
         else:
-            counts = [0, *(total - self._marks_from(chat, index + 1) for index in speaking[:-1]), total]
-        if counts != sorted(counts):
-            reason = "cannot be masked: the template's {% generation %} blocks cannot be told apart by message"
-            raise RowError(reason)
+            counts = [0, *(max(0, total - self._marks_from(chat, index + 1)) for index in speaking[:-1]), total]
         parts = [whole.spans[start:end] for start, end in pairwise(counts)]
         return dict(zip(speaking, parts, strict=True))
 
@@ -108,10 +105,11 @@ class ChatTemplate:
     def _located(self, chat: list[Message], index: int, text: str) -> Span:
         """Where a message lies in the text of the whole chat, without what a prompt for it would hold already."""
         message = chat[index]
-        start = self._prefix(chat[:index], text, prompt=message["role"] == ASSISTANT)
+        answers = message["role"] == ASSISTANT
+        start = self._prefix(chat[:index], text, prompt=answers)
         end = self._prefix(chat[: index + 1], text)
         if start is None or end is None:
-            start, end = self._around_content(chat, index, text, (start, end))
+            start, end = self._around_content(chat, index, text, start if answers else None, end)
         return start, _end_of_turn(text, start, end, message.get("content", ""))
 
     def _prefix(self, chat: list[Message], text: str, *, prompt: bool = False) -> int | None:
@@ -123,14 +121,13 @@ class ChatTemplate:
         return len(part) if text.startswith(part) else None
 
     def _around_content(
-        self, chat: list[Message], index: int, text: str, known: tuple[int | None, int | None]
+        self, chat: list[Message], index: int, text: str, start: int | None, end: int | None
     ) -> tuple[int, int]:
         """Where a message lies by the place of its content, its start or end being known perhaps; or RowError.
 
         Proved if the text, but for the content, is what is rendered with a mark for content, if what follows the
         content closes a turn also where nothing comes after it, and if none of what the message says is left out.
         """
-        start, end = known
         frame = self._frame(chat, index)
         if frame is not None and _encloses(frame, text):
             before, after = frame

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 1000
 """Rows that are encoded at once, on all processors."""
-
-LIBRARIES = ("tokenizers", "jinja2")
-"""What reading rows as a model sees them takes; a machine that only plans may lack them."""
 
 
 @frozen
@@ -113,11 +109,6 @@ def _broken(row: Row | BrokenRow, dataset: Dataset) -> BrokenRow:
     return row if isinstance(row, BrokenRow) else next(faults(row, dataset))
 
 
-def can_format() -> bool:
-    """Whether this machine has what formatting takes."""
-    return all(find_spec(library) is not None for library in LIBRARIES)
-
-
 def formatter(tokenizer: Path, template: str | None, roles_to_train: Sequence[str], *, with_prompts: bool) -> Formatter:
     """A formatter for the tokenizer in a folder and the text of a template; None where there are only plain texts."""
     loaded = _load(tokenizer)
@@ -134,11 +125,6 @@ def formatter(tokenizer: Path, template: str | None, roles_to_train: Sequence[st
         with_prompts=with_prompts,
         control_tokens=tuple(token.content for token in loaded.get_added_tokens_decoder().values() if token.special),
     )
-
-
-def sample(formatted: Iterator[Document | BrokenRow], rows: int) -> tuple[BrokenRow, ...]:
-    """What is wrong with the first rows."""
-    return tuple(one for one in islice(formatted, rows) if isinstance(one, BrokenRow))
 
 
 def _load(folder: Path) -> Tokenizer:

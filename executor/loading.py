@@ -26,6 +26,8 @@ def load_model(foundations: Sequence[Input], dtype: str, attention: str) -> Any:
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, adapter.folder).merge_and_unload(safe_merge=True)
+        # PEFT has frozen the weights for the adapter's sake; merged, they are a model like any other.
+        model.requires_grad_(requires_grad=True)
     return model
 
 

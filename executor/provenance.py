@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from pathlib import Path
 from attrs import frozen
 
 from executor.task import Outcome
+from state.lock import user
 from state.record import Provenance
 
 
@@ -51,10 +51,9 @@ class Origin:
 
 def origin(recipe_folder: Path, plan: str) -> Origin:
     """Where this apply comes from; a folder outside git has no commit."""
-    user = os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid())
     commit = _git(recipe_folder, "rev-parse", "HEAD")
     dirty = bool(commit and _git(recipe_folder, "status", "--porcelain", "--", "."))
-    return Origin(plan, user, socket.gethostname(), commit, dirty)
+    return Origin(plan, user(), socket.gethostname(), commit, dirty)
 
 
 def now() -> datetime:

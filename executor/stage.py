@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from attrs import Factory, frozen
 
 from planner.effects import Effect, reference, setting
 from planner.limits import fraction, not_empty, not_negative, positive
+from planner.schedule import Schedule, total_steps
 from state.canonical import Plain
 
 STEPS_DEPEND = "every optimizer step depends on it"
@@ -123,3 +124,12 @@ class Stage:
     evaluation: Evaluation | None = setting(None, effect=neutral_without_dropout, why="evaluation draws random numbers")
     trainer: dict[str, Plain] = setting(Factory(dict), effect=Effect.REBUILD, why="the trainer is configured by it")
     """Passed to the trainer's configuration class as it is."""
+
+
+def schedule_of(settings: Mapping[str, Any], rows: int) -> Schedule:
+    """The learning rates that a stage's settings imply for a number of rows, in one process."""
+    micro = settings["micro_batch_size"]
+    steps = total_steps(rows, micro, settings["batch_size"] // micro, settings["num_epochs"], settings["max_steps"])
+    # transformers rounds a ratio up (TrainingArguments.get_warmup_steps).
+    warmup = settings["warmup_steps"] or -(-steps * settings["warmup_ratio"] // 1)
+    return Schedule(settings["lr_scheduler"], settings["learning_rate"], int(warmup), steps)

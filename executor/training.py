@@ -15,11 +15,12 @@ from executor.callbacks import callbacks
 from executor.collation import Collator
 from executor.loading import has_gpu, load_model, load_tokenizer, padding_id
 from executor.method import Method
+from executor.stage import schedule_of
 from executor.task import Outcome, Task
 from executor.token_files import VALIDATION
 from executor.tokenizer_files import own_template
 from executor.worker_reports import Reporter, StopRequestedError
-from planner.schedule import Schedule, total_steps
+from planner.schedule import Schedule
 from state import artifacts
 from state.canonical import Plain
 from state.diagnostic import problem
@@ -73,6 +74,8 @@ class Run:
             "eval_strategy": "steps" if evaluation else "no",
             "eval_steps": evaluation["eval_steps"] if evaluation else None,
             "use_cpu": not has_gpu(),
+            # transformers would otherwise put the last good losses in the place of bad ones.
+            "logging_nan_inf_filter": False,
             "report_to": "none",
             "disable_tqdm": True,
             "remove_unused_columns": False,
@@ -102,15 +105,6 @@ class Run:
         """How rows become batches."""
         packed = bool(self.task.one("tokens").settings["sample_packing"])
         return Collator(padding_id(tokenizer), packed)
-
-
-def schedule_of(settings: Mapping[str, Any], rows: int) -> Schedule:
-    """The learning rates that a stage's settings imply for a number of rows, in one process."""
-    micro = settings["micro_batch_size"]
-    steps = total_steps(rows, micro, settings["batch_size"] // micro, settings["num_epochs"], settings["max_steps"])
-    # transformers rounds a ratio up (TrainingArguments.get_warmup_steps).
-    warmup = settings["warmup_steps"] or -(-steps * settings["warmup_ratio"] // 1)
-    return Schedule(settings["lr_scheduler"], settings["learning_rate"], int(warmup), steps)
 
 
 def train(method: Method, task: Task, reporter: Reporter) -> Outcome:

@@ -12,7 +12,7 @@ from planner.effects import Effect
 from planner.kind import Source
 from planner.plan import Plan, StateVersion, Step
 from planner.reason import CODES, InputChanged, Reason
-from state.canonical import Plain, digest
+from state.canonical import Plain, digest, matches
 from state.diagnostic import Diagnostic, Place, Severity, problem
 from state.format import plain_converter
 from state.record import Checkpoint
@@ -76,7 +76,7 @@ def loads(text: str, file: str) -> Plan:
         raise problem("Plan from a newer tune", detail, "Upgrade tune, or make the plan again.", place)
     body.pop("location", None)
     claimed = body.pop("plan_digest", None)
-    if claimed != digest(body):
+    if not matches(claimed, body):
         detail = f"The content of `{file}` does not match its own digest: it was edited or damaged."
         raise problem("Damaged plan", detail, "Make the plan again with `tune plan --out`.", place)
     return _plan_from_plain(body)

@@ -8,8 +8,9 @@ from typing import TypeVar, cast
 
 import cattrs
 from attrs import evolve
+from cattrs.errors import ForbiddenExtraKeysError
 
-from state.canonical import Plain, digest
+from state.canonical import Plain, digest, matches
 from state.diagnostic import Place, problem
 from state.record import HistoryEntry, State
 
@@ -35,7 +36,10 @@ def record_to_plain(value: object) -> dict[str, Plain]:
 
 def from_plain(value: Plain, kind: type[T]) -> T:
     """The reverse of `record_to_plain`; raises ValueError, KeyError or TypeError where the value does not fit."""
-    return _converter.structure(value, kind)
+    try:
+        return _converter.structure(value, kind)
+    except (AttributeError, ForbiddenExtraKeysError) as error:
+        raise ValueError(str(error)) from None
 
 
 def history_digest(entry: HistoryEntry) -> str:
@@ -50,7 +54,12 @@ def write(state: State, tool: str) -> tuple[bytes, State]:
     body |= {"format": FORMAT, "tool": tool}
     own = digest(body)
     text = json.dumps(body | {"digest": own}, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return (text + "\n").encode(), evolve(state, digest=own)
+    return as_bytes(text + "\n"), evolve(state, digest=own)
+
+
+def as_bytes(text: str) -> bytes:
+    """JSON text in UTF-8; what Python puts for the undecodable bytes of a file name is escaped, as JSON allows."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def read(content: bytes, file: str) -> State:
@@ -73,7 +82,7 @@ def read(content: bytes, file: str) -> State:
 
 def _read_1(body: dict[str, Plain], place: Place) -> State:
     claimed = body.pop("digest", None)
-    if claimed != digest(body):
+    if not matches(claimed, body):
         detail = f"The content of `{place.file}` does not match its own digest: it was edited or damaged."
         raise problem("Damaged state", detail, "Restore it from version control or a backup.", place)
     fields = {key: value for key, value in body.items() if key not in ("format", "tool")}

@@ -12,9 +12,10 @@ from state.canonical import Plain, digest
 from state.change import put
 from state.diagnostic import Place, problem
 from state.durable import append_line, write_atomically
-from state.format import from_plain, record_to_plain
+from state.format import as_bytes, from_plain, record_to_plain
 from state.layout import Layout
 from state.record import Checkpoint, Record, State
+from state.store import Store
 
 FILE = ".tune/journal.jsonl"
 
@@ -59,7 +60,7 @@ class Journal:
         """Write one entry and return only when it is on the disk."""
         body: dict[str, Plain] = {"entry": NAMES[type(entry)], **record_to_plain(entry)}
         line = json.dumps({"digest": digest(body), "body": body}, sort_keys=True, ensure_ascii=False)
-        append_line(self.layout.journal, line.encode())
+        append_line(self.layout.journal, as_bytes(line))
 
     def read(self) -> tuple[Entry, ...]:
         """All complete entries; a last line that a crash cut short was never acted upon and is left out."""
@@ -87,6 +88,11 @@ def fold(state: State, entries: Sequence[Entry]) -> State:
     return state
 
 
+def current_state(store: Store) -> State:
+    """The state as it is: what was written, and what a killed run left in the journal."""
+    return fold(store.load(), Journal(store.layout).read())
+
+
 def _parse(line: bytes, number: int) -> Entry:
     place = Place(FILE, number)
     try:
@@ -96,7 +102,7 @@ def _parse(line: bytes, number: int) -> Entry:
         entry = ENTRIES[body.pop("entry")]
         if intact:
             return from_plain(body, entry)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         pass
     detail = "This entry does not match its own digest: the file was edited or damaged."
     hint = "Remove the file to give up the work in progress that it describes; finished work is in the state."

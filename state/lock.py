@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import socket
@@ -54,7 +55,7 @@ def this_process(operation: str, plan: str) -> Owner:
     now = time.time()
     return Owner(
         id=os.urandom(8).hex(),
-        user=os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid()),
+        user=user(),
         host=socket.gethostname(),
         pid=os.getpid(),
         boot=_boot(),
@@ -64,6 +65,14 @@ def this_process(operation: str, plan: str) -> Owner:
         created=now,
         heartbeat=now,
     )
+
+
+def user() -> str:
+    """The name of whoever runs the process, or their number where they have no name."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())
 
 
 def is_dead(owner: Owner) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from attrs import define, field, frozen
 
 from executor import events
-from executor.apply import Means, Result, apply, current_state
+from executor.apply import Means, Result, apply
 from executor.launch import Emit, InterruptedStepError, Stop
 from executor.local import this_machine
 from executor.probe import Surroundings, desire
@@ -26,6 +26,7 @@ from state import artifacts
 from state.canonical import digest
 from state.diagnostic import Diagnostic
 from state.files import FileDigests
+from state.journal import current_state
 from state.layout import Layout
 from state.lock import Lock, this_process
 from state.record import Checkpoint, State

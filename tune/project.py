@@ -8,7 +8,6 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from executor import kinds as kind_folder
-from executor.apply import current_state
 from executor.local import this_machine
 from executor.probe import desire
 from planner.desired import Desired
@@ -17,6 +16,7 @@ from planner.plan import Plan, make
 from planner.recipe import Recipe, parse
 from state.diagnostic import Diagnostic, Severity, problem
 from state.files import FileDigests
+from state.journal import current_state
 from state.layout import Layout
 from state.record import State
 from state.store import Store

@@ -7,18 +7,15 @@ import operator
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from attrs import Factory, frozen
 
-from executor.evaluating import Prediction, answer, negative_log_likelihood
 from executor.kinds.tokens import KIND as TOKENS
 from executor.kinds.tokens import Tokens
 from executor.lineage import model_sources, root_model
-from executor.loading import has_gpu, load_model, load_tokenizer
 from executor.software import gpus, hardware, versions
 from executor.task import Outcome, Task
-from executor.token_files import PROMPTS, TRAIN, read_columns
 from executor.worker_reports import Reporter
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Resource, Resources, Source
@@ -26,6 +23,9 @@ from planner.limits import not_empty, positive
 from planner.structure import suggestion
 from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic
+
+if TYPE_CHECKING:
+    from executor.evaluating import Prediction
 
 CODE = 1
 PREDICTIONS = "predictions.jsonl"
@@ -125,6 +125,10 @@ def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Sourc
 
 def build(task: Task, reporter: Reporter) -> Outcome:
     """Measure, and keep every answer beside the question and the reference."""
+    from executor.evaluating import answer, negative_log_likelihood
+    from executor.loading import has_gpu, load_model, load_tokenizer
+    from executor.token_files import PROMPTS, TRAIN, read_columns
+
     settings: Mapping[str, Any] = task.settings
     model = load_model(task.inputs["model"], settings["dtype"], settings["attn_implementation"]).eval()
     model = model.to("cuda") if has_gpu() else model

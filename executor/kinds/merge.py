@@ -11,11 +11,8 @@ from attrs import frozen
 
 from executor.kinds.model import template_text
 from executor.lineage import is_adapter, model_sources, root_model
-from executor.lora_merge import merge
-from executor.model_files import copy_tokenizer, identity
 from executor.software import hardware, versions
 from executor.task import Outcome, Task
-from executor.tensor_files import parameter_count
 from executor.worker_reports import Reporter
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Resource, Resources, Source
@@ -56,6 +53,10 @@ def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Sourc
 
 def build(task: Task, reporter: Reporter) -> Outcome:
     """Fold the adapters in, one after the other, the last one into the dtype that is wanted."""
+    from executor.lora_merge import merge
+    from executor.model_files import identity
+    from executor.tensor_files import parameter_count
+
     whole, *adapters = task.inputs["adapter"]
     base = Path(whole.folder)
     with tempfile.TemporaryDirectory(dir=task.tune_folder, prefix="merge-") as scratch:
@@ -76,6 +77,8 @@ def build(task: Task, reporter: Reporter) -> Outcome:
 
 
 def _deliver_tokenizer(task: Task) -> None:
+    from executor.model_files import copy_tokenizer
+
     model, recipe = task.one("tokenizer"), Path(task.recipe_folder)
     tokenizer = recipe / str(model.settings["tokenizer"]) if model.settings["tokenizer"] else Path(model.folder)
     copy_tokenizer(tokenizer, template_text(model.settings, tokenizer, recipe), task.output_folder)

@@ -10,7 +10,6 @@ from typing import cast
 from attrs import Factory, frozen
 
 from executor import hub
-from executor.model_files import initialise, source_identity
 from executor.probe import Surroundings
 from executor.task import Outcome, Task
 from executor.tokenizer_files import has_tokenizer, own_template, tokenizer_digest
@@ -90,6 +89,8 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
         # The artifact carries tokenizer and template, so they are part of what is built; the weights do not depend
         # on them, and what is trained on the weights sees only the weights' own digest.
         return Probe(content=known, known=known)
+    from executor.model_files import source_identity
+
     weights = source_identity(folder, surroundings.digests)
     return Probe(content={"weights": weights, **known}, known={"": weights, **known}, builds=False)
 
@@ -147,6 +148,8 @@ def locate(record: Record, recipe_folder: Path) -> Path:
 
 def build(task: Task, reporter: Reporter) -> Outcome:
     """Download the repository, or make random weights."""
+    from executor.model_files import initialise
+
     if not task.settings["config"]:
         reporter.message(f"downloading {task.settings['source']}")
         hub.download(str(task.settings["source"]), task.content["commit"])

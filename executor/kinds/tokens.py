@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-import math
-import random
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Literal, cast
+from collections.abc import Mapping
+from importlib.util import find_spec
+from itertools import islice
+from typing import Literal
 
 from attrs import frozen
 
-from executor.documents import Document, Formatter, can_format, formatter, sample
-from executor.encoding import Encoded
-from executor.kinds.dataset import Dataset, broken_rows, check_unchanged, files_of
-from executor.kinds.model import template_text
-from executor.packing import pack
+from executor.kinds.dataset import broken_rows
 from executor.probe import Surroundings
 from executor.rows import BrokenRow
-from executor.software import versions
-from executor.task import Input, Outcome, Task, data_moved
-from executor.token_files import (
-    PROMPTS,
-    TRAIN,
-    VALIDATION,
-    TokenRow,
-    digest_rows,
-    row_of,
-    statistics,
-    write_prompts,
-    write_rows,
-)
+from executor.task import Outcome, Task
 from executor.tokenizer_files import has_tokenizer
 from executor.worker_reports import Reporter
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.structure import settings_of
-from state.canonical import Plain
-from state.diagnostic import Diagnostic, ProblemError
+from state.diagnostic import ProblemError
 
 CODE = 1
+LIBRARIES = ("tokenizers", "jinja2")
+"""What reading rows as a model sees them takes; a machine that only plans may lack them."""
 SAMPLE_ROWS = 2000
 """Rows of each dataset that a plan reads as the model would, where the libraries for it are installed."""
 
@@ -79,21 +63,28 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     model = surroundings.resources[tokens.model]
     settings = settings_of(model.specification)
     folder = surroundings.folder / str(settings["tokenizer"] or settings["source"])
-    if _made_before(resource, surroundings) or not has_tokenizer(folder) or not can_format():
+    if _made_before(resource, surroundings) or not has_tokenizer(folder) or not _can_read():
         return Probe()
     datasets = [surroundings.resources[one] for one in tokens.datasets]
     if any(Source(one.address) not in surroundings.known for one in datasets):
         return Probe()
+    from executor.tokenizing import formatter_of, named_files, template_for
+
     try:
-        template = _template(settings, folder, surroundings.folder, datasets)
-        formatting = _formatter(settings_of(tokens), folder, template)
+        template = template_for(settings, folder, surroundings.folder, datasets)
+        formatting = formatter_of(settings_of(tokens), folder, template)
     except ProblemError as error:
         return Probe(diagnostics=error.diagnostics)
     broken: list[BrokenRow] = []
     for dataset in datasets:
-        named = _named_files(dataset.specification.source, surroundings.folder)
-        broken += sample(formatting.documents(dataset.specification, named), SAMPLE_ROWS)
+        files = named_files(dataset.specification.source, surroundings.folder)
+        formatted = islice(formatting.documents(dataset.specification, files), SAMPLE_ROWS)
+        broken += [one for one in formatted if isinstance(one, BrokenRow)]
     return Probe(diagnostics=broken_rows(broken))
+
+
+def _can_read() -> bool:
+    return all(find_spec(library) is not None for library in LIBRARIES)
 
 
 def _made_before(resource: Resource, surroundings: Surroundings) -> bool:
@@ -105,105 +96,11 @@ def _made_before(resource: Resource, surroundings: Surroundings) -> bool:
     return digests == {name: [one.digest for one in group] for name, group in record.inputs.items()}
 
 
-def _template(settings: Mapping[str, Plain], tokenizer: Path, folder: Path, datasets: Sequence[Resource]) -> str | None:
-    chats = [one for one in datasets if one.specification.type == "chat_template"]
-    text = template_text(settings, tokenizer, folder)
-    if chats and text is None:
-        detail = f"{chats[0].address} holds chats, but the tokenizer brings no chat template."
-        hint = "Set `chat_template` of the model to a .jinja file."
-        raise ProblemError(Diagnostic("No chat template", detail, hint, chats[0].place("type")))
-    return text if chats else None
-
-
-def _formatter(settings: Mapping[str, Plain], tokenizer: Path, template: str | None) -> Formatter:
-    roles = cast("Sequence[str]", settings["roles_to_train"])
-    return formatter(tokenizer, template, roles, with_prompts=bool(settings["prompts"]))
-
-
-def _named_files(source: Plain, folder: Path) -> list[tuple[Path, str]]:
-    return [
-        (path, path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path))
-        for path in files_of(source, folder)
-    ]
-
-
 def build(task: Task, reporter: Reporter) -> Outcome:
-    """Format every row, cut or refuse the long ones, hold some back, pack the rest, write Arrow files."""
-    documents = _read(task, reporter)
-    kept, cut, dropped = _fit(documents, task.settings)
-    training, held_back = _split(kept, task.settings)
-    packed = _rows(training, task.settings)
-    parts = {TRAIN: packed}
-    if held_back:
-        parts[VALIDATION] = _rows(held_back, {**task.settings, "sample_packing": False})
-    for name, rows in parts.items():
-        write_rows(task.output_folder / name, rows)
-    prompts = [(one.prompt.ids, one.prompt.reference) for one in documents if one.prompt is not None]
-    if prompts:
-        write_prompts(task.output_folder / PROMPTS, prompts)
-    facts: dict[str, Plain] = {**statistics(packed), "truncated": cut, "dropped": dropped}
-    facts["validation_rows"] = len(held_back)
-    return Outcome(digest_rows(parts, prompts), facts=facts, versions=versions())
+    """Tokenize."""
+    from executor.tokenizing import tokenize
 
-
-def _read(task: Task, reporter: Reporter) -> list[Document]:
-    """All rows as documents; raises ProblemError with the broken ones."""
-    folder, model = Path(task.recipe_folder), task.one("tokenizer")
-    tokenizer = folder / str(model.settings["tokenizer"]) if model.settings["tokenizer"] else Path(model.folder)
-    template = template_text(model.settings, tokenizer, folder) if "chat_template" in task.inputs else None
-    formatting = _formatter(task.settings, tokenizer, template)
-    total = sum(cast("int", one.facts["rows"]) for one in task.inputs["datasets"])
-    documents, broken = list[Document](), list[BrokenRow]()
-    for dataset in task.inputs["datasets"]:
-        for one in _documents(dataset, formatting, folder):
-            (documents if isinstance(one, Document) else broken).append(one)  # type: ignore[arg-type]  # told apart
-            reporter.progress(len(documents), total, "rows")
-    if broken:
-        raise ProblemError(broken_rows(broken))
-    return documents
-
-
-def _documents(dataset: Input, formatting: Formatter, folder: Path) -> Iterator[Document | BrokenRow]:
-    if not check_unchanged(dataset.settings, folder, dataset.digest):
-        raise data_moved(dataset.address)
-    fields = Dataset(**dict(dataset.settings))  # type: ignore[arg-type]  # recorded settings
-    return formatting.documents(fields, _named_files(dataset.settings["source"], folder))
-
-
-def _fit(documents: Sequence[Document], settings: Mapping[str, Plain]) -> tuple[list[Encoded], int, int]:
-    """The documents that fit, how many were cut and how many left out."""
-    limit = cast("int", settings["sequence_len"])
-    strategy = settings["excess_length_strategy"]
-    long = [one for one in documents if len(one.encoded.ids) > limit]
-    if long and strategy == "error":
-        why = "has {} tokens, more than `sequence_len` = {}; set `excess_length_strategy`, or raise the limit"
-        raise ProblemError(broken_rows([BrokenRow(one.place, why.format(len(one.encoded.ids), limit)) for one in long]))
-    if strategy == "drop":
-        return [one.encoded for one in documents if len(one.encoded.ids) <= limit], 0, len(long)
-    cut = [Encoded(one.encoded.ids[:limit], one.encoded.labels[:limit]) for one in documents]
-    trained = [one for one in cut if any(label >= 0 for label in one.labels)]
-    return trained, len(long), len(cut) - len(trained)
-
-
-def _split(documents: Sequence[Encoded], settings: Mapping[str, Plain]) -> tuple[list[Encoded], list[Encoded]]:
-    """Training rows in their order, and the rows held back for validation."""
-    share = cast("float", settings["val_set_size"])
-    if not share:
-        return list(documents), []
-    order = list(range(len(documents)))
-    random.Random(cast("int", settings["split_seed"])).shuffle(order)  # noqa: S311  no secret depends on it
-    held_back = set(order[: math.ceil(share * len(documents))])
-    return (
-        [one for at, one in enumerate(documents) if at not in held_back],
-        [one for at, one in enumerate(documents) if at in held_back],
-    )
-
-
-def _rows(documents: Sequence[Encoded], settings: Mapping[str, Plain]) -> list[TokenRow]:
-    if not settings["sample_packing"]:
-        return [row_of([one]) for one in documents]
-    bins = pack([len(one.ids) for one in documents], cast("int", settings["sequence_len"]))
-    return [row_of([documents[at] for at in group]) for group in bins]
+    return tokenize(task, reporter)
 
 
 KIND = Kind(

@@ -10,9 +10,8 @@ from executor.kinds.tokens import KIND as TOKENS
 from executor.kinds.tokens import Tokens
 from executor.lineage import model_sources, root_model
 from executor.probe import Surroundings
-from executor.stage import Stage
+from executor.stage import Stage, schedule_of
 from executor.task import Outcome, Task
-from executor.training import schedule_of, train
 from executor.worker_reports import Reporter
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.schedule import Schedule
@@ -64,6 +63,7 @@ FORBIDDEN = frozenset(
         "use_cpu",
         "report_to",
         "disable_tqdm",
+        "logging_nan_inf_filter",
         "remove_unused_columns",
         "dataset_kwargs",
         "padding_free",
@@ -165,6 +165,8 @@ def schedule(settings: Mapping[str, Plain], records: Mapping[str, tuple[Record, 
 
 def build(task: Task, reporter: Reporter) -> Outcome:
     """Train with the method that the settings name."""
+    from executor.training import train
+
     method: Any = METHODS[str(task.settings["method"])]
     return train(method, task, reporter)
 

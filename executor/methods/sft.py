@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 
-from executor.lora import adapter_configuration, keep_adapters_exact
 from executor.method import Method
 from executor.stage import Stage
 from executor.token_files import TRAIN, VALIDATION
 from executor.trainer_arguments import SFT
-from executor.training import Run
 from planner.effects import Effect, setting
+
+if TYPE_CHECKING:
+    from executor.training import Run
 
 
 @frozen
@@ -27,6 +28,8 @@ def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
     from transformers.trainer_callback import PrinterCallback
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
+
+    from executor.lora import adapter_configuration, keep_adapters_exact
 
     tokenizer = run.tokenizer()
     rows = {"max_length": None, "packing": False, "dataset_kwargs": {"skip_prepare_dataset": True}}

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from executor.chat_template import Rendered, RowError, check_content, compile_template, special_tokens_in
 from state.diagnostic import ProblemError
 
+pytest.importorskip("jinja2")
+
 Chat = list[dict[str, Any]]
 
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
@@ -74,22 +76,16 @@ def trl_templates(pattern: str) -> dict[str, str]:
     return {path.stem: path.read_text() for path in sorted(Path(trl.__file__).parent.glob(f"chat_templates/{pattern}"))}
 
 
-def by_transformers(template: str, chat: Chat, *, prompt: bool) -> tuple[str, list[tuple[int, int]]] | None:
+def by_transformers(template: str, chat: Chat, *, prompt: bool) -> Rendered | None:
     """Text and marked ranges; None where the template refuses the conversation."""
-    from transformers.utils.chat_template_utils import render_jinja_template
-
+    library: Any = pytest.importorskip("transformers.utils.chat_template_utils")
     given = [{name: value for name, value in message.items() if value is not None} for message in chat]
+    asked = {"add_generation_prompt": prompt, "return_assistant_tokens_mask": "endgeneration" in template}
     try:
-        texts, ranges = render_jinja_template(
-            [given],
-            chat_template=template,
-            add_generation_prompt=prompt,
-            return_assistant_tokens_mask="generation" in template,
-            **SPECIAL,
-        )
+        texts, ranges = library.render_jinja_template([given], chat_template=template, **asked, **SPECIAL)
     except Exception:  # noqa: BLE001  templates fail in any way they like
         return None
-    return texts[0], ranges[0] if ranges else []
+    return Rendered(texts[0], tuple((start, end) for start, end in (ranges[0] if ranges else ()) if start < end))
 
 
 @pytest.mark.torch
@@ -103,7 +99,7 @@ def test_text_is_what_transformers_renders_with_every_template_of_trl(name: str)
             with pytest.raises(RowError, match="is refused by the chat template"):
                 compiled.prompt(CHATS[name])
         else:
-            assert compiled.prompt(CHATS[name]) == expected[0]
+            assert compiled.prompt(CHATS[name]) == expected.text
             compared += 1
     assert compared > 15
 
@@ -121,32 +117,37 @@ def test_what_is_trained_is_what_transformers_finds_marked(name: str) -> None:
         except RowError as error:
             assert "leaves it out" in str(error)  # noqa: PT017  it may well render: idefics3 and smolvlm drop all text
             continue
-        assert rendered == Rendered(expected[0], tuple(one for one in expected[1] if one[0] < one[1]))
+        assert rendered == expected
         compared += 1
     assert compared > 15
 
 
-HEADER_MARKED = {"deepseek_r1_distill", "deepseekv3", "gptoss", "muse_glimmer", "qwen2_5"}
-"""Training templates of TRL that also mark what a prompt holds already: the header of the turn, or its line break."""
+MARKS_MORE = {"deepseek_r1_distill", "deepseekv3", "gptoss", "muse_glimmer", "qwen2_5"}
+"""Training templates of TRL that also mark the header of a turn, or its line break, which a prompt holds already."""
+PROMPTS_MORE = {"nemotron_3_5_lightning", "nemotron_3_nano", "nemotron_3_super", "nemotron_3_ultra"} | {
+    "qwen3_5_nothink",
+    "qwen3_5_think",
+    "qwen3_6",
+    "qwen3_8",
+}
+"""Those whose prompts begin or hold a thought already, which they mark nevertheless."""
 
 
 @pytest.mark.torch
 @pytest.mark.parametrize("chat", [HELLO, HELLO[1:], HELLO[1:3]], ids=["system", "two turns", "one turn"])
 def test_templates_without_marks_train_the_same_text(chat: Chat) -> None:
-    """But for white space behind the end of a turn."""
+    """But for white space behind the end of a turn, and what a prompt holds already."""
     compared = 0
     for name, template in trl_templates("*_training.jinja").items():
         try:
-            marked = [text.strip() for text in trained(template, chat)]
+            marked = trained(template, chat)
         except RowError:
             continue
-        plain = [text.strip() for text in trained(without_marks(template), chat)]
-        if name.removesuffix("_training") in HEADER_MARKED:
-            assert all(long.endswith(short) for long, short in zip(marked, plain, strict=True)), name
+        plain = trained(without_marks(template), chat)
+        if name.removesuffix("_training") in MARKS_MORE | PROMPTS_MORE:
+            assert all(long.rstrip().endswith(short) for long, short in zip(marked, plain, strict=True)), name
         else:
-            assert re.sub(r"\s", "", "".join(marked)).replace("<think></think>", "") == re.sub(
-                r"\s", "", "".join(plain)
-            ).replace("<think></think>", "").replace("</think>", ""), name
+            assert re.sub(r"\s+", "", "".join(marked)) == re.sub(r"\s+", "", "".join(plain)), name
         compared += 1
     assert compared > 15
 
@@ -301,10 +302,38 @@ def test_a_template_that_leaves_an_answer_out_is_an_error(template: str) -> None
         trained(silent, HELLO)
 
 
-def test_a_template_that_repeats_or_mixes_messages_is_an_error() -> None:
-    template = "{% for one in messages %}{{ one.content }};{% endfor %}{{ messages[0].content }}{{ messages | length }}"
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for one in messages %}{{ one.content }};{% endfor %}{{ messages[0].content }}{{ messages | length }}",
+        "{{ messages | length }}{% for one in messages %}{{ one.content }};{{ one.content }};{% endfor %}",
+        "{% for one in messages | reverse %}{{ one.role }}: {{ one.content }}\n{% endfor %}",
+        "{% for one in messages[-1:] %}{{ one.content }}{% endfor %}",
+        "{% for one in messages %}{{ '' if loop.last else one.content }};{% endfor %}",
+    ],
+    ids=["counts", "twice", "backwards", "forgets", "hides"],
+)
+def test_what_cannot_be_told_apart_is_an_error(template: str) -> None:
     with pytest.raises(RowError, match="cannot be masked"):
-        trained(template, HELLO[1:])
+        trained(template, HELLO[1:], frozenset({"user", "assistant"}))
+
+
+NEEDS_A_QUESTION = "{{- raise_exception('ask first') if messages[0]['role'] != 'user' -}}"
+
+
+def test_a_template_that_refuses_a_part_of_a_conversation_may_still_take_the_whole() -> None:
+    greedy = PLAIN.replace("'<|im_end|>'", "('<|im_end|>' if loop.last else '<|end|>')")
+    assert trained("{{- messages[0]['role'] | length -}}" + PLAIN, HELLO[2:])[0] == "Hello<|im_end|>"
+    with pytest.raises(RowError, match="cannot be masked"):
+        trained("{{- messages[0]['role'] | length -}}" + greedy, HELLO[2:])
+
+
+def test_parts_of_consecutive_answers_are_told_apart() -> None:
+    template = NEEDS_A_QUESTION + MARKED.replace(
+        "{%- generation -%}", "{% generation %}>{% endgeneration %}{% generation %}"
+    )
+    chat = [HELLO[1], {**HELLO[2], "train": False}, HELLO[4]]
+    assert trained(template, chat) == [">", "See you<|im_end|>"]
 
 
 def test_marks_whose_place_cannot_be_known_are_an_error() -> None:

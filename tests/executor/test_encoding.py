@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from executor.chat_template import Rendered, RowError, compile_template
 from executor.encoding import (
@@ -20,9 +19,16 @@ from executor.encoding import (
     encode_texts,
 )
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+tokenizers = pytest.importorskip("tokenizers")
+pytest.importorskip("jinja2")
+
 Chat = list[dict[str, Any]]
 
 SPECIAL = ["<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|user|>"]
+ENDS = {"bos_token": "<s>", "eos_token": "</s>"}
 TEMPLATE = """\
 {%- for message in messages -%}
 {{- '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' -}}
@@ -52,12 +58,12 @@ CHATS: list[Chat] = [
 
 def byte_level(*, trim: bool = False) -> Tokenizer:
     """A byte-level BPE as most models have one, with few merges: most characters beyond ASCII take several tokens."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.post_processor = processors.ByteLevel(trim_offsets=trim)
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
+    tokenizer: Tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    tokenizer.post_processor = tokenizers.processors.ByteLevel(trim_offsets=trim)
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=400, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(WORDS * 5, trainer)
@@ -70,8 +76,10 @@ BYTES, TRIMMING = byte_level(), byte_level(trim=True)
 def words(*vocabulary: str, unknown: str | None = None) -> Tokenizer:
     """One token for each word between spaces."""
     numbers = {word: number for number, word in enumerate(vocabulary)}
-    tokenizer = Tokenizer(models.WordLevel(numbers, unknown) if unknown else models.BPE(numbers, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer: Tokenizer = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel(numbers, unknown) if unknown else tokenizers.models.BPE(numbers, [])
+    )
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
     return tokenizer
 
 
@@ -88,7 +96,7 @@ def rendered(chat: Chat) -> Rendered:
 def test_masks_are_those_of_transformers_for_every_training_template_of_trl(chat: Chat) -> None:
     trl = pytest.importorskip("trl")
     transformers = pytest.importorskip("transformers")
-    theirs = transformers.PreTrainedTokenizerFast(tokenizer_object=byte_level(), bos_token="<s>", eos_token="</s>")
+    theirs = transformers.PreTrainedTokenizerFast(tokenizer_object=byte_level(), **ENDS)
     compared = 0
     for path in sorted(Path(trl.__file__).parent.glob("chat_templates/*_training.jinja")):
         template = path.read_text()
@@ -109,7 +117,7 @@ def test_masks_are_those_of_transformers_for_every_training_template_of_trl(chat
 def test_every_token_of_an_answer_and_no_other_is_trained() -> None:
     tokenizer = words("<|im_start|>user", "<|im_start|>assistant", "Hi", "Hello", "<|im_end|>", "?", unknown="?")
     tokenizer.add_special_tokens(["<|im_end|>"])
-    encoded = encode_conversation(tokenizer, rendered(CHATS[0][:1] + [{"role": "assistant", "content": "Hello Hi"}]))
+    encoded = encode_conversation(tokenizer, rendered([CHATS[0][0], {"role": "assistant", "content": "Hello Hi"}]))
     assert encoded.ids == [0, 2, 4, 1, 3, 2, 4]
     assert encoded.labels == [IGNORED, IGNORED, IGNORED, IGNORED, 3, 2, 4]
 
@@ -164,8 +172,8 @@ def test_a_character_without_a_token_trains_neither_more_nor_less() -> None:
 
 def test_normalizers_do_not_move_labels() -> None:
     tokenizer = words("a", "b", "?", unknown="?")
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.NFD(), normalizers.StripAccents(), normalizers.Lowercase()]
+    tokenizer.normalizer = tokenizers.normalizers.Sequence(
+        [tokenizers.normalizers.NFD(), tokenizers.normalizers.StripAccents(), tokenizers.normalizers.Lowercase()]
     )
     assert encode_conversation(tokenizer, Rendered("Á B́ a", ((2, 4),))).labels == [IGNORED, 1, IGNORED]
 
@@ -196,12 +204,12 @@ def test_what_a_tokenizer_file_says_of_cutting_and_padding_is_not_done() -> None
 
 def test_a_plain_text_is_trained_with_a_beginning_and_one_end() -> None:
     tokenizer = words("<s>", "</s>", "ab", "?", unknown="?")
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
     assert encode_text(tokenizer, "ab", 1) == Encoded([0, 2, 1], [0, 2, 1])
     assert encode_text(tokenizer, "ab </s>", 1) == Encoded([0, 2, 1], [0, 2, 1])
 
 
 def test_a_conversation_gets_no_tokens_from_the_tokenizer() -> None:
     tokenizer = words("<s>", "ab", "?", unknown="?")
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
     assert encode_conversation(tokenizer, Rendered("ab", ((0, 2),))).ids == [1]

@@ -62,7 +62,7 @@ def test_rows_begin_with_their_longest_in_the_order_of_the_longest(sizes: list[i
 
 
 def test_a_known_packing() -> None:
-    assert pack([4, 8, 1, 4, 2, 1], 10) == [[1, 4], [0, 3, 2, 5]]
+    assert pack([4, 8, 1, 4, 2, 1], 10) == [[1, 2, 5], [0, 3, 4]]
     assert pack([], 10) == []
     assert pack([0, 0, 10], 10) == [[2, 0, 1]]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from planner import planfile
 from planner.plan import Plan, Step
 from planner.structure import suggestion
 from state.diagnostic import problem
@@ -42,10 +41,10 @@ def command(  # noqa: PLR0913  one parameter for each option
     project = open_project(recipe)
     plan, _ = project.plan(strict=strict)
     if out is not None:
-        write_atomically(
-            out.resolve(), planfile.dumps(plan, os.path.relpath(project.file, out.resolve().parent)).encode()
-        )
+        _save(plan, out.resolve(), project.file)
     if as_json:
+        from planner import planfile
+
         click.echo(json.dumps(planfile.to_plain(plan), indent=1, ensure_ascii=False))
     elif why is not None:
         print_why(console(), plan, _step(plan, why), project.kinds)
@@ -63,3 +62,9 @@ def _step(plan: Plan, address: str) -> Step:
         detail = f"The plan has no step `{address}`."
         raise problem("Unknown address", detail, suggestion(address, known) or f"Known: {', '.join(known)}.")
     return found
+
+
+def _save(plan: Plan, path: Path, recipe: Path) -> None:
+    from planner import planfile
+
+    write_atomically(path, planfile.dumps(plan, os.path.relpath(recipe, path.parent)).encode())

@@ -17,6 +17,8 @@ from executor.apply import Result
 from tune.views.terminal import hanging
 from tune.views.words import duration
 
+WIDE = 110
+"""Columns from which on there is room for a bar beside the figures."""
 LINE_SECONDS = 5.0
 """How often progress is told where nothing can be overwritten."""
 
@@ -143,7 +145,7 @@ class LiveView(LineView):
                 super().show(event)
 
     def _bar(self, event: events.Progress) -> Text:
-        width = 20
+        width = 20 if self.out.width >= WIDE else 0
         full = int(width * event.done / max(1, event.total))
         text = Text("  ")
         text.append("━" * full, style="cyan")
@@ -156,17 +158,17 @@ class LiveView(LineView):
 def describe(event: events.Progress) -> str:
     """Progress in one line: how far, the figures that there are, and how long it will take."""
     parts = [f"{event.unit} {event.done}/{event.total}"]
-    for name, label in _FIGURES.items():
-        if name in event.values:
-            parts.append(f"{label} {event.values[name]:.4g}")
-    if "tokens_per_second" in event.values:
-        parts.append(f"{event.values['tokens_per_second']:,.0f} tokens/s")
+    parts += [f"{label} {event.values[name]:.4g}" for name, label in _FIGURES.items() if name in event.values]
     if event.seconds_left is not None and event.done < event.total:
         parts.append(f"{duration(event.seconds_left)} left")
+    if "tokens_per_second" in event.values:
+        parts.append(f"{event.values['tokens_per_second']:,.0f} tokens/s")
+    if "grad_norm" in event.values:
+        parts.append(f"grad norm {event.values['grad_norm']:.3g}")
     return ", ".join(parts)
 
 
-_FIGURES = {"loss": "loss", "eval_loss": "eval loss", "learning_rate": "learning rate", "grad_norm": "grad norm"}
+_FIGURES = {"loss": "loss", "eval_loss": "eval loss", "learning_rate": "lr"}
 _SHOWN = ("loss", "eval_loss", "perplexity", "exact_match")
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from planner.desired import flatten
 from state.canonical import Plain
 from state.record import Provenance, Record, State
-from tune.views.terminal import hanging
+from tune.views.terminal import Hanging
 from tune.views.words import duration, short, value
 
-LABEL = 14
+LABEL = 16
 
 
 def print_list(out: Console, state: State) -> None:
@@ -22,13 +21,17 @@ def print_list(out: Console, state: State) -> None:
     if not state.records:
         out.print(Text("The state is empty: nothing has been applied yet."))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("ADDRESS", "STATUS", "DIGEST", "MADE", "WHAT"):
-        table.add_column(heading, no_wrap=heading != "WHAT")
-    for address, record in sorted(state.records.items()):
-        made = record.provenance.finished or record.provenance.started
-        table.add_row(address, record.status.value, short(record.output_digest), made[:16], _what(record))
-    out.print(table)
+    rows = [("ADDRESS", "STATUS", "DIGEST", "MADE", "WHAT"), *map(_row, sorted(state.records.items()))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for number, row in enumerate(rows):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        out.print(Text(line, style="" if number else "bold"), soft_wrap=True)
+
+
+def _row(item: tuple[str, Record]) -> tuple[str, str, str, str, str]:
+    address, record = item
+    made = (record.provenance.finished or record.provenance.started)[:16].replace("T", " ")
+    return address, record.status.value, short(record.output_digest), made, _what(record)
 
 
 def print_record(out: Console, address: str, state: State) -> None:
@@ -36,7 +39,7 @@ def print_record(out: Console, address: str, state: State) -> None:
     record = state.records[address]
     out.print(Text(address, style="bold"))
     for label, text in _lines(record):
-        out.print(hanging(Text(f"{label:<{LABEL}}{text}"), 2), soft_wrap=True)
+        out.print(Hanging(Text(text), LABEL, f"  {label}"))
 
 
 def _what(record: Record) -> str:

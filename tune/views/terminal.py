@@ -27,12 +27,14 @@ class Hanging:
 
     text: Text
     indent: int
+    label: str = ""
+    """Stands in front of the first line, within the indentation."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Break between words at the width that there is."""
-        for line in self.text.wrap(console, max(20, options.max_width - self.indent), overflow="fold"):
+        for number, line in enumerate(self.text.wrap(console, max(20, options.max_width - self.indent))):
             line.rstrip()
-            yield Segment(" " * self.indent)
+            yield Segment((self.label if number == 0 else "").ljust(self.indent))
             yield from line.render(console)
             yield Segment.line()
 
