@@ -135,17 +135,15 @@ class Workplace:
 
 def main() -> None:
     """Measure, print a table, and as the last line one JSON object."""
+    contestants = {"tune": tune, "trl": trl}
+    rounds: list[dict[str, Clock]] = []
     with tempfile.TemporaryDirectory() as scratch:
         workplace = prepare(Path(scratch))
-        rounds = []
         for number in range(ROUNDS):
-            runs = [("tune", tune), ("trl", trl)]
-            found = {name: run(workplace, number) for name, run in (runs if number % 2 else reversed(runs))}
-            rounds.append(found)
-            print(
-                f"round {number + 1}: "
-                + ", ".join(f"{name} {found[name].rate:.2f} steps/s, loss {found[name].loss:.4f}" for name in found)
-            )
+            order = list(contestants) if number % 2 else list(reversed(contestants))
+            rounds.append({name: contestants[name](workplace, number) for name in order})
+            rates = ", ".join(f"{name} {one.rate:.2f} steps/s, loss {one.loss}" for name, one in rounds[-1].items())
+            print(f"round {number + 1}: {rates}", flush=True)
     report(rounds)
 
 

@@ -11,13 +11,10 @@ from state.record import HistoryEntry, Record, State, Superseded
 def put(state: State, address: str, record: Record) -> State:
     """The state with this record at this address; what it replaces is remembered if anything of it is left on disk."""
     before = state.records.get(address)
-    superseded = dict(state.superseded)
+    superseded = {key: kept for key, kept in state.superseded.items() if key != record.action_key}
     if before is not None and before.action_key != record.action_key and worth_keeping(before):
         superseded[before.action_key] = Superseded(address, before)
-    records = {**state.records, address: record}
-    held = {one.action_key for one in records.values() if worth_keeping(one)}
-    remembered = {key: kept for key, kept in superseded.items() if key not in held}
-    return evolve(state, records=records, superseded=remembered)
+    return evolve(state, records={**state.records, address: record}, superseded=superseded)
 
 
 def forget(state: State, address: str) -> State:

@@ -1,4 +1,4 @@
-"""Trainings of a very small Llama in this process: what they learn from, and that going on is as never having stopped."""
+"""Trainings of a very small Llama in this process: what they learn from, and that breaks leave no trace in them."""
 
 from __future__ import annotations
 
