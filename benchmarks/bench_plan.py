@@ -102,10 +102,6 @@ def finished_copy(folder: Path) -> Path:
             output.mkdir(parents=True)
             artifacts.publish(output, {})
         parts = {part: digest for part, digest in one.known.items() if part}
-        digests = {
-            name: [_digest(state, source.address, source.part) for source in group]
-            for name, group in one.inputs.items()
-        }
         record = Record(
             kind=one.kind,
             settings=one.settings,

@@ -9,35 +9,25 @@ stands in place of the message's content?
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import frozen
 
+from executor.chat_messages import ASSISTANT, Message, RowError, checked, said
+from executor.template_environment import NOTE, environment
 from state.diagnostic import problem
 
 if TYPE_CHECKING:
-    from jinja2 import Environment, Template
-    from jinja2.ext import Extension
+    from jinja2 import Template
 
-Message: TypeAlias = Mapping[str, Any]
 Span: TypeAlias = tuple[int, int]
 
-ASSISTANT = "assistant"
 _MARK = "\ue000"  # for private use in Unicode; where data holds it too, nothing is taken for proved
-_NOTE = "note generated"  # a variable that no template can name, because of the space
 _OTHER_TEMPLATE = "use a template that marks answers with {% generation %}, or set `train` of this message to false"
 
 _OF_TEMPLATES = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
-
-
-class RowError(Exception):
-    """What is wrong with one row and what to do, as the end of a sentence that starts with "This row"."""
 
 
 @frozen
@@ -59,14 +49,14 @@ class ChatTemplate:
 
     def prompt(self, messages: Sequence[Message]) -> str:
         """The conversation so far, up to where the assistant's next words begin; raises RowError."""
-        return self._render(_checked(messages), prompt=True).text
+        return self._render(checked(messages), prompt=True).text
 
     def conversation(self, messages: Sequence[Message], roles_to_train: frozenset[str]) -> Rendered:
         """The whole conversation with what is to be trained: messages of these roles, or as their `train` says.
 
         Raises RowError where a message to be trained would train nothing or cannot be found in the text for certain.
         """
-        chat = _checked(messages)
+        chat = checked(messages)
         flags = [message.get("train") for message in messages]
         pairs = zip(flags, chat, strict=True)
         wanted = [message["role"] in roles_to_train if flag is None else flag for flag, message in pairs]
@@ -135,7 +125,7 @@ class ChatTemplate:
             ending = "" if end is not None else self._ending(chat[: index + 1], after)
             if ending is not None:
                 end = len(text) - len(after) + len(ending) if end is None else end
-                if all(said.strip() in text[start:end] for said in _said(chat[index])):
+                if all(said.strip() in text[start:end] for said in said(chat[index])):
                     return start, end
         reason = f"cannot be masked: the template writes message {index + 1} differently, or leaves some of it out, "
         raise RowError(reason + f"because of what stands around it; {_OTHER_TEMPLATE}")
@@ -185,7 +175,7 @@ class ChatTemplate:
             noted.append((length, said))
 
         try:
-            for block in self.template.generate({**self.special_tokens, **variables, _NOTE: note}):
+            for block in self.template.generate({**self.special_tokens, **variables, NOTE: note}):
                 blocks.append(block)
                 length += len(block)
         except (TemplateError, *_OF_TEMPLATES) as error:
@@ -200,84 +190,14 @@ def compile_template(text: str, special_tokens: Mapping[str, str]) -> ChatTempla
     """Compile a template in Jinja's sandbox; ProblemError with the line if it is not Jinja."""
     from jinja2 import TemplateSyntaxError, nodes
 
-    environment = _environment()
+    sandbox = environment()
     try:
-        parsed = environment.parse(text)
+        parsed = sandbox.parse(text)
         marks_answers = parsed.find(nodes.ExtensionAttribute) is not None
-        return ChatTemplate(environment.from_string(parsed), dict(special_tokens), marks_answers)
+        return ChatTemplate(sandbox.from_string(parsed), dict(special_tokens), marks_answers)
     except TemplateSyntaxError as error:
         detail = f"{error.message} in line {error.lineno} of the template."
         raise problem("Broken chat template", detail, "Chat templates are written in Jinja.") from error
-
-
-def check_content(messages: Sequence[Message], control_tokens: Sequence[str]) -> None:
-    """Raise RowError if a message holds a control token in any of its texts: data must not be able to end a turn."""
-    tokens = tuple(control_tokens)
-    for number, message in enumerate(messages, start=1):
-        for text in _texts(message):
-            if found := special_tokens_in(text, tokens):
-                reason = f"has the control token {found[0]} in the text of message {number}; remove it from the data"
-                raise RowError(reason)
-
-
-def special_tokens_in(text: str, special_tokens: tuple[str, ...]) -> tuple[str, ...]:
-    """The special tokens that a text spells out, in their order in it; the longest where several begin."""
-    return tuple(_any_of(special_tokens).findall(text))
-
-
-@lru_cache(maxsize=8)
-def _any_of(tokens: tuple[str, ...]) -> re.Pattern[str]:
-    longest_first = sorted(filter(None, tokens), key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
-
-
-def _texts(value: object) -> Iterator[str]:
-    """Every string in a JSON value, keys included; however deeply it is nested."""
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, str):
-            yield one
-        elif isinstance(one, Mapping):
-            waiting += [*one.keys(), *one.values()]
-        elif isinstance(one, list | tuple):
-            waiting += one
-
-
-def _checked(messages: Sequence[Message]) -> list[Message]:
-    """Messages as templates expect them, of plain JSON values: without nulls and our own `train`."""
-    if not isinstance(messages, list | tuple):
-        reason = f"has no list of messages but a {type(messages).__name__}"
-        raise RowError(reason)
-    for number, message in enumerate(messages, start=1):
-        if wrong := _wrong_with(message):
-            reason = f"has a broken message {number}: {wrong}"
-            raise RowError(reason)
-    return [_message(message) for message in messages]
-
-
-def _wrong_with(message: object) -> str:
-    """What keeps a value from being a message; "" if nothing does. An answer that calls tools may have no content."""
-    if not isinstance(message, Mapping):
-        return f"it is no object with `role` and `content` but a {type(message).__name__}"
-    role, content, train = (message.get(name) for name in ("role", "content", "train"))
-    if not isinstance(role, str) or not role:
-        return "its `role` is missing or no text"
-    if not isinstance(content, str) and (content is not None or not message.get("tool_calls")):
-        return "its `content` is missing or no text"
-    return "" if train is None or isinstance(train, bool) else "its `train` is neither true nor false"
-
-
-def _message(message: Message) -> Message:
-    """A message without nulls, its reasoning under the names that templates read, as transformers gives it."""
-    given = {name: value for name, value in message.items() if value is not None and name != "train"}
-    reasoning = next((given[name] for name in ("reasoning_content", "thinking", "reasoning") if name in given), None)
-    return given if reasoning is None else {"thinking": reasoning, **given, "reasoning_content": reasoning}
-
-
-def _said(message: Message) -> Iterator[str]:
-    """What a message says, and must thus be found in the text that is trained."""
-    return (message[name] for name in ("content", "reasoning_content") if isinstance(message.get(name), str))
 
 
 def _encloses(frame: tuple[str, str], text: str) -> bool:
@@ -306,51 +226,3 @@ def _trained(parts: Sequence[Span], index: int, chat: Sequence[Message], earlier
         reason = f"cannot be masked: the template mixes message {index + 1} with one before it; {_OTHER_TEMPLATE}"
         raise RowError(reason)
     return trained
-
-
-def _environment() -> Environment:
-    """Jinja's sandbox with what transformers gives to templates."""
-    from jinja2 import TemplateError
-    from jinja2.ext import loopcontrols
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    def fail(message: str) -> None:
-        raise TemplateError(message)
-
-    def to_json(
-        value: object,
-        ensure_ascii: bool = False,  # noqa: FBT001, FBT002  templates may pass it by position, as to transformers
-        indent: int | None = None,
-        separators: tuple[str, str] | None = None,
-        sort_keys: bool = False,  # noqa: FBT001, FBT002  as above
-    ) -> str:
-        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-
-    extensions = [_generation(), loopcontrols]
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
-    environment.filters["tojson"] = to_json
-    environment.globals["raise_exception"] = fail
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)  # noqa: DTZ005  local time
-    return environment
-
-
-def _generation() -> type[Extension]:
-    """The tag `{% generation %}`, which notes what is written up to `{% endgeneration %}`."""
-    from jinja2 import nodes
-    from jinja2.ext import Extension
-
-    class Generation(Extension):
-        tags = {"generation"}  # noqa: RUF012  jinja2 declares it so
-
-        def parse(self, parser: Any) -> nodes.Node:  # noqa: ANN401  jinja2 has no public type for it
-            line = next(parser.stream).lineno
-            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-            note = self.call_method("note", [nodes.ContextReference()])
-            return nodes.CallBlock(note, [], [], body).set_lineno(line)
-
-        def note(self, context: Any, caller: Any) -> str:  # noqa: ANN401  jinja2's own
-            said: str = caller()
-            context[_NOTE](said)
-            return said
-
-    return Generation

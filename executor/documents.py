@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from executor.chat_template import ASSISTANT, ChatTemplate, Rendered, RowError, check_content, compile_template
-from executor.encoding import Encoded, encode_conversations, encode_texts
+from executor.chat_messages import ASSISTANT, RowError, check_content
+from executor.chat_template import ChatTemplate, Rendered, compile_template
+from executor.encoding import Encoded, encode_conversations, encode_texts, whole
 from executor.kinds.dataset import Dataset, faults
 from executor.model_files import end_of_turn
 from executor.rows import BrokenRow, Row, read_rows
@@ -131,8 +132,8 @@ def _load(folder: Path) -> Tokenizer:
     from tokenizers import Tokenizer
 
     if (folder / "tokenizer.json").is_file():
-        return Tokenizer.from_file(str(folder / "tokenizer.json"))
+        return whole(Tokenizer.from_file(str(folder / "tokenizer.json")))
     from transformers import AutoTokenizer
 
     converted: Tokenizer = AutoTokenizer.from_pretrained(folder).backend_tokenizer
-    return converted
+    return whole(converted)

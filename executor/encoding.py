@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from executor.chat_template import Rendered, RowError, Span
+from executor.chat_messages import RowError
+from executor.chat_template import Rendered, Span
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -35,26 +36,26 @@ def encode_conversation(tokenizer: Tokenizer, rendered: Rendered) -> Encoded:
 
     Special tokens are the template's business: the tokenizer adds none. Raises RowError if no token is trained.
     """
-    return _labelled(_whole(tokenizer).encode(rendered.text, add_special_tokens=False), rendered.spans)
+    return _labelled(whole(tokenizer).encode(rendered.text, add_special_tokens=False), rendered.spans)
 
 
 def encode_conversations(tokenizer: Tokenizer, rendered: Sequence[Rendered]) -> list[Encoded | RowError]:
     """Many conversations on all processors, each as `encode_conversation` does it; errors stand in their places."""
-    encodings = _whole(tokenizer).encode_batch([one.text for one in rendered], add_special_tokens=False)
+    encodings = whole(tokenizer).encode_batch([one.text for one in rendered], add_special_tokens=False)
     return [_labelled_or_why(encoding, one.spans) for encoding, one in zip(encodings, rendered, strict=True)]
 
 
 def encode_text(tokenizer: Tokenizer, text: str, end_id: int) -> Encoded:
     """A plain text, all of it trained: the tokenizer adds its beginning, and an end is added if there is none."""
-    return _ended(_whole(tokenizer).encode(text).ids, end_id)
+    return _ended(whole(tokenizer).encode(text).ids, end_id)
 
 
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], end_id: int) -> list[Encoded]:
     """Many plain texts on all processors, each as `encode_text` does it."""
-    return [_ended(encoding.ids, end_id) for encoding in _whole(tokenizer).encode_batch(texts)]
+    return [_ended(encoding.ids, end_id) for encoding in whole(tokenizer).encode_batch(texts)]
 
 
-def _whole(tokenizer: Tokenizer) -> Tokenizer:
+def whole(tokenizer: Tokenizer) -> Tokenizer:
     """The tokenizer without the cutting and padding that tokenizer.json may ask for: both would change rows unseen."""
     if tokenizer.truncation is not None:
         tokenizer.no_truncation()

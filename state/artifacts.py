@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from attrs import field, frozen
 
@@ -55,7 +55,7 @@ def read(folder: Path) -> Manifest | None:
         manifest = from_plain(json.loads((folder / MANIFEST).read_bytes()), Manifest)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if manifest.format != FORMAT:
+    if manifest.format != FORMAT or not all(_stays_inside(entry.path) for entry in manifest.files):
         return None
     return manifest if all(_size(folder / entry.path) == entry.size for entry in manifest.files) else None
 
@@ -81,10 +81,16 @@ def remove(folder: Path) -> None:
 
 
 def _entries(folder: Path) -> tuple[FileEntry, ...]:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
     return tuple(
         FileEntry(path.relative_to(folder).as_posix(), path.stat().st_size, digest_file(path)) for path in paths
     )
+
+
+def _stays_inside(path: str) -> bool:
+    """Whether a path can only lead to a file below the folder that it is joined to."""
+    pure = PurePosixPath(path)
+    return not pure.is_absolute() and ".." not in pure.parts
 
 
 def _size(path: Path) -> int:

@@ -103,7 +103,7 @@ class Lock:
                 raise problem("Another apply is running", detail, hint, Place(FILE))
             self.taken_from = holder
             _write(self.layout.lock, self.owner)
-        self._thread = threading.Thread(target=self._beat, name="lock-heartbeat", daemon=True)
+        self._thread = threading.Thread(target=self._beat_until_stopped, name="lock-heartbeat", daemon=True)
         self._thread.start()
         return self
 
@@ -122,15 +122,20 @@ class Lock:
             detail = "Another process has taken the lock over, so this one stops without writing."
             raise problem("Lock lost", detail, "Run `tune plan` to see what is left to do.", Place(FILE))
 
+    def beat(self) -> None:
+        """Say that the owner lives, if the lock is still ours; done every few seconds while the `with` block runs."""
+        with guarded(self.layout):
+            if self._ours():
+                _write(self.layout.lock, evolve(self.owner, heartbeat=time.time()))
+
     def _ours(self) -> bool:
         holder = read_owner(self.layout)
         return holder is not None and holder.id == self.owner.id
 
-    def _beat(self) -> None:
+    def _beat_until_stopped(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
-            with suppress(OSError), guarded(self.layout):
-                if self._ours():
-                    _write(self.layout.lock, evolve(self.owner, heartbeat=time.time()))
+            with suppress(OSError):
+                self.beat()
 
 
 def read_owner(layout: Layout) -> Owner | None:
@@ -156,7 +161,7 @@ def _process_start(pid: int) -> str:
     """The process's start time in clock ticks since boot, "gone" if there is no such process (or only its corpse)."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter if it goes away while it is read
         return "gone" if Path("/proc/self").exists() else _alive(pid)
     return "gone" if fields[0] in "ZX" else fields[19]
 

@@ -123,7 +123,7 @@ def faults(row: Row, dataset: Dataset) -> Iterator[BrokenRow]:
     for number, message in enumerate(messages, start=1):
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             yield BrokenRow(row.place, f"has no role in message {number}")
-        elif not isinstance(message.get("content"), str):
+        elif not isinstance(message.get("content"), str) and not message.get("tool_calls"):
             yield BrokenRow(row.place, f"has no text content in message {number}")
 
 

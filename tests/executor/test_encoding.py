@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from executor.chat_template import Rendered, RowError, compile_template
+from executor.chat_messages import RowError
+from executor.chat_template import Rendered, compile_template
 from executor.encoding import (
     IGNORED,
     Encoded,
@@ -18,6 +19,7 @@ from executor.encoding import (
     encode_text,
     encode_texts,
 )
+from executor.template_environment import DATE
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -105,7 +107,12 @@ def test_masks_are_those_of_transformers_for_every_training_template_of_trl(chat
         except RowError:
             continue  # refused by the template, or left out of it; compared in test_chat_template
         expected = theirs.apply_chat_template(
-            chat, chat_template=template, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+            chat,
+            chat_template=template,
+            tokenize=True,
+            return_dict=True,
+            return_assistant_tokens_mask=True,
+            strftime_now=DATE.strftime,
         )
         encoded = encode_conversation(BYTES, ours)
         assert encoded.ids == expected["input_ids"], path.stem

@@ -29,7 +29,8 @@ def finished(workshop: Any) -> Any:
 
 
 def step(workshop: Any, address: str) -> Step:
-    return next(one for one in workshop.plan().steps if one.address == address)
+    found: Step = next(one for one in workshop.plan().steps if one.address == address)
+    return found
 
 
 def edit(workshop: Any, old: str, new: str) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state.canonical import digest
+from state.change import put
 from state.diagnostic import Diagnostic, Place, ProblemError
 from state.journal import Begun, Checkpointed, Ended, Entry, Journal, fold
 from state.layout import Layout
@@ -167,14 +168,12 @@ def journals(draw: st.DrawFn) -> list[Entry]:
     return [entry for address in addresses for entry in draw(works(address))]
 
 
-@settings(max_examples=5000)
 @given(states(), journals())
 def test_folding_twice_changes_nothing(state: State, entries: list[Entry]) -> None:
     once = fold(state, entries)
     assert fold(once, entries) == once
 
 
-@settings(max_examples=5000)
 @given(states(), journals())
 def test_folding_forgets_nothing_but_what_is_made_again(state: State, entries: list[Entry]) -> None:
     again = {(entry.address, entry.record.action_key) for entry in entries if isinstance(entry, Begun)}

@@ -20,7 +20,8 @@ def problems(folder: Any, *command: str) -> str:
 
 
 def line_of(folder: Any, text: str) -> int:
-    return 1 + (folder.path / "recipe.toml").read_text().splitlines().index(text)
+    lines: list[str] = (folder.path / "recipe.toml").read_text().splitlines()
+    return 1 + lines.index(text)
 
 
 def test_an_unknown_key_is_named_with_what_was_meant(fresh: Any) -> None:
