@@ -37,11 +37,14 @@ def environment() -> Environment:
     ) -> str:
         return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
+    def fixed_date(form: str) -> str:
+        return DATE.strftime(form)
+
     extensions = [_generation(), loopcontrols]
     made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
     made.filters["tojson"] = to_json
     made.globals["raise_exception"] = fail
-    made.globals["strftime_now"] = DATE.strftime
+    made.globals["strftime_now"] = fixed_date
     return made
 
 

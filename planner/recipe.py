@@ -60,16 +60,19 @@ def _with_derived(written: dict[str, Resource]) -> dict[str, Resource]:
 
 
 def _read_toml(text: str, file: str) -> dict[str, Any]:
-    import tomlkit
-    from tomlkit.exceptions import ParseError, TOMLKitError
+    import tomllib
 
     try:
-        return tomlkit.parse(text).unwrap()
-    except ParseError as error:
-        place = Place(file, error.line, error.col + 1)
-        raise problem("Invalid TOML", f"{str(error).partition(' at line')[0]}.", place=place) from None
-    except (TOMLKitError, ValueError) as error:
-        raise problem("Invalid TOML", f"{error}.", place=Place(file)) from None
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message, _, where = str(error).rpartition(" (at ")
+        numbers = [int(number) for number in re.findall(r"\d+", where)]
+        line, column = numbers or _end(text)
+        raise problem("Invalid TOML", f"{message}.", place=Place(file, line, column)) from None
+
+
+def _end(text: str) -> tuple[int, int]:
+    return text.count("\n") + 1, len(text) - text.rfind("\n")
 
 
 @define

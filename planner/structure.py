@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import types
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -11,7 +12,13 @@ from typing import Any, Literal, Union, cast, get_args, get_origin
 import attrs
 import cattrs
 from attrs import frozen
-from cattrs.errors import AttributeValidationNote, ClassValidationError, ForbiddenExtraKeysError, IterableValidationNote
+from cattrs.errors import (
+    AttributeValidationNote,
+    BaseValidationError,
+    ForbiddenExtraKeysError,
+    IterableValidationError,
+    IterableValidationNote,
+)
 
 from planner.effects import in_settings, table_class
 from state.canonical import Plain
@@ -104,7 +111,7 @@ def _exactly(primitive: type, name: str) -> Any:  # noqa: ANN401  a cattrs hook
 
 
 def _number(value: object, _: object) -> float:
-    if type(value) not in (int, float):
+    if type(value) not in (int, float) or not math.isfinite(cast("float", value)):
         message = f"expected a number, got {show(value)}"
         raise TypeError(message)
     return float(cast("float", value))
@@ -115,7 +122,17 @@ def _tuple_hook(converter: cattrs.Converter) -> Any:  # noqa: ANN401  a cattrs h
         if not isinstance(value, list | tuple):
             message = f"expected a list, got {show(value)}"
             raise TypeError(message)
-        return tuple(converter.structure(one, get_args(kind)[0]) for one in value)
+        made: list[object] = []
+        wrong: list[Exception] = []
+        for position, one in enumerate(value):
+            try:
+                made.append(converter.structure(one, get_args(kind)[0]))
+            except (TypeError, ValueError, BaseValidationError) as error:
+                error.add_note(IterableValidationNote("in a list", position, kind))
+                wrong.append(error)
+        if wrong:
+            raise IterableValidationError("in a list", wrong, kind)
+        return tuple(made)
 
     return hook
 
@@ -135,7 +152,7 @@ def _union_hook(converter: cattrs.Converter) -> Any:  # noqa: ANN401  a cattrs h
         for member in members[:-1]:
             try:
                 return converter.structure(value, member)
-            except (TypeError, ValueError, ClassValidationError):
+            except (TypeError, ValueError, BaseValidationError):
                 continue
         return converter.structure(value, members[-1])
 
@@ -162,7 +179,9 @@ def _table(value: object, _: object) -> dict[str, Plain]:
 
 
 def _plain(value: object) -> Plain:
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
         return value
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}

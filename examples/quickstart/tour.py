@@ -42,7 +42,7 @@ def main() -> None:
 
 def output(address: str, recipe: str) -> dict[str, Any]:
     """Path and metrics of a finished resource, as `tune output --json` prints them."""
-    command = [TUNE, "output", address, recipe, "--json"]
+    command = [str(TUNE), "output", address, recipe, "--json"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603  as above
     found: dict[str, Any] = json.loads(printed)
     return found
