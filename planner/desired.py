@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from planner.effects import Effect, declared
 from planner.kind import Source
-from state.canonical import Plain, digest
+from state.canonical import Plain, digest, encode
 
 
 @frozen
@@ -49,6 +49,16 @@ def flatten(settings: Mapping[str, Plain], prefix: str = "") -> dict[str, Plain]
         else:
             flat[path] = value
     return flat
+
+
+_SCALARS = (str, int, float, bool, type(None))
+
+
+def same(one: Plain, other: Plain) -> bool:
+    """Whether two values are one to an identity: `1`, `1.0` and `true` are three, however deep they stand."""
+    if isinstance(one, _SCALARS) or isinstance(other, _SCALARS):
+        return type(one) is type(other) and one == other
+    return encode(one) == encode(other)
 
 
 def effect_of(specification: type, path: str, settings: Mapping[str, Plain]) -> Effect:

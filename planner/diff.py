@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from attrs import frozen
 
-from planner.desired import Desired, Inputs, action_key, effect_of, flatten
+from planner.desired import Desired, Inputs, action_key, effect_of, flatten, same
 from planner.effects import Effect, declared
 from planner.kind import Kind
 from planner.reason import (
@@ -206,7 +206,7 @@ def _field_changes(desired: Desired, record: Record) -> Iterator[FieldChanged]:
     before = flatten(with_defaults(record.settings, desired.specification))
     after = flatten(desired.settings)
     for path in sorted(before.keys() | after.keys()):
-        if before.get(path) != after.get(path) or type(before.get(path)) is not type(after.get(path)):
+        if not same(before.get(path), after.get(path)):
             effect = effect_of(desired.specification, path, desired.settings)
             why = declared(desired.specification, path).why
             yield FieldChanged(path, before.get(path), after.get(path), effect, why)

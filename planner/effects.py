@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from functools import cache
 from typing import Any, TypeAlias, cast
 
 import attrs
@@ -69,13 +70,19 @@ def in_settings(field: attrs.Attribute[Any]) -> bool:
     return isinstance(declared, Setting) and declared.effect is not Effect.UPSTREAM
 
 
+@cache
+def fields(specification: type[attrs.AttrsInstance]) -> dict[str, attrs.Attribute[Any]]:
+    """The fields of a specification class by name, their types resolved from the annotations' text."""
+    return attrs.fields_dict(attrs.resolve_types(specification))
+
+
 def declared(specification: type, path: str) -> Setting:
     """What is declared of a dotted path below a specification class; the outermost declared field speaks for its table.
 
     A table whose own fields carry declarations (`checkpoints.save_steps`) is asked for the innermost one.
     """
     name, _, rest = path.partition(".")
-    field = attrs.fields_dict(specification).get(name)
+    field = fields(specification).get(name)
     if field is None:
         return UNKNOWN
     own = field.metadata.get("setting", UNKNOWN)

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
+from cattrs.errors import ForbiddenExtraKeysError
+
 from planner.desired import Given
 from planner.diff import Action
 from planner.effects import Effect
@@ -79,7 +81,11 @@ def loads(text: str, file: str) -> Plan:
     if not matches(claimed, body):
         detail = f"The content of `{file}` does not match its own digest: it was edited or damaged."
         raise problem("Damaged plan", detail, "Make the plan again with `tune plan --out`.", place)
-    return _plan_from_plain(body)
+    try:
+        return _plan_from_plain(body)
+    except (ValueError, KeyError, TypeError, AttributeError, ForbiddenExtraKeysError) as error:
+        detail = f"`{file}` does not have the shape of {FORMAT}: {error}."
+        raise problem("Damaged plan", detail, "Make the plan again with `tune plan --out`.", place) from None
 
 
 def diagnostic_to_plain(diagnostic: Diagnostic) -> dict[str, Plain]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from typing import TypeAlias
 
@@ -64,7 +65,8 @@ class _Scanner:
     def _key(self) -> Path:
         parts = []
         while match := _KEY_PART.match(self.text, self.at):
-            parts.append(next(group for group in match.groups() if group is not None))
+            escaped, literal, bare = match.groups()
+            parts.append(_unescaped(escaped) if escaped is not None else literal if literal is not None else bare)
             self.at = match.end()
             if not self.text.startswith(".", self.at):
                 break
@@ -94,3 +96,8 @@ class _Scanner:
     def _place(self, start: int) -> tuple[int, int]:
         line = self.text.count("\n", 0, start) + 1
         return line, start - (self.text.rfind("\n", 0, start) + 1) + 1
+
+
+def _unescaped(key: str) -> str:
+    """A quoted key as it is read: `a\\"b` means `a"b`."""
+    return next(iter(tomllib.loads(f'"{key}" = 0'))) if "\\" in key else key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -60,8 +61,6 @@ def _with_derived(written: dict[str, Resource]) -> dict[str, Resource]:
 
 
 def _read_toml(text: str, file: str) -> dict[str, Any]:
-    import tomllib
-
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -151,9 +150,14 @@ class _Reader:
         self.found.append(Diagnostic(summary, detail, hint, self._place(path)))
 
     def _place(self, path: str) -> Place:
-        while path and path not in self.where:
+        """Where a path stands; else the first thing inside it, else whatever encloses it."""
+        while path:
+            inside = (at for key, at in self.where.items() if key.startswith(f"{path}."))
+            at = self.where.get(path) or next(inside, None)
+            if at is not None:
+                return Place(self.file, *at)
             path = path.rpartition(".")[0]
-        return Place(self.file, *self.where.get(path, (1, 1)))
+        return Place(self.file, 1, 1)
 
     def _places(self, address: str) -> dict[str, Place]:
         """The places of one block's fields; the block itself falls back to whatever encloses it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planner.desired import flatten
+from planner.desired import flatten, same
 from planner.diff import Action
 from planner.plan import Plan, Step
 from planner.structure import show
@@ -52,7 +52,7 @@ def _compare(saved: Step, current: Step | None) -> Iterator[str]:
 def _recipe(saved: Step, current: Step) -> Iterator[str]:
     before, now = flatten(saved.settings), flatten(current.settings)
     for path in sorted(before.keys() | now.keys()):
-        if before.get(path) != now.get(path):
+        if not same(before.get(path), now.get(path)):
             yield f"The recipe: {saved.address}.{path} was {show(before.get(path))} and is {show(now.get(path))}."
     sources = {name: [one.source for one in group] for name, group in saved.inputs.items()}
     if sources != {name: [one.source for one in group] for name, group in current.inputs.items()}:

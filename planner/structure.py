@@ -20,7 +20,7 @@ from cattrs.errors import (
     IterableValidationNote,
 )
 
-from planner.effects import in_settings, table_class
+from planner.effects import fields, in_settings, table_class
 from state.canonical import Plain
 
 
@@ -61,7 +61,7 @@ def settings_of(specification: attrs.AttrsInstance) -> dict[str, Plain]:
 def with_defaults(settings: Mapping[str, Plain], specification: type) -> dict[str, Plain]:
     """Recorded settings plus the defaults of fields that did not exist when they were recorded."""
     completed = dict(settings)
-    for field in attrs.fields(specification):
+    for field in fields(specification).values():
         if not in_settings(field):
             continue
         if field.name not in completed and field.default is not attrs.NOTHING:
@@ -233,7 +233,7 @@ def _step(error: BaseException, path: str, specification: type | None) -> tuple[
         if isinstance(note, AttributeValidationNote):
             if isinstance(error, KeyError):
                 return path, specification
-            field = attrs.fields_dict(specification).get(note.name) if specification is not None else None
+            field = fields(specification).get(note.name) if specification is not None else None
             return _join(path, note.name), table_class(field) if field is not None else None
         if isinstance(note, IterableValidationNote):
             return _join(path, str(note.index)), specification

@@ -295,11 +295,11 @@ def test_a_resource_with_problems_of_its_own_is_not_also_called_missing() -> Non
 @pytest.mark.parametrize(
     ("text", "place", "detail"),
     [
-        ("[raw.a]\nsource = \n", "3:1", "Invalid value"),
+        ("[raw.a]\nsource = \n", "2:10", "Invalid value"),
         ("[raw.a\n", "1:7", "Expected ']' at the end of a table declaration"),
         ("[raw.a]\nsource = 3 4\n", "2:12", "Expected newline or end of document after a statement"),
         ('[raw.a]\nsource = "a', "2:12", "Unterminated string"),
-        ("[raw.a]\nsource = [1,\n", "3:1", "Unclosed array"),
+        ("[raw.a]\nsource = [1\n", "3:1", "Unclosed array"),
         ("[raw.a]\n[raw.b]\n[raw.a]\n", "3:7", "Cannot declare ('raw', 'a') twice"),
         ("[raw.a]\nsource = 1\nsource = 2\n", "3:11", "Cannot overwrite a value"),
     ],

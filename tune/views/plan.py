@@ -12,7 +12,7 @@ from planner.kind import Kinds
 from planner.plan import Plan, Step
 from tune.views.diagnostics import render
 from tune.views.reasons import chain, sentence
-from tune.views.terminal import hanging
+from tune.views.terminal import Hanging, hanging
 from tune.views.words import COLOURS, SYMBOLS, duration, short
 
 MEANINGS = {
@@ -26,7 +26,7 @@ MEANINGS = {
     Action.FORGET: "forget",
     Action.REUSE: "reuse",
 }
-MARGIN = 2
+SYMBOL_INDENT = 6
 STEP_INDENT = 8
 
 
@@ -49,10 +49,9 @@ def print_step(out: Console, step: Step, kinds: Kinds) -> None:
     """One step: symbol, address, what it means for this kind, and why."""
     kind = kinds.get(step.kind)
     verb = kind.verb if kind is not None else "rebuild"
-    line = Text(f"{SYMBOLS[step.action]:>{MARGIN + 3}} ", style=COLOURS[step.action])
-    line.append(step.address, style="bold")
-    line.append(f"  {_headline(step, verb)}")
-    out.print(line, soft_wrap=True)
+    line = Text(step.address, style="bold")
+    line.append(f"  {_headline(step, verb)}", style="not bold")
+    out.print(Hanging(line, SYMBOL_INDENT, f"{SYMBOLS[step.action]:>{SYMBOL_INDENT - 1}}", COLOURS[step.action]))
     if step.action is not Action.REUSE:
         for reason in step.reasons:
             out.print(hanging(sentence(reason, verb), STEP_INDENT))
@@ -114,8 +113,8 @@ def _headline(step: Step, verb: str) -> str:
 def _print_legend(out: Console, steps: tuple[Step, ...]) -> None:
     for action in Action:
         if any(step.action is action for step in steps):
-            line = Text(f"{SYMBOLS[action]:>{MARGIN + 3}} ", style=COLOURS[action])
-            out.print(line.append(MEANINGS[action], style="default"))
+            label = f"{SYMBOLS[action]:>{SYMBOL_INDENT - 1}}"
+            out.print(Hanging(Text(MEANINGS[action]), SYMBOL_INDENT, label, COLOURS[action]))
     out.print()
 
 

@@ -29,12 +29,14 @@ class Hanging:
     indent: int
     label: str = ""
     """Stands in front of the first line, within the indentation."""
+    label_style: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Break between words at the width that there is."""
         for number, line in enumerate(self.text.wrap(console, max(20, options.max_width - self.indent))):
             line.rstrip()
-            yield Segment((self.label if number == 0 else "").ljust(self.indent))
+            label = Text((self.label if number == 0 else "").ljust(self.indent), style=self.label_style, end="")
+            yield from label.render(console)
             yield from line.render(console)
             yield Segment.line()
 

@@ -1,0 +1,28 @@
+"""What the documentation says is so."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+from tune.cli import COMMANDS
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_the_field_tables_are_those_of_the_kinds() -> None:
+    page = (ROOT / "docs" / "recipe.md").read_text()
+    assert runpy.run_path(str(ROOT / "docs" / "make_recipe.py"))["page"](page) == page
+
+
+def test_every_command_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in COMMANDS if f"`tune {name}" not in readme] == []
+
+
+def test_every_page_that_is_linked_exists() -> None:
+    import re
+
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links {target}"
