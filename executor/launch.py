@@ -15,6 +15,7 @@ from attrs import define, field
 
 from executor import events
 from executor.task import Outcome, Task, outcome_from, to_plain
+from planner.planfile import diagnostic_from_plain
 from state.diagnostic import Diagnostic, ProblemError
 
 Emit = Callable[[events.Event], None]
@@ -109,7 +110,7 @@ def _outcome(last: events.WorkerEvent | None, code: int, stop: Stop, log: Path) 
         case events.Stopped():
             raise InterruptedStepError
         case events.Crashed(diagnostics):
-            raise ProblemError([Diagnostic(one["summary"], one["detail"], one["hint"]) for one in diagnostics])  # type: ignore[arg-type]  # plain values of our own making
+            raise ProblemError([diagnostic_from_plain(one) for one in diagnostics])
         case _ if stop.requested:
             raise InterruptedStepError
     ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

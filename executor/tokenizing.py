@@ -123,6 +123,16 @@ def _fit(documents: Sequence[Document], settings: Mapping[str, Plain]) -> tuple[
     return trained, len(long), len(cut) - len(trained)
 
 
+def too_long(documents: Sequence[Document], settings: Mapping[str, Plain]) -> list[BrokenRow]:
+    """The rows that are longer than is allowed, where the recipe says that this is an error."""
+    limit = cast("int", settings["sequence_len"])
+    if settings["excess_length_strategy"] != "error":
+        return []
+    why = "has {} tokens, more than `sequence_len` = {}; set `excess_length_strategy`, or raise the limit"
+    lengths = ((one.place, len(one.encoded.ids)) for one in documents)
+    return [BrokenRow(place, why.format(length, limit)) for place, length in lengths if length > limit]
+
+
 def _split(documents: Sequence[Encoded], settings: Mapping[str, Plain]) -> tuple[list[Encoded], list[Encoded]]:
     """Training rows in their order, and the rows held back for validation."""
     share = cast("float", settings["val_set_size"])

@@ -125,8 +125,9 @@ def _recorded_only(situation: Situation) -> Change:
 
 def _made_before(situation: Situation) -> Change | None:
     """Adoption of what another address or an earlier edit made under the very same key."""
-    found = situation.kept.get(_known_key(situation) or "")
-    if found is None or found.record is situation.record:
+    key = _known_key(situation) or ""
+    found = situation.kept.get(key)
+    if found is None or found.record is situation.record or _has_it(situation, key):
         return None
     record = found.record
     if not record.output_digest:
@@ -134,6 +135,14 @@ def _made_before(situation: Situation) -> Change | None:
     if situation.local.artifact_missing(record):
         return None
     return Change(Action.ADOPT, (MadeBefore(found.address),), record=record)
+
+
+def _has_it(situation: Situation, key: str) -> bool:
+    """Whether the resource's own record is that of the key, finished and whole: another of the same key is no news."""
+    own = situation.record
+    if own is None or own.action_key != key or not own.output_digest:
+        return False
+    return not situation.local.artifact_missing(own)
 
 
 def _known_key(situation: Situation) -> str | None:

@@ -135,7 +135,7 @@ def _plan_from_plain(body: Mapping[str, Any]) -> Plan:
         recipe_digest=body["recipe"]["digest"],
         state=_converter.structure(body["state"], StateVersion),
         steps=tuple(_step_from_plain(step) for step in body["steps"]),
-        diagnostics=tuple(_diagnostic_from_plain(one) for one in body["diagnostics"]),
+        diagnostics=tuple(diagnostic_from_plain(one) for one in body["diagnostics"]),
     )
 
 
@@ -169,6 +169,7 @@ def _reason_from_plain(body: Mapping[str, Any]) -> Reason:
     return reason(**fields)
 
 
-def _diagnostic_from_plain(body: Mapping[str, Any]) -> Diagnostic:
+def diagnostic_from_plain(body: Mapping[str, Any]) -> Diagnostic:
+    """The reverse of `diagnostic_to_plain`."""
     place = Place(**body["place"]) if body["place"] else Place("")
     return Diagnostic(body["summary"], body["detail"], body["hint"], place, Severity(body["severity"]))

@@ -99,5 +99,5 @@ class _Scanner:
 
 
 def _unescaped(key: str) -> str:
-    """A quoted key as it is read: `a\\"b` means `a"b`."""
+    """A quoted key as it is read, with its escapes replaced."""
     return next(iter(tomllib.loads(f'"{key}" = 0'))) if "\\" in key else key

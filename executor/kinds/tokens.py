@@ -68,7 +68,8 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     datasets = [surroundings.resources[one] for one in tokens.datasets]
     if any(Source(one.address) not in surroundings.known for one in datasets):
         return Probe()
-    from executor.tokenizing import formatter_of, named_files, template_for
+    from executor.documents import Document
+    from executor.tokenizing import formatter_of, named_files, template_for, too_long
 
     try:
         template = template_for(settings, folder, surroundings.folder, datasets)
@@ -78,8 +79,9 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     broken: list[BrokenRow] = []
     for dataset in datasets:
         files = named_files(dataset.specification.source, surroundings.folder)
-        formatted = islice(formatting.documents(dataset.specification, files), SAMPLE_ROWS)
+        formatted = list(islice(formatting.documents(dataset.specification, files), SAMPLE_ROWS))
         broken += [one for one in formatted if isinstance(one, BrokenRow)]
+        broken += too_long([one for one in formatted if isinstance(one, Document)], settings_of(tokens))
     return Probe(diagnostics=broken_rows(broken))
 
 

@@ -57,3 +57,37 @@ def test_values_that_are_the_same_are_reused(before: Any, after: Any) -> None:
 def test_the_comparison_agrees_with_the_identity(one: Any, other: Any) -> None:
     equal = action_key(desired(one), {}) == action_key(desired(other), {})
     assert same(one, other) == equal
+
+
+TWINS = """
+[raw.data]
+source = "data.txt"
+[thing.one]
+base = ["raw.data"]
+[thing.two]
+base = ["raw.data"]
+"""
+
+
+def test_two_resources_that_are_made_alike_are_made_once_and_then_left_alone(workshop: Any) -> None:
+    workshop.write(TWINS, **{"data.txt": "rows"})
+    assert dict(workshop.apply().done) == {"raw.data": "recorded", "thing.one": "built", "thing.two": "adopted"}
+    assert workshop.actions() == {}
+
+
+def test_of_two_alike_the_one_that_changes_leaves_the_other_alone(workshop: Any) -> None:
+    workshop.write(TWINS, **{"data.txt": "rows"})
+    workshop.apply()
+    for changed in ("thing.one", "thing.two"):
+        workshop.write(TWINS.replace(f"[{changed}]", f'[{changed}]\ncolour = "blue"'))
+        assert workshop.actions() == {changed: "rebuild"}
+
+
+def test_of_two_alike_the_one_that_is_renamed_is_adopted(workshop: Any) -> None:
+    workshop.write(TWINS, **{"data.txt": "rows"})
+    workshop.apply()
+    workshop.write(TWINS.replace("thing.one", "thing.three"))
+    assert workshop.actions() == {"thing.three": "adopt", "thing.one": "forget"}
+    workshop.apply()
+    assert workshop.build.built == []
+    assert workshop.actions() == {}

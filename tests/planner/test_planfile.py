@@ -94,6 +94,7 @@ SMALL = Plan(
     (DATA, STEP, MERGED),
     (Diagnostic("Assumption", "data/b.jsonl is not here.", "", Place("recipe.toml", 3, 1), Severity.WARNING),),
 )
+WRITTEN: Any = planfile.to_plain(SMALL)
 
 
 def refused(text: str) -> Diagnostic:
@@ -106,7 +107,7 @@ def refused(text: str) -> Diagnostic:
 
 def signed(**changes: Any) -> str:
     """A saved plan that matches its own digest, whatever it says."""
-    body = {**planfile.to_plain(SMALL), **changes}
+    body = {**WRITTEN, **changes}
     del body["plan_digest"]
     return json.dumps({"plan_digest": digest(body), **body})
 
@@ -176,7 +177,13 @@ def test_a_newer_plan_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [('"reuse"', '"build"'), ("0.0001", "0.0003"), ("0.0001", "NaN"), ('"serial": 7', '"serial": 7.0'), ("e5a1", "e5a2")],
+    [
+        ('"reuse"', '"build"'),
+        ("0.0001", "0.0003"),
+        ("0.0001", "NaN"),
+        ('"serial": 7', '"serial": 7.0'),
+        ("e5a1", "e5a2"),
+    ],
 )
 def test_an_edited_plan_is_refused(old: str, new: str) -> None:
     text = planfile.dumps(SMALL, "recipe.toml")
@@ -198,8 +205,8 @@ def test_an_edited_plan_is_refused(old: str, new: str) -> None:
         {"state": {"lineage": "l", "serial": 1, "digest": "d", "surprise": 1}},
         {"steps": None},
         {"steps": [{}]},
-        {"steps": [{**planfile.to_plain(SMALL)["steps"][0], "action": "surprise"}]},  # type: ignore[index,call-overload,dict-item]
-        {"steps": [{**planfile.to_plain(SMALL)["steps"][0], "reasons": [{"code": "surprise"}]}]},  # type: ignore[index,call-overload,dict-item]
+        {"steps": [{**WRITTEN["steps"][0], "action": "surprise"}]},
+        {"steps": [{**WRITTEN["steps"][0], "reasons": [{"code": "surprise"}]}]},
         {"diagnostics": [7]},
     ],
 )

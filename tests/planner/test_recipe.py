@@ -48,7 +48,7 @@ class Plain:
     rate: float = setting(1.0, **ANY)
 
 
-def inputs(resource: Resource, _: Resources) -> dict[str, Any]:
+def inputs(_: Resource, __: Resources) -> dict[str, Any]:
     return {}
 
 
@@ -382,13 +382,15 @@ WORDS = st.text("abc-_1", min_size=1, max_size=4)
 STRANGE = st.text(st.sampled_from("a.[]{}#='\"\\ üé\n\t"), max_size=5)
 VALUES = st.recursive(
     st.one_of(
-        st.sampled_from(["1", "-2.5e3", "true", "2026-01-01T00:00:00Z", "0x1F", "'lit # [ eral'", "'''\n[x]\nk = 1'''"]),
+        st.sampled_from(
+            ["1", "-2.5e3", "true", "2026-01-01T00:00:00Z", "0x1F", "'lit # [ eral'", "'''\n[x]\nk = 1'''"]
+        ),
         st.sampled_from(['"""a"""', '"""a""""', '"""\n\\"""\n[no]\n"""', '"""""\n"""', "''''a'''", "''", '""']),
         STRANGE.map(lambda text: '"' + text.translate({10: "\\n", 9: "\\t", 34: '\\"', 92: "\\\\"}) + '"'),
     ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3).map(lambda several: f"[{', '.join(several)}]"),
-        st.lists(inner, max_size=3).map(lambda several: "[ # ] comment \"\n" + ",\n ".join(several) + "\n]"),
+        st.lists(inner, max_size=3).map(lambda several: '[ # ] comment "\n' + ",\n ".join(several) + "\n]"),
         inner.map(lambda one: f'{{ k = {one}, "]" = 1 }}'),
     ),
     max_leaves=4,

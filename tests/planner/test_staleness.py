@@ -24,6 +24,7 @@ base = ["thing.base"]
 [thing.aside]
 base = ["raw.other"]
 """
+BECAUSE = "because its record or that of an input was changed."
 
 
 @pytest.fixture
@@ -101,8 +102,7 @@ def test_a_state_in_which_the_work_was_done_already_is_named(finished: Any) -> N
     plan = saved(finished)
     finished.apply()
     assert moved(plan, finished.plan()) == (
-        "The state: thing.top was to be `rebuild` and would now be `reuse`, "
-        "because its record or that of an input was changed.",
+        f"The state: thing.top was to be `rebuild` and would now be `reuse`, {BECAUSE}",
     )
 
 
@@ -114,8 +114,7 @@ def test_a_checkpoint_that_is_gone_is_named(workshop: Any) -> None:
     newest = workshop.state().records["thing.a"].checkpoints[-1]
     (workshop.layout.root / newest.folder / "manifest.json").unlink()
     assert moved(plan, workshop.plan()) == (
-        "The state: thing.a was to be `resume` and would now be `resume`, "
-        "because its record or that of an input was changed.",
+        f"The state: thing.a was to be `resume` and would now be `resume`, {BECAUSE}",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import math
 from typing import Any, Literal
 
@@ -65,7 +65,21 @@ class Anything:
     x: dict[str, Plain] = setting(**ANY)
 
 
-VALUES: list[Any] = [True, 1, 1.5, "red", "1", ["red"], [1], [], {}, {"a": 1}, None, datetime.date(2026, 1, 1), math.nan]
+VALUES: list[Any] = [
+    True,
+    1,
+    1.5,
+    "red",
+    "1",
+    ["red"],
+    [1],
+    [],
+    {},
+    {"a": 1},
+    None,
+    dt.date(2026, 1, 1),
+    math.nan,
+]
 ACCEPTED: dict[type, list[Any]] = {
     Flag: [True],
     Whole: [1],
@@ -130,7 +144,7 @@ def test_one_member_of_a_list_is_told_by_its_position() -> None:
     )
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, [math.nan], {"deep": [{"er": -math.inf}]}, [datetime.time()]])
+@pytest.mark.parametrize("value", [math.nan, math.inf, [math.nan], {"deep": [{"er": -math.inf}]}, [dt.time()]])
 def test_a_free_table_holds_nothing_that_could_not_be_identified(value: Any) -> None:
     (fault,) = told(Anything, {"x": {"a": value}})
     assert fault.path == "x"
@@ -223,7 +237,14 @@ def test_limits_let_their_bounds_pass_and_what_was_left_out() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(True, "true"), ("a", '"a"'), (None, "nothing"), ([1, ["a"]], '[1, ["a"]]'), ({"a": 1}, "a table"), (2e-4, "0.0002")],
+    [
+        (True, "true"),
+        ("a", '"a"'),
+        (None, "nothing"),
+        ([1, ["a"]], '[1, ["a"]]'),
+        ({"a": 1}, "a table"),
+        (2e-4, "0.0002"),
+    ],
 )
 def test_values_are_shown_as_a_recipe_writes_them(value: Any, text: str) -> None:
     assert show(value) == text

@@ -92,8 +92,20 @@ def test_a_file_that_nobody_published_makes_no_difference(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"null", b"7", b'{"files": 7}', b'{"files": [7]}', b'{"files": [{}]}']
-    + [b'{"files": [], "surprise": 1}', b'{"files": [], "format": "tune-manifest/2"}', b"\xff\xfe", b'{"files": null}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"7",
+        b'{"files": 7}',
+        b'{"files": [7]}',
+        b'{"files": [{}]}',
+        b'{"files": [], "surprise": 1}',
+        b'{"files": [], "format": "tune-manifest/2"}',
+        b"\xff\xfe",
+        b'{"files": null}',
+    ],
 )
 def test_a_manifest_that_cannot_be_trusted_is_none(folder: Path, content: bytes) -> None:
     (folder / "manifest.json").write_bytes(content)

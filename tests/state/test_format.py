@@ -140,6 +140,14 @@ def refused(content: bytes) -> Diagnostic:
     return diagnostic
 
 
+def told_or_read(content: bytes) -> str | State:
+    """The file that a problem names, or the state if there is none."""
+    try:
+        return read(content, ".tune/state.json")
+    except ProblemError as error:
+        return error.diagnostics[0].place.file
+
+
 def signed(**body: Any) -> bytes:
     """A state file that matches its own digest, whatever it says."""
     whole = {"format": "tune-state/1", "tool": "0", "lineage": "l", "serial": 1, **body}
@@ -180,12 +188,7 @@ def test_no_flipped_byte_goes_unseen(mask: int) -> None:
     for position in range(len(content)):
         damaged = bytearray(content)
         damaged[position] ^= mask
-        try:
-            found = read(bytes(damaged), "state.json")
-        except ProblemError as error:
-            assert "state.json" in str(error)
-        else:
-            assert found == written
+        assert told_or_read(bytes(damaged)) in (".tune/state.json", written)
 
 
 def test_an_edited_value_is_seen() -> None:

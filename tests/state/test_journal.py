@@ -177,7 +177,9 @@ def test_folding_twice_changes_nothing(state: State, entries: list[Entry]) -> No
 @given(states(), journals())
 def test_folding_forgets_nothing_but_what_is_made_again(state: State, entries: list[Entry]) -> None:
     again = {(entry.address, entry.record.action_key) for entry in entries if isinstance(entry, Begun)}
-    made = {one.action_key for place, one in state.records.items() if one.artifact and (place, one.action_key) not in again}
+    made = {
+        one.action_key for place, one in state.records.items() if one.artifact and (place, one.action_key) not in again
+    }
     after = fold(state, entries)
     kept = {one.action_key for one in after.records.values() if one.artifact} | after.superseded.keys()
     assert made <= kept

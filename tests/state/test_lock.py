@@ -89,8 +89,7 @@ def test_a_second_process_is_refused_and_told_who_holds_the_lock(layout: Layout)
     created = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(since.created))
     assert diagnostic.summary == "Another apply is running"
     assert diagnostic.detail == (
-        f"The lock is held by ada@{socket.gethostname()} "
-        f"(process {process.pid}, `apply recipe.toml`, since {created})."
+        f"The lock is held by ada@{socket.gethostname()} (process {process.pid}, `apply recipe.toml`, since {created})."
     )
     assert diagnostic.hint == "Wait until it has finished; a lock whose owner has died is taken over by itself."
     assert diagnostic.place == Place(".tune/lock.json")
