@@ -111,12 +111,10 @@ def _documents(dataset: Input, formatting: Formatter, folder: Path) -> Iterator[
 def _fit(documents: Sequence[Document], settings: Mapping[str, Plain]) -> tuple[list[Encoded], int, int]:
     """The documents that fit, how many were cut and how many left out."""
     limit = cast("int", settings["sequence_len"])
-    strategy = settings["excess_length_strategy"]
+    if refused := too_long(documents, settings):
+        raise ProblemError(broken_rows(refused))
     long = [one for one in documents if len(one.encoded.ids) > limit]
-    if long and strategy == "error":
-        why = "has {} tokens, more than `sequence_len` = {}; set `excess_length_strategy`, or raise the limit"
-        raise ProblemError(broken_rows([BrokenRow(one.place, why.format(len(one.encoded.ids), limit)) for one in long]))
-    if strategy == "drop":
+    if settings["excess_length_strategy"] == "drop":
         return [one.encoded for one in documents if len(one.encoded.ids) <= limit], 0, len(long)
     cut = [Encoded(one.encoded.ids[:limit], one.encoded.labels[:limit]) for one in documents]
     trained = [one for one in cut if any(label >= 0 for label in one.labels)]
