@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from executor import events
 from executor.task import Outcome, Task, outcome_from, to_plain
@@ -75,7 +75,8 @@ def run_in_worker(task: Task, emit: Emit, stop: Stop, log: Path) -> Outcome:
 def _environment() -> dict[str, str]:
     """Without what could put a stranger's modules before ours (`state.py` in the user's folder)."""
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    return {**kept, "PYTHONSAFEPATH": "1"}
+    # One process uses one GPU; with several in sight, transformers would split batches in a way that TRL refuses.
+    return {"CUDA_VISIBLE_DEVICES": "0", **kept, "PYTHONSAFEPATH": "1"}
 
 
 def _listen(process: subprocess.Popen[bytes], emit: Emit) -> events.WorkerEvent | None:
@@ -110,10 +111,16 @@ def _outcome(last: events.WorkerEvent | None, code: int, stop: Stop, log: Path) 
         case events.Stopped():
             raise InterruptedStepError
         case events.Crashed(diagnostics):
-            raise ProblemError([diagnostic_from_plain(one) for one in diagnostics])
+            hint = f"What the step printed is in `{log}`."
+            raise ProblemError([_with_hint(diagnostic_from_plain(one), hint) for one in diagnostics])
         case _ if stop.requested:
             raise InterruptedStepError
     ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
     hint = "SIGKILL usually means that the machine ran out of memory: lower `micro_batch_size` or `sequence_len`."
     detail = f"The worker process {ended} without a last word. What it printed is in `{log}`."
     raise ProblemError(Diagnostic("Worker died", detail, hint if code == -signal.SIGKILL else ""))
+
+
+def _with_hint(diagnostic: Diagnostic, hint: str) -> Diagnostic:
+    """The diagnostic with a hint, unless it has a better one or a place in the user's files."""
+    return diagnostic if diagnostic.hint or diagnostic.place.file else evolve(diagnostic, hint=hint)

@@ -79,16 +79,16 @@ class Run:
             "report_to": "none",
             "disable_tqdm": True,
             "remove_unused_columns": False,
+            # With a key-value cache, packed documents see each other.
+            "use_cache": False,
             **settings["trainer"],
         }
 
     def model(self) -> Any:  # noqa: ANN401  transformers has no types
-        """What is trained, without a key-value cache, which packed rows must not meet."""
+        """What is trained, on the CPU."""
         trains_adapter = self.settings["adapter"] is not None
         dtype = "bfloat16" if self.settings["bf16"] and trains_adapter else "float32"
-        model = load_model(self.task.inputs["model"], dtype, self.settings["attn_implementation"])
-        model.config.use_cache = False
-        return model
+        return load_model(self.task.inputs["model"], dtype, self.settings["attn_implementation"])
 
     def tokenizer(self) -> Any:  # noqa: ANN401  transformers has no types
         """The tokenizer that travels with what is trained."""
@@ -119,6 +119,7 @@ def train(method: Method, task: Task, reporter: Reporter) -> Outcome:
         metrics = _take_checkpoint(task, task.resume_from)
     else:
         metrics, facts = _train(method, run, total)
+    _allow_cache(task)
     tokenizer = next(Path(one.folder) for one in task.inputs["model"])
     model_files.copy_tokenizer(tokenizer, own_template(tokenizer), task.output_folder)
     return Outcome(
@@ -151,6 +152,15 @@ def _train(method: Method, run: Run, total: int) -> tuple[dict[str, Plain], dict
     trainer.model.save_pretrained(task.output_folder)
     (task.output_folder / "README.md").unlink(missing_ok=True)
     return metrics, _facts(trainer.model)
+
+
+def _allow_cache(task: Task) -> None:
+    """Undo, in the configuration that was saved, that trainers switch the key-value cache off: answering needs it."""
+    path = task.output_folder / "config.json"
+    if path.is_file():
+        before = json.loads((Path(task.inputs["model"][0].folder) / "config.json").read_bytes())
+        config = {**json.loads(path.read_bytes()), "use_cache": before.get("use_cache", True)}
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _facts(model: Any) -> dict[str, Plain]:  # noqa: ANN401  transformers has no types

@@ -71,7 +71,7 @@ def _explain(error: Exception) -> Diagnostic:
     if isinstance(error, OSError) and error.errno == 28:  # noqa: PLR2004  ENOSPC
         hint = "Free some space, or lower `checkpoints.save_total_limit`; complete checkpoints are kept."
         return Diagnostic("Disk full", f"{text}.", hint)
-    return Diagnostic("Step failed", f"{text}. The traceback is in the step's log.")
+    return Diagnostic("Step failed", f"{text}.")
 
 
 def _stop_now(*_: object) -> NoReturn:

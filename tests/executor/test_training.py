@@ -454,6 +454,14 @@ def test_the_recipe_decides_how_often_is_logged_after_a_resume(laboratory: Labor
     assert [entry["step"] for entry in longer.log if "loss" in entry] == [1, 2, 3, 6]
 
 
+def test_all_that_training_changes_of_a_model_is_its_weights(laboratory: Laboratory) -> None:
+    before = json.loads((Path(laboratory.model.folder) / "config.json").read_bytes())
+    after = json.loads((laboratory.straight("full").task.output_folder / "config.json").read_bytes())
+    assert after == before
+    names = {path.name for path in Path(laboratory.model.folder).iterdir()}
+    assert {path.name for path in laboratory.straight("full").task.output_folder.iterdir()} == names
+
+
 def test_the_newest_checkpoints_are_kept_and_only_complete_ones_are_told(laboratory: Laboratory) -> None:
     task = laboratory.task(evolve(BASIC, checkpoints=Checkpoints(save_steps=1, save_total_limit=2)))
     told = []

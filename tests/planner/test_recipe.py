@@ -412,11 +412,11 @@ def documents(draw: st.DrawFn) -> tuple[str, dict[str, int]]:
             indent = draw(st.sampled_from(["", "  ", "\t"]))
             expected[table] = len(text) + len(indent)
             text += f"{indent}[{draw(st.sampled_from(['', ' ']))}{table} ]{draw(ENDS)}"
-        for number in range(draw(st.integers(0, 3))):
+        for number in range(len(expected), len(expected) + draw(st.integers(0, 3))):
             name = f"{draw(st.one_of(WORDS, STRANGE))}~{number}"
             key = escaped(name)
             if draw(st.booleans()):
-                name, key = f"{number}.{name}", f"{number} . {key}"
+                name, key = f"d{number}.{name}", f"d{number} . {key}"
             indent = draw(st.sampled_from(["", "  "]))
             expected[f"{table}.{name}" if table else name] = len(text) + len(indent)
             text += f"{indent}{key} = {draw(VALUES)}{draw(ENDS)}"

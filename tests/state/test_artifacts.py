@@ -125,7 +125,7 @@ def test_a_manifest_that_names_its_folder_in_full_is_none(folder: Path) -> None:
     assert read(folder) is None
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.permutations(sorted(FILES)))
 def test_the_digest_does_not_depend_on_the_order_in_which_files_were_written(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import xxhash
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from state.files import BUFFER_BYTES, RACY_NANOSECONDS, FileDigests, digest_file
@@ -17,6 +17,7 @@ from state.files import BUFFER_BYTES, RACY_NANOSECONDS, FileDigests, digest_file
 WRONG = "0" * 32
 
 
+@settings(deadline=None)
 @given(st.binary())
 @example(b"x" * (BUFFER_BYTES - 1))
 @example(b"x" * BUFFER_BYTES)

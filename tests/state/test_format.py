@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state.canonical import digest
@@ -154,6 +154,7 @@ def signed(**body: Any) -> bytes:
     return json.dumps(whole | {"digest": digest(whole)}).encode()
 
 
+@settings(deadline=None)
 @given(STATES)
 def test_what_is_written_is_read_back(state: State) -> None:
     content, written = write(state, "0.1")
@@ -161,6 +162,7 @@ def test_what_is_written_is_read_back(state: State) -> None:
     assert evolve(written, digest="") == state
 
 
+@settings(deadline=None)
 @given(STATES)
 def test_reading_and_writing_again_gives_the_same_bytes(state: State) -> None:
     content, written = write(state, "0.1")

@@ -185,7 +185,7 @@ def test_folding_forgets_nothing_but_what_is_made_again(state: State, entries: l
     assert made <= kept
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(journals())
 def test_entries_survive_the_file(tmp_path_factory: pytest.TempPathFactory, entries: list[Entry]) -> None:
     journal = Journal(Layout(tmp_path_factory.mktemp("journal")))

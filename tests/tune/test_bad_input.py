@@ -169,3 +169,13 @@ def test_fields_that_do_not_go_together_are_refused(fresh: Any) -> None:
     assert "eval.assistant.gate.bleu: it is not among the metrics of this evaluation." in said
     assert "hint: Use `sample_packing`." in said
     assert "hint: Did you mean `neftune_noise_alpha`?" in said
+
+
+def test_machines_get_the_same_problems_as_json(fresh: Any) -> None:
+    fresh.edit("learning_rate = 1e-3", "learning_rat = 1e-3")
+    verdict = json.loads(fresh.tune("validate", "--json", expect=1).stdout)
+    assert verdict["valid"] is False
+    assert [one["place"]["line"] for one in verdict["diagnostics"]] == [
+        line_of(fresh, "[train.assistant]                          # an adapter, on the chats"),
+        line_of(fresh, "learning_rat = 1e-3"),
+    ]

@@ -10,9 +10,11 @@ import click
 
 from planner.plan import Plan, Step
 from planner.structure import suggestion
-from state.diagnostic import problem
+from state.diagnostic import Diagnostic, Severity, problem
 from state.durable import write_atomically
-from tune.project import open_project
+from state.lock import is_dead, read_owner
+from tune.project import Project, open_project
+from tune.views.diagnostics import print_diagnostics
 from tune.views.plan import print_plan, print_why
 from tune.views.terminal import console
 
@@ -40,6 +42,7 @@ def command(  # noqa: PLR0913  one parameter for each option
     """Compare RECIPE (a file, or a folder with a recipe.toml) with its state."""
     project = open_project(recipe)
     plan, _ = project.plan(strict=strict)
+    _warn_of_apply(project)
     if out is not None:
         _save(plan, out.resolve(), project.file)
     if as_json:
@@ -62,6 +65,14 @@ def _step(plan: Plan, address: str) -> Step:
         detail = f"The plan has no step `{address}`."
         raise problem("Unknown address", detail, suggestion(address, known) or f"Known: {', '.join(known)}.")
     return found
+
+
+def _warn_of_apply(project: Project) -> None:
+    """A plan made while another process applies shows what would be left if that process died now."""
+    owner = read_owner(project.layout)
+    if owner is not None and not is_dead(owner):
+        detail = f"The lock is held by {owner}. Its step in progress is shown as if it had been interrupted now."
+        print_diagnostics([Diagnostic("Apply in progress", detail, severity=Severity.WARNING)])
 
 
 def _save(plan: Plan, path: Path, recipe: Path) -> None:

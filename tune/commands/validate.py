@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import click
 
+from planner.planfile import diagnostic_to_plain
+from state.diagnostic import Diagnostic, ProblemError
 from tune.project import open_project
+from tune.views.diagnostics import print_diagnostics
 from tune.views.words import plural
 
 
 @click.command()
 @click.argument("recipe", default=".")
-@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
-def command(recipe: str, *, as_json: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON, problems included.")
+@click.pass_context
+def command(context: click.Context, recipe: str, *, as_json: bool) -> None:
     """Check RECIPE (a file, or a folder with a recipe.toml): syntax, fields, references, data files."""
-    project = open_project(recipe)
-    checked, _, diagnostics = project.desired(project.state())
+    try:
+        project = open_project(recipe)
+        checked, _, diagnostics = project.desired(project.state())
+    except ProblemError as error:
+        if not as_json:
+            raise
+        click.echo(_verdict((), error.diagnostics, valid=False))
+        context.exit(1)
     if as_json:
-        from planner.planfile import diagnostic_to_plain
-
-        found = [diagnostic_to_plain(one) for one in diagnostics]
-        click.echo(json.dumps({"valid": True, "resources": list(checked.resources), "diagnostics": found}, indent=1))
+        click.echo(_verdict(tuple(checked.resources), diagnostics, valid=True))
         return
+    print_diagnostics(diagnostics)
     click.echo(f"{project.file.name} is valid: {plural(len(checked.resources), 'resource')}.")
+
+
+def _verdict(resources: Sequence[str], diagnostics: Sequence[Diagnostic], *, valid: bool) -> str:
+    found = [diagnostic_to_plain(one) for one in diagnostics]
+    return json.dumps({"valid": valid, "resources": list(resources), "diagnostics": found}, indent=1)
