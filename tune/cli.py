@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,6 +14,7 @@ import click
 from state.diagnostic import Diagnostic, ProblemError
 from tune import __version__
 
+INTERRUPTED = 130
 PACKAGES = ("state", "planner", "executor")
 COMMANDS = {
     "validate": "Check a recipe without planning anything.",
@@ -63,7 +65,24 @@ def commands() -> None:
 def main() -> None:
     """Run the command line."""
     _refuse_strangers()
-    commands(prog_name="tune")
+    sys.exit(_run())
+
+
+def _run() -> int:
+    """The exit code. Wrong usage is 1 as any error: 2 means that a plan has changes."""
+    try:
+        code = commands.main(prog_name="tune", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return 1
+    except click.Abort:
+        sys.stderr.write("Aborted: nothing was done.\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python must not complain while it flushes the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code if isinstance(code, int) else 0
 
 
 def _refuse_strangers() -> None:

@@ -179,3 +179,8 @@ def test_machines_get_the_same_problems_as_json(fresh: Any) -> None:
         line_of(fresh, "[train.assistant]                          # an adapter, on the chats"),
         line_of(fresh, "learning_rat = 1e-3"),
     ]
+
+
+def test_wrong_usage_is_an_error_and_not_a_change(fresh: Any) -> None:
+    assert "No such option" in fresh.tune("plan", "--detailed-exitcod", expect=1).stderr
+    assert "No such command" in fresh.tune("plann", expect=1).stderr

@@ -20,14 +20,12 @@ from planner.plan import Plan
 from planner.staleness import moved
 from state.diagnostic import Diagnostic, ProblemError, problem
 from state.lock import Lock, this_process
-from tune.cli import usage_problem
+from tune.cli import INTERRUPTED, usage_problem
 from tune.project import Project, open_project
 from tune.views.diagnostics import print_diagnostics
 from tune.views.plan import print_plan
 from tune.views.run import JsonView, LineView, LiveView, View
 from tune.views.terminal import console
-
-INTERRUPTED = 130
 
 
 @click.command()
@@ -85,7 +83,7 @@ def _ask(*, as_json: bool) -> None:
     if as_json or not sys.stdin.isatty():
         raise usage_problem("There is nobody to approve the plan.", "Use --auto-approve, or apply a saved plan.")
     click.echo("\nOnly `yes` is accepted to approve.", err=True)
-    if click.prompt("Apply this plan?", err=True, default="", show_default=False) != "yes":
+    if click.prompt("Apply this plan?", err=True, default="", show_default=False, prompt_suffix=" ") != "yes":
         raise problem("Not approved", "Nothing was done.")
 
 
