@@ -43,7 +43,8 @@ def flatten(settings: Mapping[str, Plain], prefix: str = "") -> dict[str, Plain]
     """Nested tables as dotted paths; an empty table stays a value of its own."""
     flat: dict[str, Plain] = {}
     for name, value in settings.items():
-        path = f"{prefix}{name}"
+        # A dot within a name must not look like a table.
+        path = prefix + name.replace("\\", "\\\\").replace(".", "\\.")
         if isinstance(value, Mapping) and value:
             flat |= flatten(value, f"{path}.")
         else:

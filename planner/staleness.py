@@ -40,7 +40,8 @@ def _compare(saved: Step, current: Step | None) -> Iterator[str]:
     if current is None:
         yield f"The recipe or the state: {saved.address} is no longer there."
         return
-    known = list(_recipe(saved, current)) + list(_data(saved, current))
+    known = [*_recipe(saved, current), *_data(saved, current)]
+    known = known or list(_outputs(saved, current))
     yield from known
     if not known and (saved.action, saved.resume_from) != (current.action, current.resume_from):
         yield (
@@ -57,6 +58,14 @@ def _recipe(saved: Step, current: Step) -> Iterator[str]:
     sources = {name: [one.source for one in group] for name, group in saved.inputs.items()}
     if sources != {name: [one.source for one in group] for name, group in current.inputs.items()}:
         yield f"The recipe: {saved.address} is made from other inputs."
+
+
+def _outputs(saved: Step, current: Step) -> Iterator[str]:
+    """Inputs that were known when the plan was made, and have another output now."""
+    for name, group in saved.inputs.items():
+        for before, now in zip(group, current.inputs.get(name, ()), strict=False):
+            if before.digest is not None and now.digest is not None and before.digest != now.digest:
+                yield f"The state: {before.source.address}, from which {saved.address} is made, has another output."
 
 
 def _data(saved: Step, current: Step) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
-from attrs import field, frozen
+from attrs import frozen
 
 
 class Severity(StrEnum):
@@ -41,7 +41,6 @@ class Diagnostic:
     hint: str = ""
     place: Place = NOWHERE
     severity: Severity = Severity.ERROR
-    address: str = field(default="", kw_only=True)
 
 
 class ProblemError(Exception):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from attrs import define, field, frozen
 
@@ -31,6 +32,9 @@ from state.layout import Layout
 from state.lock import Lock, this_process
 from state.record import Checkpoint, State
 from state.store import Store
+
+hypothesis.settings.register_profile("tune", deadline=None)  # machines are noisy: no test asserts a time
+hypothesis.settings.load_profile("tune")
 
 
 @frozen
@@ -149,9 +153,9 @@ class Workshop:
         desired, _ = desire(recipe, self.folder, FileDigests(), self.state())
         return recipe, desired
 
-    def plan(self) -> Plan:
+    def plan(self, state: State | None = None) -> Plan:
         recipe, desired = self.desired()
-        return make(desired, self.state(), KINDS, this_machine(self.layout), (recipe.file, recipe.digest))
+        return make(desired, state or self.state(), KINDS, this_machine(self.layout), (recipe.file, recipe.digest))
 
     def actions(self) -> dict[str, str]:
         return {step.address: step.action.value for step in self.plan().changes}

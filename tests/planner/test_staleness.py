@@ -153,3 +153,11 @@ def test_a_plan_that_changes_nothing_is_stale_only_if_something_new_came(finishe
     assert all(step.action is Action.REUSE for step in plan.steps)
     edit(finished, "[thing.aside]", "[thing.new]\n[thing.aside]")
     assert moved(plan, finished.plan()) == ("The recipe: thing.new was added.",)
+
+
+def test_an_input_with_another_output_is_named(finished: Any) -> None:
+    plan = saved(finished)
+    state = finished.state()
+    base = evolve(state.records["thing.base"], output_digest="another")
+    changed = finished.plan(evolve(state, records={**state.records, "thing.base": base}))
+    assert moved(plan, changed) == ("The state: thing.base, from which thing.top is made, has another output.",)

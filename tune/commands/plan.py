@@ -12,6 +12,7 @@ from planner.plan import Plan, Step
 from planner.structure import suggestion
 from state.diagnostic import Diagnostic, Severity, problem
 from state.durable import write_atomically
+from state.format import as_bytes
 from state.lock import is_dead, read_owner
 from tune.project import Project, open_project
 from tune.views.diagnostics import print_diagnostics
@@ -78,4 +79,4 @@ def _warn_of_apply(project: Project) -> None:
 def _save(plan: Plan, path: Path, recipe: Path) -> None:
     from planner import planfile
 
-    write_atomically(path, planfile.dumps(plan, os.path.relpath(recipe, path.parent)).encode())
+    write_atomically(path, as_bytes(planfile.dumps(plan, os.path.relpath(recipe, path.parent))))
