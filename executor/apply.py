@@ -144,7 +144,7 @@ class _Applying:
         address = recorder.desired.address
         kind, name = address.split(".", 1)
         before = self.state.records.get(address)
-        begun = recorder.begun(before)
+        begun = recorder.begun(self._continued(recorder))
         folder = self.means.store.layout.artifact(kind, name, recorder.key)
         complete = artifacts.read(folder)
         if complete is not None:
@@ -160,6 +160,12 @@ class _Applying:
         self.journal.append(Begun(address, begun))
         record = self._build(self._task(recorder, begun, folder), recorder, begun)
         self._close(recorder, record, _DONE[recorder.step.action], started)
+
+    def _continued(self, recorder: Recorder) -> Record | None:
+        """The record whose checkpoint is continued from: the address's own, or one that an earlier edit left behind."""
+        kept = kept_by_key(self.state).get(recorder.key)
+        candidates = (kept.record if kept else None, self.state.records.get(recorder.desired.address))
+        return next((one for one in candidates if one and recorder.step.resume_from in one.checkpoints), None)
 
     def _build(self, task: Task, recorder: Recorder, begun: Record) -> Record:
         """Build, journal the checkpoints, and turn whatever happens into a record."""

@@ -94,14 +94,15 @@ def _listen(process: subprocess.Popen[bytes], emit: Emit) -> events.WorkerEvent 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Leave no orphan, whatever happened: a worker whose input closes ends itself, and this makes sure."""
+    if process.stdin is not None:
+        process.stdin.close()
     try:
         process.wait(timeout=30)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            stream.close()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def _outcome(last: events.WorkerEvent | None, code: int, stop: Stop, log: Path) -> Outcome:

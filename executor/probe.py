@@ -12,7 +12,7 @@ from planner.desired import Desired
 from planner.kind import Probe, Resource, Resources, Source
 from planner.recipe import Recipe
 from planner.structure import settings_of
-from state.diagnostic import Diagnostic, ProblemError, errors
+from state.diagnostic import Diagnostic, ProblemError, Severity, errors
 from state.files import FileDigests
 from state.record import Record, State
 
@@ -37,6 +37,17 @@ class Surroundings:
         """Whether this machine recorded the resource, so that something missing here is missing indeed."""
         record = self.record(resource)
         return record is None or record.provenance.host == socket.gethostname()
+
+
+def assumed(resource: Resource, surroundings: Surroundings, *, builds: bool) -> Probe | None:
+    """What state says of something that another machine recorded and this one cannot read; None if that is no excuse."""
+    record = surroundings.record(resource)
+    if record is None or surroundings.made_here(resource):
+        return None
+    detail = f"{resource.address} cannot be read on this machine and is assumed unchanged since it was recorded."
+    note = Diagnostic("Assumption", detail, place=resource.place(), severity=Severity.WARNING)
+    known = dict(record.parts) if builds else {"": record.output_digest, **record.parts}
+    return Probe(record.content, known=known, facts=record.facts, diagnostics=(note,), builds=builds)
 
 
 def desire(

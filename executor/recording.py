@@ -29,10 +29,10 @@ class Recorder:
     """Its action key."""
     origin: Origin
 
-    def begun(self, before: Record | None) -> Record:
-        """What state must say if nothing more is ever heard of the step."""
+    def begun(self, continued: Record | None) -> Record:
+        """What state must say if nothing more is ever heard of the step, which may continue an earlier one."""
         resume = self.step.resume_from
-        reached = before.checkpoints if before is not None and resume is not None else ()
+        reached = continued.checkpoints if continued is not None else ()
         started = Provenance(
             started=timestamp(now()), host=self.origin.host, user=self.origin.user, plan=self.origin.plan
         )

@@ -156,13 +156,22 @@ def _finished(situation: Situation, record: Record, differences: _Differences) -
     if differences.forcing or differences.possible:
         return Change(Action.REBUILD, differences.all, conditional=not differences.forcing)
     if situation.local.artifact_missing(record):
-        return Change(Action.REBUILD, (ArtifactMissing(record.artifact), *differences.light))
+        return _lost(situation, record, differences)
     if differences.length:
         return _longer(situation, record, differences)
     failed = situation.kind.judge(situation.desired.settings, record.metrics)
     if failed:
         return Change(Action.UPDATE, (*(GateFailed(one) for one in failed), *differences.light), record=record)
     return Change(Action.UPDATE if differences.light else Action.REUSE, differences.light, record=record)
+
+
+def _lost(situation: Situation, record: Record, differences: _Differences) -> Change:
+    """The artifact is gone: the newest checkpoint that is left is the shortest way back."""
+    reasons = (ArtifactMissing(record.artifact), *differences.length, *differences.light)
+    found = _continuation(situation, record)
+    if found.checkpoint is None:
+        return Change(Action.REBUILD, reasons)
+    return Change(Action.RESUME, reasons, resume_from=found.checkpoint)
 
 
 def _longer(situation: Situation, record: Record, differences: _Differences) -> Change:

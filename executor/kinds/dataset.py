@@ -8,13 +8,13 @@ from typing import Literal, cast
 
 from attrs import frozen
 
-from executor.probe import Surroundings
+from executor.probe import Surroundings, assumed
 from executor.rows import MOST_REPORTED, BrokenRow, Row, read_rows, source_files
 from planner.effects import Effect, setting
 from planner.kind import Kind, Probe, Resource
 from planner.limits import not_empty
 from state.canonical import Plain, digest
-from state.diagnostic import Diagnostic, Severity
+from state.diagnostic import Diagnostic
 from state.files import FileDigests
 
 CODE = 1
@@ -55,9 +55,8 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     files = files_of(dataset.source, surroundings.folder)
     record = surroundings.record(resource)
     if not files:
-        if record is not None and not surroundings.made_here(resource):
-            return _assumed(resource, record.content, record.output_digest, record.facts)
-        return Probe(diagnostics=(_no_files(resource, dataset),), builds=False)
+        missing = Probe(diagnostics=(_no_files(resource, dataset),), builds=False)
+        return assumed(resource, surroundings, builds=False) or missing
     names = [_name(file, surroundings.folder) for file in files]
     content = dict(zip(names, (surroundings.digests.digest(file) for file in files), strict=True))
     settings = {"type": dataset.type, "field_messages": dataset.field_messages, "field": dataset.field}
@@ -79,12 +78,6 @@ def _no_files(resource: Resource, dataset: Dataset) -> Diagnostic:
     detail = f"{resource.address}.source names `{sources}`, which matches no file."
     hint = "Paths are relative to the recipe's folder; a folder is searched for *.jsonl."
     return Diagnostic("Missing file", detail, hint, resource.place("source"))
-
-
-def _assumed(resource: Resource, content: Mapping[str, str], known: str, facts: Mapping[str, Plain]) -> Probe:
-    detail = f"{resource.address} cannot be read on this machine and is assumed unchanged since it was recorded."
-    note = Diagnostic("Assumption", detail, place=resource.place("source"), severity=Severity.WARNING)
-    return Probe(content, known={"": known}, facts=facts, diagnostics=(note,), builds=False)
 
 
 def _examine(dataset: Dataset, files: Sequence[Path], names: Sequence[str]) -> tuple[int, tuple[Diagnostic, ...]]:

@@ -10,7 +10,7 @@ from typing import cast
 from attrs import Factory, frozen
 
 from executor import hub
-from executor.probe import Surroundings
+from executor.probe import Surroundings, assumed
 from executor.task import Outcome, Task
 from executor.tokenizer_files import has_tokenizer, own_template, tokenizer_digest
 from executor.worker_reports import Reporter
@@ -72,7 +72,7 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     model: Model = resource.specification
     template, fault = _template(resource, surroundings.folder)
     if fault is not None:
-        return Probe(diagnostics=(fault,))
+        return assumed(resource, surroundings, builds=bool(model.config)) or Probe(diagnostics=(fault,))
     if not model.config and _is_hub(model, surroundings.folder):
         return _probe_hub(resource, surroundings, template)
     name = "tokenizer" if model.config else "source"
@@ -80,7 +80,8 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     if not has_tokenizer(folder):
         detail = f"{resource.address}.{name} names `{model.tokenizer or model.source}`, which holds no tokenizer."
         hint = "Paths are relative to the recipe's folder; a hub id has the form `organisation/name`."
-        return Probe(diagnostics=(Diagnostic("Missing file", detail, hint, resource.place(name)),))
+        missing = Probe(diagnostics=(Diagnostic("Missing file", detail, hint, resource.place(name)),))
+        return assumed(resource, surroundings, builds=bool(model.config)) or missing
     known = {
         "tokenizer": tokenizer_digest(folder, surroundings.digests),
         "chat_template": digest(template if template is not None else own_template(folder)),

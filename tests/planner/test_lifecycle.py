@@ -171,6 +171,23 @@ def test_an_interrupted_edit_that_is_undone_costs_nothing(finished: Any) -> None
     assert finished.actions() == {"thing.base": "adopt"}
 
 
+def test_an_interrupted_edit_that_is_made_again_goes_on_where_it_was(finished: Any) -> None:
+    edit(finished, "[thing.base]", '[thing.base]\ncolour = "blue"')
+    finished.build.stop_after = 2
+    finished.apply()
+    begun = finished.state().records["thing.base"].checkpoints
+    edit(finished, '[thing.base]\ncolour = "blue"', "[thing.base]")
+    finished.build.stop_after = 0
+    finished.apply()
+    edit(finished, "[thing.base]", '[thing.base]\ncolour = "blue"')
+    resumed = step(finished, "thing.base")
+    assert (resumed.action.value, resumed.resume_from) == ("resume", begun[-1])
+    finished.apply()
+    checkpoints = finished.state().records["thing.base"].checkpoints
+    assert checkpoints[:2] == begun
+    assert [one.step for one in checkpoints] == [1, 2, 3, 4]
+
+
 def test_a_checkpoint_without_a_manifest_is_no_candidate(workshop: Any) -> None:
     workshop.write("[thing.a]\n")
     workshop.build.stop_after = 3
@@ -196,9 +213,12 @@ def test_a_failed_gate_is_reported_until_it_passes_and_never_measured_again(work
     assert workshop.actions() == {}
 
 
-def test_a_missing_artifact_is_built_again(finished: Any) -> None:
+def test_a_missing_artifact_is_made_again_from_its_last_checkpoint(finished: Any) -> None:
     record = finished.state().records["thing.top"]
     (finished.layout.root / record.artifact / "out").unlink()
+    assert finished.actions() == {"thing.top": "resume"}
+    for checkpoint in record.checkpoints:
+        (finished.layout.root / checkpoint.folder / "manifest.json").unlink()
     assert finished.actions() == {"thing.top": "rebuild"}
     finished.apply()
     assert finished.actions() == {}

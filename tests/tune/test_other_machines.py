@@ -1,0 +1,46 @@
+"""A plan needs only recipe and state: what another machine made or holds is assumed, and said so."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from state.layout import Layout
+from state.store import Store
+
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
+
+
+@pytest.fixture
+def elsewhere(quickstart: Any) -> Any:
+    """A checkout with the state that a GPU host wrote, without its data, tokenizer and artifacts."""
+    store = Store(Layout(quickstart.path), "test")
+    state = store.load()
+    records = {
+        address: evolve(record, provenance=evolve(record.provenance, host="gpu-host"))
+        for address, record in state.records.items()
+    }
+    store.save(evolve(state, records=records))
+    for folder in ("data", "tokenizer", ".tune/artifacts", ".tune/checkpoints"):
+        shutil.rmtree(quickstart.path / folder)
+    return quickstart
+
+
+def test_what_cannot_be_read_here_is_assumed_unchanged_and_named(elsewhere: Any) -> None:
+    shown = elsewhere.tune("plan", "--detailed-exitcode").stdout
+    assert shown.count("Warning: Assumption") == 4
+    assert "dataset.chats cannot be read on this machine and is assumed unchanged" in shown
+    assert shown.endswith("No changes. Your models match the recipe.\n")
+    refused = elsewhere.tune("plan", "--strict", expect=1).stderr
+    assert "Error: Assumption" in refused
+
+
+def test_an_edit_is_planned_here_and_refused_where_the_artifacts_are_not(elsewhere: Any) -> None:
+    elsewhere.edit("learning_rate = 1e-3", "learning_rate = 5e-4")
+    assert elsewhere.actions() == dict.fromkeys(["train.assistant", "merge.assistant", "eval.assistant"], "rebuild")
+    refused = elsewhere.tune("apply", "--auto-approve", expect=1).stderr
+    assert "Error: Artifact not here" in refused
+    assert "was made on gpu-host; its artifact is not on this machine." in refused
