@@ -32,7 +32,7 @@ from planner.structure import settings_of
 from state.canonical import Plain
 from state.files import digest_file
 
-ROUNDS = 3
+ROUNDS = 5
 STEPS = 150
 QUICKSTART = Path(__file__).parent.parent / "examples" / "quickstart"
 CORPUS = QUICKSTART / "data" / "corpus.jsonl"

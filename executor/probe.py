@@ -40,7 +40,7 @@ class Surroundings:
 
 
 def assumed(resource: Resource, surroundings: Surroundings, *, builds: bool) -> Probe | None:
-    """What state says of something that another machine recorded and this one cannot read; None if that is no excuse."""
+    """What state says of something that another machine recorded and this one cannot read; None if it is ours."""
     record = surroundings.record(resource)
     if record is None or surroundings.made_here(resource):
         return None

@@ -167,7 +167,7 @@ def _finished(situation: Situation, record: Record, differences: _Differences) -
 
 def _lost(situation: Situation, record: Record, differences: _Differences) -> Change:
     """The artifact is gone: the newest checkpoint that is left is the shortest way back."""
-    reasons = (ArtifactMissing(record.artifact), *differences.length, *differences.light)
+    reasons: tuple[Reason, ...] = (ArtifactMissing(record.artifact), *differences.length, *differences.light)
     found = _continuation(situation, record)
     if found.checkpoint is None:
         return Change(Action.REBUILD, reasons)
