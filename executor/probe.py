@@ -71,6 +71,12 @@ def desire(
     return tuple(desired), unique
 
 
+def examine(resources: Resources, folder: Path, digests: FileDigests, state: State) -> tuple[Diagnostic, ...]:
+    """What is wrong outside the recipe with resources that refer to nothing."""
+    surroundings = Surroundings(folder, digests, state, resources)
+    return errors([one for each in resources.values() for one in each.kind.probe(each, surroundings).diagnostics])
+
+
 def _desired(resource: Resource, probe: Probe, resources: Resources) -> Desired:
     return Desired(
         address=resource.address,

@@ -17,6 +17,7 @@ from executor.loading import has_gpu, load_model, load_tokenizer, padding_id
 from executor.method import Method
 from executor.stage import schedule_of
 from executor.task import Outcome, Task
+from executor.tensor_files import parameter_count
 from executor.token_files import VALIDATION
 from executor.tokenizer_files import own_template
 from executor.worker_reports import Reporter, StopRequestedError
@@ -115,8 +116,8 @@ def train(method: Method, task: Task, reporter: Reporter) -> Outcome:
         _check(task.resume_from, task)
     _clear_leftovers(task)
     if task.resume_from is not None and task.resume_from.step == total:
-        facts: dict[str, Plain] = {}
         metrics = _take_checkpoint(task, task.resume_from)
+        facts: dict[str, Plain] = {"trainable_parameters": parameter_count(task.output_folder)}
     else:
         metrics, facts = _train(method, run, total)
     _allow_cache(task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import define, field, frozen
@@ -33,17 +33,35 @@ class Recipe:
         return digest({address: _meaning(resource) for address, resource in sorted(self.resources.items())})
 
 
+class BrokenRecipeError(ProblemError):
+    """A recipe with errors, and the resources in it that are right in themselves and refer to nothing.
+
+    Their files can be looked at all the same, so that a person hears of everything at once.
+    """
+
+    def __init__(self, found: Sequence[Diagnostic], sound: Resources) -> None:
+        """Carry all errors and all sound resources."""
+        super().__init__(errors(found))
+        self.sound = sound
+
+
 def parse(text: str, file: str, kinds: Kinds) -> Recipe:
-    """The recipe in a TOML text; raises ProblemError with everything that is wrong with it."""
+    """The recipe in a TOML text; raises BrokenRecipeError with everything that is wrong with it."""
     document = _read_toml(text, file)
     reader = _Reader(file, kinds, positions(text))
     written = {resource.address: resource for resource in reader.resources(document)}
     found = [*reader.found, *check_references(written, reader.unusable)]
-    if not errors(found):
-        found += [one for resource in written.values() for one in resource.kind.check(resource, written)]
+    roots = {address: one for address, one in written.items() if not _refers(one)}
+    # What refers to others can only be checked if the others are right.
+    faults = {one.address: one.kind.check(one, written) for one in (roots if errors(found) else written).values()}
+    found += [fault for group in faults.values() for fault in group]
     if errors(found):
-        raise ProblemError(errors(found))
+        raise BrokenRecipeError(found, {address: one for address, one in roots.items() if not faults[address]})
     return Recipe(file, in_order(_with_derived(written)))
+
+
+def _refers(resource: Resource) -> bool:
+    return any(targets for _, targets in reference_fields(resource.specification))
 
 
 def _meaning(resource: Resource) -> dict[str, Plain]:

@@ -9,12 +9,12 @@ from attrs import evolve, frozen
 
 from executor import kinds as kind_folder
 from executor.local import this_machine
-from executor.probe import desire
+from executor.probe import desire, examine
 from planner.desired import Desired
 from planner.kind import Kinds
 from planner.plan import Plan, make
-from planner.recipe import Recipe, parse
-from state.diagnostic import Diagnostic, Severity, problem
+from planner.recipe import BrokenRecipeError, Recipe, parse
+from state.diagnostic import Diagnostic, ProblemError, Severity, problem
 from state.files import FileDigests
 from state.journal import current_state
 from state.layout import Layout
@@ -56,12 +56,16 @@ class Project:
 
     def desired(self, state: State, *, strict: bool = False) -> tuple[Recipe, Mapping[str, Desired], list[Diagnostic]]:
         """The recipe's resources as they should be; `strict` turns assumptions into errors."""
-        recipe = self.recipe()
         digests = FileDigests(self.layout.file_digests)
+        try:
+            recipe = self.recipe()
+        except BrokenRecipeError as error:
+            outside = examine(error.sound, self.file.parent, digests, state)
+            raise ProblemError((*error.diagnostics, *outside)) from None
         found, diagnostics = desire(recipe, self.file.parent, digests, state)
         assumptions = [one for one in diagnostics if one.summary == "Assumption"]
         if strict and assumptions:
-            raise problem_of(assumptions)
+            raise ProblemError([evolve(one, severity=Severity.ERROR) for one in assumptions])
         return recipe, {one.address: one for one in found}, list(diagnostics)
 
     def plan(self, *, strict: bool = False) -> tuple[Plan, Mapping[str, Desired]]:
@@ -71,13 +75,6 @@ class Project:
         local = this_machine(self.layout)
         made = make(tuple(desired.values()), state, self.kinds, local, (recipe.file, recipe.digest))
         return evolve(made, diagnostics=tuple(diagnostics)), desired
-
-
-def problem_of(assumptions: list[Diagnostic]) -> Exception:
-    """Assumptions that were not allowed."""
-    from state.diagnostic import ProblemError
-
-    return ProblemError([evolve(one, severity=Severity.ERROR) for one in assumptions])
 
 
 def open_project(recipe: str) -> Project:

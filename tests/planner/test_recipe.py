@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Resource, Resources
 from planner.positions import positions
-from planner.recipe import Recipe, parse
+from planner.recipe import BrokenRecipeError, Recipe, parse
 from state.diagnostic import Diagnostic, Place, ProblemError
 
 ANY: Any = {"effect": Effect.REBUILD, "why": "it counts"}
@@ -308,15 +308,22 @@ def test_what_is_no_toml_is_told_with_line_and_column(text: str, place: str, det
     assert problems(text) == [(f"recipe.toml:{place}", "Invalid TOML", f"{detail}.", "")]
 
 
-def test_what_a_kind_finds_wrong_with_fields_together_is_told_after_everything_else_is_right() -> None:
+def test_what_a_kind_finds_wrong_with_fields_together_is_told_with_everything_else() -> None:
     objection = Diagnostic("Too bold", "It cannot be both.", place=Place("recipe.toml", 2, 1))
     kinds = KINDS | {"raw": Kind("raw", {"": Raw}, 1, "re-read", inputs=inputs, check=lambda *_: (objection,))}
     with pytest.raises(ProblemError) as caught:
         parse(RAW, "recipe.toml", kinds)
     assert caught.value.diagnostics == (objection,)
-    with pytest.raises(ProblemError) as caught:
+    with pytest.raises(BrokenRecipeError) as broken:
         parse(RAW + "[zebra.x]\n", "recipe.toml", kinds)
-    assert [one.summary for one in caught.value.diagnostics] == ["Unknown kind"]
+    assert [one.summary for one in broken.value.diagnostics] == ["Too bold", "Unknown kind"]
+    assert dict(broken.value.sound) == {}
+
+
+def test_resources_that_are_right_and_refer_to_nothing_survive_a_broken_recipe() -> None:
+    with pytest.raises(BrokenRecipeError) as broken:
+        parse(RAW + "[zebra.x]\n", "recipe.toml", KINDS)
+    assert list(broken.value.sound) == list(parse(RAW, "recipe.toml", KINDS).resources)
 
 
 AWKWARD = '''\

@@ -49,6 +49,17 @@ def test_wrong_types_and_dangling_references_come_together(fresh: Any) -> None:
     assert "train.assistant.adapter.r: expected a whole number, got 16.5." in said
 
 
+def test_data_is_looked_at_even_if_the_recipe_is_wrong_elsewhere(fresh: Any) -> None:
+    fresh.edit("learning_rate = 1e-3", "learning_rat = 1e-3")
+    (fresh.path / "data" / "heldout.jsonl").write_text("nonsense\n")
+    (fresh.path / "data" / "chats.jsonl").unlink()
+    said = problems(fresh)
+    assert "train.assistant.learning_rat: there is no such field." in said
+    assert "dataset.chats.source names `data/chats.jsonl`, which matches no file." in said
+    assert "data/heldout.jsonl:1: Error: Broken row" in said
+    assert said.endswith("4 problems found; nothing was done.\n")
+
+
 def test_a_dangling_reference_suggests_one_that_exists(fresh: Any) -> None:
     fresh.edit('datasets = ["dataset.chats"]', 'datasets = ["dataset.chat"]')
     line = line_of(fresh, 'datasets = ["dataset.chat"]')

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +49,7 @@ def test_the_model_has_learnt_what_the_base_does_not_know(quickstart: Any) -> No
 def test_cadence_is_only_recorded(quickstart: Any, old: str, new: str) -> None:
     quickstart.edit(old, new)
     assert quickstart.summary() == {"update": 1, "reuse": 10}
-    began = time.monotonic()
     assert worked_on(quickstart.apply()) == {"train.assistant": "updated"}
-    assert time.monotonic() - began < 5
     assert quickstart.summary() == {"reuse": 11}
 
 
