@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import runpy
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from tune.cli import COMMANDS
 
@@ -26,3 +31,13 @@ def test_every_page_that_is_linked_exists() -> None:
     for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links {target}"
+
+
+@pytest.mark.torch
+def test_the_quickstart_s_data_is_what_its_script_makes(tmp_path: Path) -> None:
+    quickstart = ROOT / "examples" / "quickstart"
+    shutil.copyfile(quickstart / "make_data.py", tmp_path / "make_data.py")
+    subprocess.run([sys.executable, str(tmp_path / "make_data.py")], check=True, capture_output=True)
+    for folder in ("data", "tokenizer"):
+        made = {path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()}
+        assert made == {path.name: path.read_bytes() for path in (quickstart / folder).iterdir()}

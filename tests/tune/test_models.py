@@ -59,6 +59,9 @@ def test_a_folder_is_what_its_files_are(empty: Any, weights: Path) -> None:
     shutil.copytree(weights, empty.path / "llama")
     (empty.path / "recipe.toml").write_text(RECIPE.format(model='source = "llama"'))
     rows(empty.path)
+    # A person's own modules of our packages' names, in the folder where the command is run, are never imported.
+    for stranger in ("state.py", "planner.py", "executor.py"):
+        (empty.path / stranger).write_text("raise RuntimeError('a stranger was imported')\n")
     assert empty.apply() == {
         "model.base": "recorded",
         "dataset.rows": "recorded",
