@@ -150,3 +150,49 @@ def test_long_rows_are_refused_dropped_or_cut_as_the_recipe_says(empty: Any, wei
         (empty.path / "recipe.toml").write_text(f'{recipe}excess_length_strategy = "{strategy}"\n')
         empty.apply()
         assert empty.record("tokens.sft")["facts"][fact] == 1
+
+
+CHAIN = """
+[train.sft.adapter]
+r = 4
+
+[train.more]
+method = "sft"
+model = "train.sft"
+datasets = ["dataset.rows"]
+learning_rate = 1e-2
+max_steps = 2
+batch_size = 2
+sequence_len = 64
+bf16 = false
+
+[train.more.adapter]
+type = "dora"
+r = 2
+
+[merge.final]
+adapter = "train.more"
+dtype = "float32"
+"""
+
+
+def test_an_adapter_on_an_adapter_is_merged_with_both(empty: Any, weights: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    from executor.loading import load_model
+    from executor.task import Input
+
+    shutil.copytree(weights, empty.path / "llama")
+    (empty.path / "recipe.toml").write_text(RECIPE.format(model='source = "llama"') + CHAIN)
+    rows(empty.path)
+    empty.apply()
+    folders = [str(empty.path / "llama")]
+    folders += [empty.tune("output", address).stdout.strip() for address in ("train.sft", "train.more")]
+    expected = load_model([Input("", "", folder, {}, {}) for folder in folders], "float32", "sdpa").state_dict()
+    merged = AutoModelForCausalLM.from_pretrained(empty.tune("output", "merge.final").stdout.strip()).state_dict()
+    assert expected.keys() == merged.keys()
+    assert all(bool((expected[name] == merged[name]).all()) for name in expected)
+    base = AutoModelForCausalLM.from_pretrained(weights).state_dict()
+    assert any(bool((base[name] != merged[name]).any()) for name in base)
+    empty.edit("learning_rate = 1e-2", "learning_rate = 2e-2")
+    assert empty.actions() == dict.fromkeys(["train.more", "merge.final"], "rebuild")
