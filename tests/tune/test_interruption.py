@@ -68,7 +68,9 @@ def test_ctrl_c_saves_a_checkpoint_and_a_second_run_goes_on(
     processes.append(process)
     wait_for(process, lambda one: one["type"] == "progress" and one["unit"] == "steps" and one["done"] > 5)
     os.killpg(process.pid, signal.SIGINT)
-    events = [json.loads(line) for line in process.communicate(timeout=120)[0].splitlines()]
+    printed, said = process.communicate(timeout=120)
+    events = [json.loads(line) for line in printed.splitlines()]
+    assert "Interrupted: saving what there is." in said
     assert process.returncode == 130
     assert events[-1]["result"] == "interrupted"
     record = edited.record("train.assistant")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -123,7 +124,14 @@ def _exit_code(result: Result) -> int:
 @contextmanager
 def _stopping(stop: Stop) -> Iterator[None]:
     """Ctrl-C and SIGTERM ask the step to save and end; a second one ends it at once."""
-    before = {number: signal.signal(number, lambda *_: stop.request()) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(*_: object) -> None:
+        if not stop.requested:
+            # Straight to the descriptor: whoever was interrupted may hold the locks of any stream.
+            os.write(sys.stderr.fileno(), b"\nInterrupted: saving what there is. Once more to stop at once.\n")
+        stop.request()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
