@@ -147,10 +147,9 @@ class LiveView(LineView):
     def _bar(self, event: events.Progress) -> Text:
         width = 20 if self.out.width >= WIDE else 0
         full = int(width * event.done / max(1, event.total))
-        text = Text("  ")
-        text.append("━" * full, style="cyan")
+        text = Text("━" * full, style="cyan")
         text.append("━" * (width - full), style="dim")
-        text.append(f" {event.address}  {describe(event)}")
+        text.append(f"{' ' if width else ''}{event.address}  {describe(event)}", style="default")
         text.truncate(self.out.width, overflow="ellipsis")
         return text
 
@@ -162,7 +161,7 @@ def describe(event: events.Progress) -> str:
     if event.seconds_left is not None and event.done < event.total:
         parts.append(f"{duration(event.seconds_left)} left")
     if "tokens_per_second" in event.values:
-        parts.append(f"{event.values['tokens_per_second']:,.0f} tokens/s")
+        parts.append(f"{event.values['tokens_per_second']:,.0f} tok/s")
     if "grad_norm" in event.values:
         parts.append(f"grad norm {event.values['grad_norm']:.3g}")
     return ", ".join(parts)
