@@ -19,7 +19,7 @@ from executor.task import Input, Outcome, Task, outcome_from
 from planner.desired import Desired, action_key
 from planner.diff import WORKS, Action
 from planner.kind import Kinds
-from planner.plan import Plan, Planning, Step, kept_by_key
+from planner.plan import Plan, Planning, Step
 from state import artifacts
 from state.change import forget, put, with_history
 from state.diagnostic import Diagnostic, Place, ProblemError, problem
@@ -133,7 +133,7 @@ class _Applying:
         if not recorder.desired.builds:
             record, result = recorder.found(), "recorded"
         elif action is Action.ADOPT:
-            record, result = recorder.refreshed(kept_by_key(self.state)[recorder.key].record), "adopted"
+            record, result = recorder.refreshed(self.planning.kept[recorder.key].record), "adopted"
         else:
             record, result = recorder.refreshed(self.state.records[address]), "updated"
         self._put(recorder.desired, record)
@@ -163,7 +163,7 @@ class _Applying:
 
     def _continued(self, recorder: Recorder) -> Record | None:
         """The record whose checkpoint is continued from: the address's own, or one that an earlier edit left behind."""
-        kept = kept_by_key(self.state).get(recorder.key)
+        kept = self.planning.kept.get(recorder.key)
         candidates = (kept.record if kept else None, self.state.records.get(recorder.desired.address))
         return next((one for one in candidates if one and recorder.step.resume_from in one.checkpoints), None)
 
@@ -249,7 +249,7 @@ class _Applying:
         origin = self.means.origin
         named = evolve(state, lineage=state.lineage or uuid.uuid4().hex)
         self.state = self.means.store.save(with_history(named, timestamp(now()), origin.who, origin.plan, changed))
-        self.planning.state = self.state
+        self.planning.moved_to(self.state)
 
     def _relative(self, folder: Path) -> str:
         return self.means.store.layout.relative(folder)

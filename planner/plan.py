@@ -81,9 +81,20 @@ class Planning:
     state: State
     kinds: Kinds
     local: Local
+    kept: Mapping[str, Superseded] = field(init=False)
+    """Every record of which something exists, with the address that it has or had, by action key."""
     _digests: dict[Source, str] = field(factory=dict, init=False)
     _records: dict[str, Record] = field(factory=dict, init=False)
     _causes: dict[str, tuple[Reason, ...]] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Index what exists."""
+        self.moved_to(self.state)
+
+    def moved_to(self, state: State) -> None:
+        """Go on from a state that was written in the meantime."""
+        self.state = state
+        self.kept = _kept_by_key(state)
 
     def step(self, desired: Desired) -> Step:
         """The step of one resource, all of whose inputs have had theirs."""
@@ -99,7 +110,7 @@ class Planning:
             input_records=self._input_records(desired),
             causes=self._causes,
             record=record,
-            kept=kept_by_key(self.state),
+            kept=self.kept,
             local=self.local,
         )
         found = change(situation)
@@ -127,8 +138,7 @@ class Planning:
             self._digests[Source(desired.address, part)] = digest
 
 
-def kept_by_key(state: State) -> dict[str, Superseded]:
-    """Every record of which something exists, with the address that it has or had, by action key."""
+def _kept_by_key(state: State) -> dict[str, Superseded]:
     current = {
         record.action_key: Superseded(address, record)
         for address, record in state.records.items()

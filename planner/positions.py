@@ -28,6 +28,8 @@ class _Scanner:
     text: str
     at: int = 0
     table: Path = ()
+    line: int = 1
+    counted: int = 0
     entries: dict[Path, int] = field(factory=dict)
 
     def scan(self) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -94,8 +96,10 @@ class _Scanner:
         self.at = len(self.text) if end < 0 else end
 
     def _place(self, start: int) -> tuple[int, int]:
-        line = self.text.count("\n", 0, start) + 1
-        return line, start - (self.text.rfind("\n", 0, start) + 1) + 1
+        """Places are asked for from the front to the back, so that every line is counted once."""
+        self.line += self.text.count("\n", self.counted, start)
+        self.counted = start
+        return self.line, start - (self.text.rfind("\n", 0, start) + 1) + 1
 
 
 def _unescaped(key: str) -> str:

@@ -102,6 +102,15 @@ class _Reader:
     found: list[Diagnostic] = field(factory=list)
     unusable: set[str] = field(factory=set)
     """Addresses of tables that are no resources because of their problems."""
+    _inside: dict[str, dict[str, Place]] = field(factory=dict, init=False)
+    """The places of the fields of every block, by address and path below it."""
+
+    def __attrs_post_init__(self) -> None:
+        for path, at in self.where.items():
+            kind, _, rest = path.partition(".")
+            name, _, below = rest.partition(".")
+            if below:
+                self._inside.setdefault(f"{kind}.{name}", {})[below] = Place(self.file, *at)
 
     def resources(self, document: Mapping[str, object]) -> Iterator[Resource]:
         if not document:
@@ -179,8 +188,4 @@ class _Reader:
 
     def _places(self, address: str) -> dict[str, Place]:
         """The places of one block's fields; the block itself falls back to whatever encloses it."""
-        prefix = f"{address}."
-        inside = {
-            path[len(prefix) :]: Place(self.file, *at) for path, at in self.where.items() if path.startswith(prefix)
-        }
-        return {"": self._place(address), **inside}
+        return {"": self._place(address), **self._inside.get(address, {})}
