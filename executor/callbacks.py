@@ -157,7 +157,7 @@ class Telling:
                 self.values[name] = figures[name]
         if not math.isfinite(figures.get("loss", 0.0)):
             detail = f"The loss is {figures['loss']} at step {state.global_step}."
-            hint = "Lower `learning_rate`, set `max_grad_norm` = 1.0, or look at the rows with `tune preview`."
+            hint = "Lower `learning_rate`, or set `max_grad_norm` = 1.0."
             raise problem("Loss is not a number", detail, hint)
         if "loss" in figures:
             self._rate(state.epoch)
