@@ -10,8 +10,8 @@ from typing import cast
 
 from executor.documents import Document, Formatter, formatter
 from executor.encoding import Encoded
-from executor.kinds.dataset import Dataset, broken_rows, check_unchanged, files_of
-from executor.kinds.model import template_text
+from executor.kinds.dataset import Dataset, broken_rows, check_unchanged, named_files
+from executor.kinds.model import delivered, template_text
 from executor.packing import pack
 from executor.rows import BrokenRow
 from executor.software import versions
@@ -52,14 +52,6 @@ def formatter_of(settings: Mapping[str, Plain], tokenizer: Path, template: str |
     return formatter(tokenizer, template, roles, with_prompts=bool(settings["prompts"]))
 
 
-def named_files(source: Plain, folder: Path) -> list[tuple[Path, str]]:
-    """The files of a dataset with the names that messages give them."""
-    return [
-        (path, path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path))
-        for path in files_of(source, folder)
-    ]
-
-
 def tokenize(task: Task, reporter: Reporter) -> Outcome:
     """Format every row, cut or refuse the long ones, hold some back, pack the rest, write Arrow files."""
     documents = _read(task, reporter)
@@ -87,9 +79,8 @@ def tokenize(task: Task, reporter: Reporter) -> Outcome:
 def _read(task: Task, reporter: Reporter) -> list[Document]:
     """All rows as documents; raises ProblemError with the broken ones."""
     folder, model = Path(task.recipe_folder), task.one("tokenizer")
-    tokenizer = folder / str(model.settings["tokenizer"]) if model.settings["tokenizer"] else Path(model.folder)
-    template = template_text(model.settings, tokenizer, folder) if "chat_template" in task.inputs else None
-    formatting = formatter_of(task.settings, tokenizer, template)
+    tokenizer, template = delivered(model, folder)
+    formatting = formatter_of(task.settings, tokenizer, template if "chat_template" in task.inputs else None)
     total = sum(cast("int", one.facts["rows"]) for one in task.inputs["datasets"])
     documents, broken = list[Document](), list[BrokenRow]()
     for dataset in task.inputs["datasets"]:

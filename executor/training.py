@@ -13,13 +13,13 @@ from attrs import frozen
 from executor import model_files, software
 from executor.callbacks import callbacks
 from executor.collation import Collator
+from executor.kinds.model import delivered
 from executor.loading import has_gpu, load_model, load_tokenizer, padding_id
 from executor.method import Method
 from executor.stage import schedule_of
 from executor.task import Outcome, Task
 from executor.tensor_files import parameter_count
 from executor.token_files import VALIDATION
-from executor.tokenizer_files import own_template
 from executor.worker_reports import Reporter, StopRequestedError
 from planner.schedule import Schedule
 from state import artifacts
@@ -121,8 +121,7 @@ def train(method: Method, task: Task, reporter: Reporter) -> Outcome:
     else:
         metrics, facts = _train(method, run, total)
     _allow_cache(task)
-    tokenizer = next(Path(one.folder) for one in task.inputs["model"])
-    model_files.copy_tokenizer(tokenizer, own_template(tokenizer), task.output_folder)
+    model_files.copy_tokenizer(*delivered(task.inputs["model"][0], Path(task.recipe_folder)), task.output_folder)
     return Outcome(
         output_digest=model_files.identity(task.output_folder),
         metrics=metrics,

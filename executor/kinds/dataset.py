@@ -13,6 +13,7 @@ from executor.rows import MOST_REPORTED, BrokenRow, Row, read_rows, source_files
 from planner.effects import Effect, setting
 from planner.kind import Kind, Probe, Resource
 from planner.limits import not_empty
+from planner.structure import settings_of
 from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic
 from state.files import FileDigests
@@ -42,6 +43,14 @@ def files_of(source: Plain, folder: Path) -> tuple[Path, ...]:
     return source_files(sources, folder)
 
 
+def named_files(source: Plain, folder: Path) -> list[tuple[Path, str]]:
+    """The files of a `source` setting with the names that messages and records give them."""
+    return [
+        (path, path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix())
+        for path in files_of(source, folder)
+    ]
+
+
 def identity(settings: Mapping[str, Plain], file_digests: Sequence[str]) -> str:
     """The digest of the rows: the bytes in order, and how they are to be read."""
     kind = settings["type"]
@@ -52,25 +61,19 @@ def identity(settings: Mapping[str, Plain], file_digests: Sequence[str]) -> str:
 def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     """Digest the files; read every row of those that state does not know yet."""
     dataset: Dataset = resource.specification
-    files = files_of(dataset.source, surroundings.folder)
+    files = named_files(dataset.source, surroundings.folder)
     record = surroundings.record(resource)
     if not files:
         missing = Probe(diagnostics=(_no_files(resource, dataset),), builds=False)
         return assumed(resource, surroundings, builds=False) or missing
-    names = [_name(file, surroundings.folder) for file in files]
-    content = dict(zip(names, (surroundings.digests.digest(file) for file in files), strict=True))
-    settings = {"type": dataset.type, "field_messages": dataset.field_messages, "field": dataset.field}
-    known = identity(settings, list(content.values()))
+    content = {name: surroundings.digests.digest(path) for path, name in files}
+    known = identity(settings_of(dataset), list(content.values()))
     if record is not None and record.output_digest == known:
         return Probe(content, known={"": known}, facts=record.facts, builds=False)
-    rows, found = _examine(dataset, files, names)
+    rows, found = _examine(dataset, files)
     if not rows and not found:
         found = (Diagnostic("Empty dataset", f"{resource.address} has no rows.", place=resource.place("source")),)
     return Probe(content, known={"": known}, facts={"rows": rows}, diagnostics=found, builds=False)
-
-
-def _name(file: Path, folder: Path) -> str:
-    return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else file.as_posix()
 
 
 def _no_files(resource: Resource, dataset: Dataset) -> Diagnostic:
@@ -80,11 +83,11 @@ def _no_files(resource: Resource, dataset: Dataset) -> Diagnostic:
     return Diagnostic("Missing file", detail, hint, resource.place("source"))
 
 
-def _examine(dataset: Dataset, files: Sequence[Path], names: Sequence[str]) -> tuple[int, tuple[Diagnostic, ...]]:
+def _examine(dataset: Dataset, files: Sequence[tuple[Path, str]]) -> tuple[int, tuple[Diagnostic, ...]]:
     """The number of good rows, and a diagnostic for each broken one up to a limit, the rest counted."""
     rows, broken = 0, list[BrokenRow]()
-    for file, name in zip(files, names, strict=True):
-        for row in read_rows(file, name):
+    for path, name in files:
+        for row in read_rows(path, name):
             fault = row if isinstance(row, BrokenRow) else next(faults(row, dataset), None)
             if fault is None:
                 rows += 1

@@ -9,7 +9,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from executor.kinds.model import template_text
+from executor.kinds.model import delivered
 from executor.lineage import is_adapter, model_sources, root_model
 from executor.software import hardware, versions
 from executor.task import Outcome, Task
@@ -54,7 +54,7 @@ def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Sourc
 def build(task: Task, reporter: Reporter) -> Outcome:
     """Fold the adapters in, one after the other, the last one into the dtype that is wanted."""
     from executor.lora_merge import merge
-    from executor.model_files import identity
+    from executor.model_files import copy_tokenizer, identity
     from executor.tensor_files import parameter_count
 
     whole, *adapters = task.inputs["adapter"]
@@ -67,21 +67,13 @@ def build(task: Task, reporter: Reporter) -> Outcome:
             reporter.progress(number - 1, len(adapters), "adapters")
             merge(base, Path(adapter.folder), output, str(task.settings["dtype"]) if last else None)
             base = output
-    _deliver_tokenizer(task)
+    copy_tokenizer(*delivered(task.one("tokenizer"), Path(task.recipe_folder)), task.output_folder)
     return Outcome(
         output_digest=identity(task.output_folder),
         facts={"parameters": parameter_count(task.output_folder)},
         versions=versions(),
         hardware=hardware(),
     )
-
-
-def _deliver_tokenizer(task: Task) -> None:
-    from executor.model_files import copy_tokenizer
-
-    model, recipe = task.one("tokenizer"), Path(task.recipe_folder)
-    tokenizer = recipe / str(model.settings["tokenizer"]) if model.settings["tokenizer"] else Path(model.folder)
-    copy_tokenizer(tokenizer, template_text(model.settings, tokenizer, recipe), task.output_folder)
 
 
 KIND = Kind(

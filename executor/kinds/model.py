@@ -11,7 +11,7 @@ from attrs import Factory, frozen
 
 from executor import hub
 from executor.probe import Surroundings, assumed
-from executor.task import Outcome, Task
+from executor.task import Input, Outcome, Task
 from executor.tokenizer_files import has_tokenizer, own_template, tokenizer_digest
 from executor.worker_reports import Reporter
 from planner.effects import Effect, setting
@@ -159,6 +159,18 @@ def build(task: Task, reporter: Reporter) -> Outcome:
     template = template_text(task.settings, tokenizer, Path(task.recipe_folder))
     config = cast("Mapping[str, Plain]", task.settings["config"])
     return initialise(config, cast("int", task.settings["seed"]), tokenizer, template, task.output_folder)
+
+
+def delivered(model: Input, recipe_folder: Path) -> tuple[Path, str | None]:
+    """The tokenizer's folder and the template's text that belong to an input with whole weights.
+
+    For a model the recipe says which template; what was trained or merged carries its own.
+    """
+    name = str(model.settings.get("tokenizer", ""))
+    folder = recipe_folder / name if name else Path(model.folder)
+    if "chat_template" not in model.settings:
+        return folder, own_template(folder)
+    return folder, template_text(model.settings, folder, recipe_folder)
 
 
 def template_text(settings: Mapping[str, Plain], tokenizer: Path, recipe_folder: Path) -> str | None:

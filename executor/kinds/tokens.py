@@ -9,7 +9,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from executor.kinds.dataset import broken_rows
+from executor.kinds.dataset import broken_rows, named_files
 from executor.probe import Surroundings
 from executor.rows import BrokenRow
 from executor.task import Outcome, Task
@@ -69,7 +69,7 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     if any(Source(one.address) not in surroundings.known for one in datasets):
         return Probe()
     from executor.documents import Document
-    from executor.tokenizing import formatter_of, named_files, template_for, too_long
+    from executor.tokenizing import formatter_of, template_for, too_long
 
     try:
         template = template_for(settings, folder, surroundings.folder, datasets)

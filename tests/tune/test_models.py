@@ -135,6 +135,17 @@ def test_the_same_recipe_in_two_folders_gives_the_same_adapter(tmp_path: Path, w
     assert digests[0] == digests[1]
 
 
+def test_what_is_trained_carries_the_template_that_the_recipe_names(empty: Any, weights: Path) -> None:
+    shutil.copytree(weights, empty.path / "llama")
+    own = empty.path / "llama" / "chat_template.jinja"
+    (empty.path / "mine.jinja").write_text(own.read_text() + "{# mine #}")
+    (empty.path / "recipe.toml").write_text(RECIPE.format(model='source = "llama"\nchat_template = "mine.jinja"'))
+    rows(empty.path)
+    empty.apply()
+    trained = Path(empty.tune("output", "train.sft").stdout.strip())
+    assert (trained / "chat_template.jinja").read_text() == (empty.path / "mine.jinja").read_text()
+
+
 def test_long_rows_are_refused_dropped_or_cut_as_the_recipe_says(empty: Any, weights: Path) -> None:
     shutil.copytree(weights, empty.path / "llama")
     recipe = RECIPE.format(model='source = "llama"').replace("sequence_len = 64", "sequence_len = 24")
