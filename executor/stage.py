@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -131,5 +132,5 @@ def schedule_of(settings: Mapping[str, Any], rows: int) -> Schedule:
     micro = settings["micro_batch_size"]
     steps = total_steps(rows, micro, settings["batch_size"] // micro, settings["num_epochs"], settings["max_steps"])
     # transformers rounds a ratio up (TrainingArguments.get_warmup_steps).
-    warmup = settings["warmup_steps"] or -(-steps * settings["warmup_ratio"] // 1)
-    return Schedule(settings["lr_scheduler"], settings["learning_rate"], int(warmup), steps)
+    warmup = settings["warmup_steps"] or math.ceil(steps * settings["warmup_ratio"])
+    return Schedule(settings["lr_scheduler"], settings["learning_rate"], warmup, steps)
