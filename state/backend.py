@@ -38,9 +38,10 @@ class Listed:
 
 
 class Backend(ABC):
-    """Objects by name; names are relative paths with `/`. All methods raise ProblemError if the place cannot be reached.
+    """Objects by name; names are relative paths with `/`.
 
-    A write whose answer is lost must be found out by reading again, never reported as a conflict with itself.
+    All methods raise ProblemError if the place cannot be reached. A write whose answer is lost must be found out by
+    reading again, never reported as a conflict with itself.
     """
 
     where: str
