@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: quickstart test test-fast test-kills check bench bench-plan bench-train clean
+.PHONY: quickstart test test-fast test-kills check bench bench-plan bench-state bench-train clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/python examples/quickstart/tour.py
@@ -26,10 +26,13 @@ check: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: bench-plan bench-train
+bench: bench-plan bench-state bench-train
 
 bench-plan: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_plan.py
+
+bench-state: $(VENV)/installed
+	$(BIN)/python benchmarks/bench_state.py
 
 bench-train: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_train.py

@@ -18,6 +18,7 @@ from state.canonical import Plain, digest, matches
 from state.diagnostic import Diagnostic, Place, Severity, problem
 from state.plain import plain_converter
 from state.record import Checkpoint
+from state.secrets import without_secrets
 
 FORMAT = "tune-plan/1"
 _REASONS = {code: reason for reason, code in CODES.items()}
@@ -94,8 +95,8 @@ def diagnostic_to_plain(diagnostic: Diagnostic) -> dict[str, Plain]:
     return {
         "severity": diagnostic.severity.value,
         "summary": diagnostic.summary,
-        "detail": diagnostic.detail,
-        "hint": diagnostic.hint,
+        "detail": without_secrets(diagnostic.detail),
+        "hint": without_secrets(diagnostic.hint),
         "place": {"file": place.file, "line": place.line, "column": place.column} if place.file else None,
     }
 

@@ -14,7 +14,7 @@ from planner.kind import Kind, Kinds, Resource, Resources
 from planner.positions import positions
 from planner.references import check_references, reference_fields
 from planner.secret_values import secrets_in
-from planner.state_table import STATE, StateTable
+from planner.state_table import STATE, StateTable, unused
 from planner.structure import Fault, faults, settings_of, structure, suggestion
 from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic, Place, ProblemError, errors, problem
@@ -153,6 +153,9 @@ class _Reader:
         except ExceptionGroup as error:
             for fault in faults(error, StateTable):
                 self._fault(STATE, fault)
+        for name in unused(made):
+            detail = f"`{STATE}.{name}` says where an object store is, and none is named."
+            self._wrong("Unused setting", detail, "Remove it, or name one in `url` or `artifacts`.", f"{STATE}.{name}")
         return made
 
     def _unknown_kind(self, name: str, kind: Kind | None) -> None:

@@ -22,3 +22,10 @@ class StateTable:
     """Address of the server where it is not the cloud's own: MinIO, R2, Hugging Face buckets."""
     region: str = setting("", effect=Effect.METADATA, why=WHY)
     """Region of the bucket, where the environment does not say it."""
+
+
+def unused(table: StateTable) -> tuple[str, ...]:
+    """The settings that are given and mean nothing, because neither place is an object store."""
+    if any("://" in place and not place.startswith("file:") for place in (table.url, table.artifacts)):
+        return ()
+    return tuple(name for name in ("endpoint", "region") if getattr(table, name))

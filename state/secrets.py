@@ -12,7 +12,8 @@ SHORTEST = 8
 """Values of fewer characters are not taken out: words such as `true` would go with them."""
 
 _NAMES = re.compile(
-    r"(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|ACCOUNT_?KEY|SAS)(_|$)",
+    r"(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|ACCOUNT_?KEY|SAS)(_|$)"
+    r"|_KEY(_BASE64)?$",
     re.IGNORECASE,
 )
 """Environment variables whose values are secrets; those that say where a secret lies (`_FILE`, `_PATH`) are not."""

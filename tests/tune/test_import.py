@@ -160,7 +160,7 @@ def test_a_plan_does_not_retrain_what_was_imported_and_says_what_it_assumes(proj
     shown = project.tune("plan").stdout
     assert (
         "    ~ train.adapter  update the record\n"
-        "        tokens: the data it was imported with is taken to be what the recipe names, tokens.adapter\n"
+        "        tokens: what it was imported with is taken to be what the recipe names, tokens.adapter\n"
     ) in shown
     assert ", not verified: a person said so" in project.tune("state", "show", "train.adapter").stdout
     project.edit("r = 4", "r = 8")

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from state.diagnostic import Diagnostic, Severity
+from state.secrets import without_secrets
 from tune.views.terminal import console, hanging
 from tune.views.words import plural
 
@@ -32,6 +33,6 @@ def render(out: Console, diagnostic: Diagnostic) -> None:
     head.append("Error: " if is_error else "Warning: ", style="red" if is_error else "yellow")
     head.append(diagnostic.summary, style="bold")
     out.print(head, soft_wrap=True)
-    out.print(hanging(diagnostic.detail, 2))
+    out.print(hanging(without_secrets(diagnostic.detail), 2))
     if diagnostic.hint:
-        out.print(hanging(f"hint: {diagnostic.hint}", 2, style="cyan"))
+        out.print(hanging(f"hint: {without_secrets(diagnostic.hint)}", 2, style="cyan"))

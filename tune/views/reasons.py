@@ -41,7 +41,7 @@ def sentence(reason: Reason, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912 
         case InputChanged(field, source, certain, because):
             return f"{field}: {source} {'changes' if certain else 'may change'}{_root(because)}"
         case InputAssumed(field, source):
-            return f"{field}: the data it was imported with is taken to be what the recipe names, {source}"
+            return f"{field}: what it was imported with is taken to be what the recipe names, {source}"
         case CodeChanged(before, after):
             return f"this version of tune builds it differently (code {before} -> {after})"
         case Interrupted(step):
