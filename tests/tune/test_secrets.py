@@ -17,11 +17,17 @@ PLANTED = {
 SMALL = """
 [model.tiny]
 tokenizer = "tokenizer"
-config = { model_type = "llama", hidden_size = 16, intermediate_size = 32, num_hidden_layers = 1 }
 
 [dataset.chats]
 source = "data/chats.jsonl"
 type = "chat_template"
+
+[model.tiny.config]
+model_type = "llama"
+hidden_size = 16
+intermediate_size = 32
+num_hidden_layers = 1
+num_attention_heads = 2
 
 [train.small]
 method = "sft"
@@ -68,7 +74,7 @@ def test_no_secret_of_the_environment_is_written_or_shown(fresh: Any, monkeypatc
 @pytest.mark.parametrize(
     ("old", "new", "where"),
     [
-        ('source = "data/chats.jsonl"', 'source = "https://ada:planted-secret@data.example/chats.jsonl"', "7:1"),
+        ('source = "data/chats.jsonl"', 'source = "https://ada:planted-secret@data.example/chats.jsonl"', "6:1"),
         ("[dataset.chats]", '[dataset.chats]\ndescription = "hf_plantedPLANTEDplanted0123456789"', ""),
         ("[dataset.chats]", '[state]\nurl = "s3://bucket/x?X-Amz-Signature=planted-secret"\n[dataset.chats]', ""),
         ("[dataset.chats]", '[state]\nurl = "s3://ada:planted-secret@bucket/x"\n[dataset.chats]', ""),
