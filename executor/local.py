@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+from typing import TYPE_CHECKING
 
 from planner.diff import Local
 from state import artifacts
 from state.layout import Layout
 from state.record import Checkpoint, Record
-from state.shared_store import SharedStore
+
+if TYPE_CHECKING:
+    from state.shared_store import SharedStore  # most plans share nothing, and it takes threads
 
 
 def this_machine(layout: Layout, shared: SharedStore | None = None) -> Local:

@@ -67,6 +67,8 @@ def parse(text: str, file: str, kinds: Kinds) -> Recipe:
 
 def read_state_table(text: str, file: str) -> StateTable:
     """Where the state of a recipe lies, however wrong the rest of the recipe is; raises ProblemError."""
+    if STATE not in text:
+        return StateTable()  # most recipes do not name it, and reading a long one twice takes its time
     document = _read_toml(text, file)
     reader = _Reader(file, {}, positions(text))
     table = reader.state_table(document.get(STATE, {}))

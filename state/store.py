@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 
 from attrs import define, evolve, field
 
@@ -60,7 +60,7 @@ class Store:
         )
         successor = evolve(
             state,
-            lineage=state.lineage or uuid.uuid4().hex,
+            lineage=state.lineage or os.urandom(16).hex(),
             serial=entry.serial,
             parent_digest=before.digest,
             history=self.history.add(entry),

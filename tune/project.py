@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import define, evolve
 
@@ -22,10 +23,12 @@ from state.files import FileDigests
 from state.folder_backend import FolderBackend
 from state.layout import Layout
 from state.record import State
-from state.shared_store import SharedStore
 from state.store import Store
 from state.writer import current_state
 from tune import __version__
+
+if TYPE_CHECKING:
+    from state.shared_store import SharedStore
 
 DEFAULT = "recipe.toml"
 
@@ -70,10 +73,14 @@ class Project:
     @functools.cached_property
     def shared(self) -> SharedStore | None:
         """Where artifacts are shared, if anywhere."""
+        if not self.where.artifacts and not self.where.url:
+            return None
+        from state.shared_store import SharedStore
+
         lineage = self.store.load().lineage
         if self.where.artifacts:
             return SharedStore(self._open(self.where.artifacts), lineage)
-        return SharedStore(self.backend, lineage) if self.where.url else None
+        return SharedStore(self.backend, lineage)
 
     def _open(self, url: str) -> Backend:
         from state.locations import open_backend
