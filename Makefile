@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: quickstart test test-fast check bench bench-plan bench-train clean
+.PHONY: quickstart test test-fast check bench bench-plan bench-train bench-tokenize clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/python examples/quickstart/tour.py
@@ -22,13 +22,16 @@ check: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: bench-plan bench-train
+bench: bench-plan bench-train bench-tokenize
 
 bench-plan: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_plan.py
 
 bench-train: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_train.py
+
+bench-tokenize: $(VENV)/installed
+	$(BIN)/python benchmarks/bench_tokenize.py
 
 # torch comes first and pinned: any later resolution could pull gigabytes of CUDA libraries with a newer one.
 $(VENV)/installed: pyproject.toml constraints.txt

@@ -16,11 +16,12 @@ def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     rows: list[list[int]] = []
     with_room: list[list[int]] = [[] for _ in range(capacity + 1)]
     rooms = 0
-    for place in sorted(range(len(lengths)), key=lambda one: -lengths[one]):
-        length = lengths[place]
+    for length in (min(lengths, default=0), max(lengths, default=0)):
         if not 0 <= length <= capacity:
             message = f"a document of {length} tokens does not fit into {capacity}"
             raise ValueError(message)
+    for place in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        length = lengths[place]
         sufficient = rooms >> length
         if sufficient:
             room = length + (sufficient & -sufficient).bit_length() - 1

@@ -2,60 +2,133 @@
 
 from __future__ import annotations
 
+import struct
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any
 
 import xxhash
-from attrs import frozen
-
-from executor.encoding import IGNORED, Encoded
-from state.canonical import Plain
+from attrs import field, frozen
 
 TRAIN, VALIDATION, PROMPTS = "train.arrow", "validation.arrow", "prompts.arrow"
+_BATCH_ROWS = 250
+"""Rows that are written at once: few enough for the memory of one batch to serve for the next."""
+_INTEGER_BYTES = 4
 
 
 @frozen
-class TokenRow:
-    """One row to train on: one document, or several packed ones with their lengths in order."""
+class Documents:
+    """Encoded documents that lie somewhere in a content: their ids, and further on their labels."""
 
-    ids: Sequence[int]
-    labels: Sequence[int]
-    lengths: tuple[int, ...]
+    content: memoryview
+    starts: array[int]
+    """Where the ids of a document begin, in bytes."""
+    distances: array[int]
+    """How many bytes behind each id its label stands."""
+    lengths: array[int]
+    trained: array[int]
+    """How many of its tokens are trained."""
 
-
-def row_of(documents: Sequence[Encoded]) -> TokenRow:
-    """Documents behind each other, as one row."""
-    return TokenRow(
-        ids=[token for document in documents for token in document.ids],
-        labels=[label for document in documents for label in document.labels],
-        lengths=tuple(len(document.ids) for document in documents),
-    )
-
-
-def write_rows(path: Path, rows: Sequence[TokenRow]) -> None:
-    """Write `input_ids`, `labels` (-100 where nothing is trained) and `seq_lengths` as an Arrow stream of int32."""
-    import pyarrow as pa
-
-    integers = pa.list_(pa.int32())
-    columns = {
-        "input_ids": [row.ids for row in rows],
-        "labels": [row.labels for row in rows],
-        "seq_lengths": [row.lengths for row in rows],
-    }
-    table = pa.table({name: pa.array(values, integers) for name, values in columns.items()})
-    _write(path, table)
+    def labels(self, at: int) -> array[int]:
+        """The labels of a document."""
+        start = self.starts[at] + self.distances[at]
+        return array("i", self.content[start : start + _INTEGER_BYTES * self.lengths[at]].tobytes())
 
 
-def write_prompts(path: Path, prompts: Iterable[tuple[Sequence[int], str]]) -> None:
-    """Write `input_ids` and the `reference` answer as an Arrow stream."""
-    import pyarrow as pa
+@frozen
+class TokenWriter:
+    """Writes token rows, and digests them on the way: ids, labels and boundaries in order, not a file's bytes."""
 
-    pairs = list(prompts)
-    ids = pa.array([ids for ids, _ in pairs], pa.list_(pa.int32()))
-    references = pa.array([reference for _, reference in pairs], pa.string())
-    _write(path, pa.table({"input_ids": ids, "reference": references}))
+    _hasher: xxhash.xxh3_128 = field(factory=lambda: xxhash.xxh3_128(b"tune-tokens-2\n"), init=False)
+
+    @property
+    def digest(self) -> str:
+        """The identity of all that was written so far."""
+        return self._hasher.hexdigest()
+
+    def rows(self, path: Path, documents: Documents, rows: Sequence[Sequence[int]]) -> None:
+        """Write `input_ids`, `labels` (-100 where nothing is trained) and `seq_lengths` as an Arrow stream of int32.
+
+        A row is one document, or several packed ones by their places, with their lengths in order.
+        """
+        import pyarrow as pa
+
+        integers = pa.list_(pa.int32())
+        schema = pa.schema([(name, integers) for name in ("input_ids", "labels", "seq_lengths")])
+        columns = [xxhash.xxh3_128() for _ in range(4)]
+
+        def write(batch: _Batch) -> None:
+            for hasher, part in zip(columns, batch.parts(), strict=True):
+                hasher.update(part)
+            writer.write_batch(pa.record_batch(batch.arrays(), schema=schema))
+
+        with (
+            pa.OSFile(str(path), "wb") as sink,
+            pa.ipc.new_stream(sink, schema) as writer,
+            ThreadPoolExecutor(1) as beside,  # neither digesting nor writing holds Python back
+        ):
+            written: Future[None] | None = None
+            for start in range(0, len(rows), _BATCH_ROWS):
+                batch = _Batch.of(documents, rows[start : start + _BATCH_ROWS])
+                if written is not None:
+                    written.result()
+                written = beside.submit(write, batch)
+            if written is not None:
+                written.result()
+        self._hasher.update(f"{path.name}:{len(rows)}\n".encode() + b"".join(one.digest() for one in columns))
+
+    def prompts(self, path: Path, prompts: Sequence[tuple[array[int], str]]) -> None:
+        """Write `input_ids` and the `reference` answer as an Arrow stream."""
+        import pyarrow as pa
+
+        for ids, reference in prompts:
+            said = reference.encode()
+            self._hasher.update(struct.pack("<QQ", len(ids), len(said)) + ids.tobytes() + said)
+        ids_column = _lists(b"".join(ids.tobytes() for ids, _ in prompts), [len(ids) for ids, _ in prompts])
+        references = pa.array([reference for _, reference in prompts], pa.string())
+        table = pa.table({"input_ids": ids_column, "reference": references})
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table, max_chunksize=_BATCH_ROWS)
+
+
+@frozen
+class _Batch:
+    """The columns of some rows, behind each other."""
+
+    counts: array[int]
+    """Documents of each row."""
+    lengths: array[int]
+    """Tokens of each document."""
+    ids: bytes
+    labels: bytes
+
+    @staticmethod
+    def of(documents: Documents, rows: Sequence[Sequence[int]]) -> _Batch:
+        places = list(chain.from_iterable(rows))
+        lengths = array("i", map(documents.lengths.__getitem__, places))
+        starts = list(map(documents.starts.__getitem__, places))
+        distances = map(documents.distances.__getitem__, places)
+        behind = [start + distance for start, distance in zip(starts, distances, strict=True)]
+        content = documents.content
+        return _Batch(
+            counts=array("i", map(len, rows)),
+            lengths=lengths,
+            ids=b"".join([content[at : at + _INTEGER_BYTES * n] for at, n in zip(starts, lengths, strict=True)]),
+            labels=b"".join([content[at : at + _INTEGER_BYTES * n] for at, n in zip(behind, lengths, strict=True)]),
+        )
+
+    def parts(self) -> tuple[bytes, ...]:
+        """What is digested."""
+        return self.counts.tobytes(), self.lengths.tobytes(), self.ids, self.labels
+
+    def arrays(self) -> list[Any]:
+        """As Arrow arrays: ids and labels by row, and the lengths of its documents."""
+        ends = list(accumulate(self.counts, initial=0))
+        tokens = [sum(self.lengths[start:end]) for start, end in pairwise(ends)]
+        return [_lists(self.ids, tokens), _lists(self.labels, tokens), _lists(self.lengths.tobytes(), self.counts)]
 
 
 def read_columns(path: Path) -> dict[str, list[Any]]:
@@ -67,38 +140,10 @@ def read_columns(path: Path) -> dict[str, list[Any]]:
     return columns
 
 
-def digest_rows(parts: Mapping[str, Sequence[TokenRow]], prompts: Sequence[tuple[Sequence[int], str]]) -> str:
-    """The identity of tokens: ids, labels and boundaries in order, not the bytes of a file format."""
-    hasher = xxhash.xxh3_128(b"tune-tokens-1\n")
-    for name, rows in sorted(parts.items()):
-        hasher.update(f"{name}:{len(rows)}\n".encode())
-        for row in rows:
-            for values in (row.lengths, row.ids, row.labels):
-                hasher.update(_bytes(values))
-    for ids, reference in prompts:
-        hasher.update(_bytes(ids) + _bytes(reference.encode()))
-    return hasher.hexdigest()
-
-
-def statistics(rows: Sequence[TokenRow]) -> dict[str, Plain]:
-    """Counts over rows: rows, documents, tokens, trained tokens, the longest row."""
-    return {
-        "rows": len(rows),
-        "documents": sum(len(row.lengths) for row in rows),
-        "tokens": sum(len(row.ids) for row in rows),
-        "trained_tokens": sum(label != IGNORED for row in rows for label in row.labels),
-        "longest": max((len(row.ids) for row in rows), default=0),
-    }
-
-
-def _bytes(values: Sequence[int] | bytes) -> bytes:
-    """Length first, so that no two sequences of sequences look alike; little-endian on every machine we run on."""
-    body = bytes(values) if isinstance(values, bytes) else array("i", values).tobytes()
-    return len(values).to_bytes(8, "little") + body
-
-
-def _write(path: Path, table: Any) -> None:  # noqa: ANN401  pyarrow has no types
+def _lists(integers: bytes, counts: Sequence[int]) -> Any:  # noqa: ANN401  pyarrow has no types
+    """An Arrow array of lists, made of packed integers without looking at each."""
     import pyarrow as pa
 
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table, max_chunksize=1000)
+    offsets = pa.py_buffer(array("i", accumulate(counts, initial=0)).tobytes())
+    values = pa.Array.from_buffers(pa.int32(), len(integers) // _INTEGER_BYTES, [None, pa.py_buffer(integers)])
+    return pa.Array.from_buffers(pa.list_(pa.int32()), len(counts), [None, offsets], children=[values])

@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": "Show what has to be done, and why.",
     "apply": "Do what the plan says, and record it.",
     "show": "Show a saved plan.",
+    "preview": "Show rows as the model will see them, and what is trained.",
     "state": "Look at what exists.",
     "output": "Print where finished artifacts lie.",
 }

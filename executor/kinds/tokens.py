@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 from itertools import islice
+from pathlib import Path
 from typing import Literal
 
 from attrs import frozen
 
-from executor.kinds.dataset import broken_rows, named_files
+from executor.kinds.dataset import broken_rows
 from executor.probe import Surroundings
 from executor.rows import BrokenRow
+from executor.sources.detection import may_be_chats, resolved
+from executor.sources.origin import Origin, origin_of, rows
 from executor.task import Outcome, Task
 from executor.tokenizer_files import has_tokenizer
+from executor.turn_ends import TrainOnEos
 from executor.worker_reports import Reporter
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Probe, Resource, Resources, Source
@@ -34,10 +38,11 @@ class Tokens:
     datasets: tuple[str, ...] = reference("dataset")
     model: str = reference("model")
     sequence_len: int = setting(effect=Effect.REBUILD, why="rows are cut or refused elsewhere")
-    excess_length_strategy: Literal["error", "drop", "truncate"] = setting(
+    excess_length_strategy: Literal["error", "drop", "truncate", "split"] = setting(
         effect=Effect.REBUILD, why="long rows are treated differently"
     )
     roles_to_train: tuple[str, ...] = setting(effect=Effect.REBUILD, why="other tokens carry the loss")
+    train_on_eos: TrainOnEos = setting("turn", effect=Effect.REBUILD, why="other tokens carry the loss")
     sample_packing: bool = setting(default=False, effect=Effect.REBUILD, why="rows are combined differently")
     val_set_size: float = setting(0.0, effect=Effect.REBUILD, why="other rows are held back")
     split_seed: int = setting(0, effect=Effect.REBUILD, why="other rows are held back")
@@ -48,7 +53,7 @@ class Tokens:
 def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Source, ...]]:
     """The rows and the tokenizer; the template only where there are chats to render."""
     tokens: Tokens = resource.specification
-    chats = any(resources[one].specification.type == "chat_template" for one in tokens.datasets)
+    chats = any(may_be_chats(resources[one].specification) for one in tokens.datasets)
     template = {"chat_template": (Source(tokens.model, "chat_template"),)} if chats else {}
     return {
         "datasets": tuple(Source(one) for one in tokens.datasets),
@@ -66,23 +71,39 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     if _made_before(resource, surroundings) or not has_tokenizer(folder) or not _can_read():
         return Probe()
     datasets = [surroundings.resources[one] for one in tokens.datasets]
-    if any(Source(one.address) not in surroundings.known for one in datasets):
+    if not all(_is_here(one, surroundings) for one in datasets):
         return Probe()
-    from executor.documents import Document
-    from executor.tokenizing import formatter_of, template_for, too_long
-
     try:
-        template = template_for(settings, folder, surroundings.folder, datasets)
-        formatting = formatter_of(settings_of(tokens), folder, template)
+        broken = _broken(tokens, folder, surroundings)
     except ProblemError as error:
         return Probe(diagnostics=error.diagnostics)
-    broken: list[BrokenRow] = []
-    for dataset in datasets:
-        files = named_files(dataset.specification.source, surroundings.folder)
-        formatted = list(islice(formatting.documents(dataset.specification, files), SAMPLE_ROWS))
-        broken += [one for one in formatted if isinstance(one, BrokenRow)]
-        broken += too_long([one for one in formatted if isinstance(one, Document)], settings_of(tokens))
     return Probe(diagnostics=broken_rows(broken))
+
+
+def _broken(tokens: Tokens, tokenizer: Path, surroundings: Surroundings) -> list[BrokenRow]:
+    """The broken rows among the first ones of each dataset; raises ProblemError where none can be read at all."""
+    from executor.documents import Document
+    from executor.length_limit import too_long
+    from executor.tokenizing import formatter_of, template_for
+
+    datasets = [surroundings.resources[one] for one in tokens.datasets]
+    model = settings_of(surroundings.resources[tokens.model].specification)
+    template = template_for(model, tokenizer, surroundings.folder, datasets)
+    formatting = formatter_of(settings_of(tokens), tokenizer, template)
+    broken: list[BrokenRow] = []
+    for dataset in (resolved(one.specification, surroundings.folder) for one in datasets):
+        first = list(islice(formatting.documents(dataset, rows(dataset, surroundings.folder)), SAMPLE_ROWS))
+        if dataset.on_bad_row == "error":
+            broken += [one for one in first if isinstance(one, BrokenRow)]
+        lengths = ((one.place, len(one.encoded.ids)) for one in first if isinstance(one, Document))
+        broken += too_long(lengths, tokens.sequence_len, tokens.excess_length_strategy)
+    return broken
+
+
+def _is_here(dataset: Resource, surroundings: Surroundings) -> bool:
+    """Whether a dataset's rows can be read; those that are fetched are looked at when they have come."""
+    local = origin_of(dataset.specification, surroundings.folder) is Origin.LOCAL
+    return local and Source(dataset.address) in surroundings.known
 
 
 def _can_read() -> bool:
