@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: quickstart test test-fast check bench bench-plan bench-train bench-tokenize clean
+.PHONY: quickstart test test-fast test-kills check bench bench-plan bench-train bench-tokenize clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/python examples/quickstart/tour.py
@@ -15,6 +15,10 @@ test: $(VENV)/installed
 
 test-fast: $(VENV)/installed
 	$(BIN)/pytest -m "not torch and not slow"
+
+# 300 kills at random instants, with state on a disk and in an object store: minutes.
+test-kills: $(VENV)/installed
+	KILLS=300 $(BIN)/pytest tests/kills
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -37,7 +41,7 @@ bench-tokenize: $(VENV)/installed
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[train,dev]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[train,remote,dev]"
 	touch $@
 
 clean:

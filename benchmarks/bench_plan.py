@@ -22,6 +22,8 @@ from planner.recipe import parse
 from state import artifacts
 from state.change import put
 from state.files import FileDigests
+from state.folder_backend import FolderBackend
+from state.history import Author
 from state.layout import Layout
 from state.record import InputRecord, Provenance, Record, State, Status
 from state.store import Store
@@ -118,7 +120,8 @@ def finished_copy(folder: Path) -> Path:
             provenance=Provenance(host=os.uname().nodename, finished="2026-01-01T00:00:00+00:00"),
         )
         state = put(state, one.address, record)
-    Store(layout, "benchmark").save(state)
+    layout.create()
+    Store(FolderBackend(layout.root, ".tune"), "benchmark").save(state, Author("benchmark", "benchmark"))
     return recipe
 
 

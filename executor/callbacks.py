@@ -109,6 +109,8 @@ class Checkpointing:
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
         """Called by the trainer when all its files are written."""
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        # A pickle that nothing reads when it resumes; what may be shared holds none that would have to be trusted.
+        (folder / "training_args.bin").unlink(missing_ok=True)
         manifest = artifacts.publish(folder, {"step": int(state.global_step)})
         relative = folder.relative_to(self.task.tune_folder).as_posix()
         self.kept = [one for one in self.kept if one.step < state.global_step]

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from attrs import frozen
 
 from state.canonical import Plain
-from state.format import plain_converter
+from state.plain import plain_converter
 from state.record import Checkpoint
 
 

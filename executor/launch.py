@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from executor import events
 from executor.task import Outcome, Task, outcome_from, to_plain
 from planner.planfile import diagnostic_from_plain
 from state.diagnostic import Diagnostic, ProblemError
+from state.secrets import without_secrets
 
 Emit = Callable[[events.Event], None]
 
@@ -56,19 +58,23 @@ def run_in_worker(task: Task, emit: Emit, stop: Stop, log: Path) -> Outcome:
     Raises InterruptedStepError if it was asked to stop, ProblemError if it failed.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="tune-") as scratch, log.open("wb") as output:
+    with tempfile.TemporaryDirectory(prefix="tune-") as scratch:
         step = Path(scratch) / "STEP.json"
         step.write_text(json.dumps(to_plain(task)))
         command = [sys.executable, "-m", "executor.worker", str(step)]
+        pipe = subprocess.PIPE
         process = subprocess.Popen(  # noqa: S603  our own module
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, env=_environment(), cwd=scratch
+            command, stdin=pipe, stdout=pipe, stderr=pipe, env=_environment(), cwd=scratch
         )
+        logging = threading.Thread(target=_keep_log, args=(process, log), name="step-log")
+        logging.start()
         try:
             stop.watch(process)
             last = _listen(process, emit)
         finally:
             stop.watch(None)
             _end(process)
+            logging.join()
     return _outcome(last, process.returncode, stop, log)
 
 
@@ -79,11 +85,19 @@ def _environment() -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": "0", **kept, "PYTHONSAFEPATH": "1"}
 
 
+def _keep_log(process: subprocess.Popen[bytes], log: Path) -> None:
+    """Write what the worker and its libraries print to the log, line by line, without secrets."""
+    with log.open("w", encoding="utf-8") as output:
+        for line in process.stderr or ():
+            output.write(without_secrets(line.decode(errors="replace")))
+            output.flush()
+
+
 def _listen(process: subprocess.Popen[bytes], emit: Emit) -> events.WorkerEvent | None:
     """Pass events on until the worker closes its end; its last word, or None if it died without one."""
     last: events.WorkerEvent | None = None
     for line in process.stdout or ():
-        event = events.from_plain(json.loads(line))
+        event = events.from_plain(json.loads(without_secrets(line.decode())))
         match event:
             case events.Finished() | events.Stopped() | events.Crashed():
                 last = event

@@ -1,4 +1,4 @@
-"""What this machine can tell a plan: whether the artifacts and checkpoints that it made are still whole."""
+"""What this machine can tell a plan: whether what it made is still whole, and what it could fetch."""
 
 from __future__ import annotations
 
@@ -8,21 +8,33 @@ from planner.diff import Local
 from state import artifacts
 from state.layout import Layout
 from state.record import Checkpoint, Record
+from state.shared_store import SharedStore
 
 
-def this_machine(layout: Layout) -> Local:
-    """The view of this machine on one recipe's folder."""
+def this_machine(layout: Layout, shared: SharedStore | None = None) -> Local:
+    """The view of this machine on one recipe's folder, and on the store that it shares with others."""
 
     def made_here(record: Record) -> bool:
         return record.provenance.host == socket.gethostname()
 
+    def is_shared(record: Record) -> bool:
+        return shared is not None and shared.has(record.action_key)
+
     def artifact_missing(record: Record) -> bool:
-        return bool(record.artifact) and made_here(record) and artifacts.read(layout.root / record.artifact) is None
+        if not record.artifact or not made_here(record):
+            return False
+        return artifacts.read(layout.root / record.artifact) is None and not is_shared(record)
 
     def usable(record: Record, checkpoint: Checkpoint) -> bool:
-        if not made_here(record):
-            return True
         manifest = artifacts.read(layout.root / checkpoint.folder)
-        return manifest is not None and manifest.digest == checkpoint.digest
+        if manifest is not None:
+            return manifest.digest == checkpoint.digest
+        if shared is not None:
+            return shared.has_checkpoint(record.action_key, checkpoint)
+        return not made_here(record)
 
-    return Local(artifact_missing, usable)
+    def find(key: str) -> Record | None:
+        found = shared.find(key) if shared is not None else None
+        return found.record if found is not None else None
+
+    return Local(artifact_missing, usable, find, shared.backend.where if shared is not None else "")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import socket
 import subprocess
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from attrs import frozen
 
 from executor.task import Outcome
-from state.lock import user
+from state.clock import now, timestamp
+from state.history import Author
+from state.owner import user
 from state.record import Provenance
 
 
@@ -24,11 +26,12 @@ class Origin:
     host: str
     git_commit: str
     git_dirty: bool
+    recipe: str = ""
+    """File name of the recipe."""
 
-    @property
-    def who(self) -> str:
-        """User and host, as the history names them."""
-        return f"{self.user}@{self.host}"
+    def author(self, command: str) -> Author:
+        """Whom the history names."""
+        return Author(f"{self.user}@{self.host}", command, self.plan)
 
     def provenance(self, started: datetime, outcome: Outcome | None) -> Provenance:
         """The provenance of a step that ends now; without an outcome, of one that never finished."""
@@ -43,27 +46,18 @@ class Origin:
             user=self.user,
             git_commit=self.git_commit,
             git_dirty=self.git_dirty,
+            recipe=self.recipe,
             plan=self.plan,
             hardware=outcome.hardware if outcome else "",
             versions=outcome.versions if outcome else {},
         )
 
 
-def origin(recipe_folder: Path, plan: str) -> Origin:
-    """Where this apply comes from; a folder outside git has no commit."""
-    commit = _git(recipe_folder, "rev-parse", "HEAD")
-    dirty = bool(commit and _git(recipe_folder, "status", "--porcelain", "--", "."))
-    return Origin(plan, user(), socket.gethostname(), commit, dirty)
-
-
-def now() -> datetime:
-    """The current time in UTC."""
-    return datetime.now(UTC)
-
-
-def timestamp(when: datetime) -> str:
-    """ISO 8601 to the second."""
-    return when.isoformat(timespec="seconds")
+def origin(recipe: Path, plan: str) -> Origin:
+    """Where this apply comes from; a recipe outside git has no commit."""
+    commit = _git(recipe.parent, "rev-parse", "HEAD")
+    dirty = bool(commit and _git(recipe.parent, "status", "--porcelain", "--", "."))
+    return Origin(plan, user(), socket.gethostname(), commit, dirty, recipe.name)
 
 
 def _git(folder: Path, *arguments: str) -> str:

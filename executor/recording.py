@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from attrs import evolve, frozen
 
-from executor.provenance import Origin, now, timestamp
+from executor.provenance import Origin
 from executor.task import Outcome
 from planner.desired import Desired
 from planner.kind import Kind
 from planner.plan import Step
+from state.artifacts import Manifest
 from state.canonical import Plain
+from state.clock import now, timestamp
 from state.record import InputRecord, Provenance, Record, Status
+
+
+@frozen
+class Artifact:
+    """A complete artifact: its folder below `.tune/`, and its manifest."""
+
+    folder: str
+    manifest: Manifest
 
 
 @frozen
@@ -34,7 +44,11 @@ class Recorder:
         resume = self.step.resume_from
         reached = continued.checkpoints if continued is not None else ()
         started = Provenance(
-            started=timestamp(now()), host=self.origin.host, user=self.origin.user, plan=self.origin.plan
+            started=timestamp(now()),
+            host=self.origin.host,
+            user=self.origin.user,
+            plan=self.origin.plan,
+            recipe=self.origin.recipe,
         )
         return Record(
             kind=self.kind.name,
@@ -49,14 +63,15 @@ class Recorder:
             provenance=started,
         )
 
-    def finished(self, begun: Record, outcome: Outcome, artifact: str, started: datetime) -> Record:
-        """The record of what was made."""
+    def finished(self, begun: Record, outcome: Outcome, artifact: Artifact | None, started: datetime) -> Record:
+        """The record of what was made; `artifact` is None where nothing was written."""
         return evolve(
             begun,
             **self._verdict(outcome.metrics),
             output_digest=outcome.output_digest,
             parts={**self.desired.known, **outcome.parts},
-            artifact=artifact if outcome.has_artifact else "",
+            artifact=artifact.folder if artifact else "",
+            files=artifact.manifest.digests if artifact else {},
             metrics=outcome.metrics,
             facts={**begun.facts, **outcome.facts},
             provenance=self.origin.provenance(started, outcome),
@@ -74,11 +89,14 @@ class Recorder:
         )
 
     def refreshed(self, kept: Record) -> Record:
-        """What exists already, under the settings, inputs and key that the recipe asks for now."""
+        """What exists already, under the settings, inputs and key that the recipe asks for now.
+
+        What nobody had verified still is not: its digest is known from now on, on the word of whoever imported it.
+        """
         return evolve(
             kept,
             settings=self.desired.settings,
-            inputs=self._inputs(),
+            inputs={name: _as_verified_as(kept.inputs.get(name, ()), group) for name, group in self._inputs().items()},
             code=self.desired.code,
             action_key=self.key,
             **self._verdict(kept.metrics),
@@ -94,3 +112,9 @@ class Recorder:
             name: tuple(InputRecord(one.source.address, one.source.part, one.digest or "") for one in group)
             for name, group in self.step.inputs.items()
         }
+
+
+def _as_verified_as(before: Sequence[InputRecord], group: Sequence[InputRecord]) -> tuple[InputRecord, ...]:
+    """The inputs of a field, each position as doubtful as it was."""
+    doubtful = {position for position, one in enumerate(before) if not one.verified}
+    return tuple(evolve(one, verified=position not in doubtful) for position, one in enumerate(group))

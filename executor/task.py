@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from state.canonical import Plain
 from state.diagnostic import problem
-from state.format import plain_converter
+from state.plain import plain_converter
 from state.record import Checkpoint
 
 

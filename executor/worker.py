@@ -71,6 +71,10 @@ def _explain(error: Exception) -> Diagnostic:
     if isinstance(error, OSError) and error.errno == 28:  # noqa: PLR2004  ENOSPC
         hint = "Free some space, or lower `checkpoints.save_total_limit`; complete checkpoints are kept."
         return Diagnostic("Disk full", f"{text}.", hint)
+    if type(error).__name__ == "UnpicklingError":
+        detail = "It holds something else than tensors and plain values, which is never loaded."
+        hint = "Remove the checkpoint's folder: the next plan continues from an earlier one, or anew."
+        return Diagnostic("Checkpoint refused", detail, hint)
     return Diagnostic("Step failed", f"{text}.")
 
 

@@ -17,12 +17,14 @@ from planner.reason import (
     Failed,
     FieldChanged,
     GateFailed,
+    InputAssumed,
     InputChanged,
     Interrupted,
     MadeBefore,
     NoCheckpoint,
     NotInState,
     Reason,
+    Shared,
 )
 from planner.resume import Continuation, continuation
 from planner.structure import with_defaults
@@ -47,6 +49,10 @@ RECORDS_ONLY = (Action.UPDATE, Action.MOVE, Action.ADOPT, Action.FORGET)
 WORKS = (Action.EXTEND, Action.RESUME, Action.BUILD, Action.REBUILD)
 
 
+def _nothing_shared(_: str) -> None:
+    return None
+
+
 @frozen
 class Local:
     """What only the machine at hand can tell: answers must be cheap, for every plan asks."""
@@ -55,6 +61,10 @@ class Local:
     """Whether this machine made the record's artifact and no longer has it whole."""
     usable: Callable[[Record, Checkpoint], bool]
     """Whether a checkpoint of a record may be continued from, as far as this machine can tell."""
+    shared: Callable[[str], Record | None] = _nothing_shared
+    """What the shared store has under an action key; asked only for what would otherwise have to be built."""
+    store: str = ""
+    """How messages name the shared store."""
 
 
 @frozen
@@ -89,7 +99,7 @@ class Change:
 
 @frozen
 class _Differences:
-    light: tuple[FieldChanged, ...]
+    light: tuple[FieldChanged | InputAssumed, ...]
     length: tuple[FieldChanged, ...]
     forcing: tuple[Reason, ...]
     possible: tuple[Reason, ...]
@@ -124,17 +134,25 @@ def _recorded_only(situation: Situation) -> Change:
 
 
 def _made_before(situation: Situation) -> Change | None:
-    """Adoption of what another address or an earlier edit made under the very same key."""
-    key = _known_key(situation) or ""
-    found = situation.kept.get(key)
-    if found is None or found.record is situation.record or _has_it(situation, key):
+    """Adoption of what another address, an earlier edit or somebody else made under the very same key."""
+    key = _known_key(situation)
+    if key is None or _has_it(situation, key) or _is_taken_at_its_word(situation):
         return None
+    found = situation.kept.get(key)
+    if found is None or found.record is situation.record:
+        return _shared(situation, key)
     record = found.record
     if not record.output_digest:
-        return _unfinished(situation, record, _differences(situation, record))
+        return _shared(situation, key) or _unfinished(situation, record, _differences(situation, record))
     if situation.local.artifact_missing(record):
-        return None
+        return _shared(situation, key)
     return Change(Action.ADOPT, (MadeBefore(found.address),), record=record)
+
+
+def _shared(situation: Situation, key: str) -> Change | None:
+    """Adoption of what the shared store has."""
+    record = situation.local.shared(key)
+    return Change(Action.ADOPT, (Shared(situation.local.store),), record=record) if record is not None else None
 
 
 def _has_it(situation: Situation, key: str) -> bool:
@@ -143,6 +161,15 @@ def _has_it(situation: Situation, key: str) -> bool:
     if own is None or own.action_key != key or not own.output_digest:
         return False
     return not situation.local.artifact_missing(own)
+
+
+def _is_taken_at_its_word(situation: Situation) -> bool:
+    """Whether the resource was imported and only its inputs are to be assumed: nothing made elsewhere replaces it."""
+    own = situation.record
+    if own is None or not any(_is_unknown(one) for group in own.inputs.values() for one in group):
+        return False
+    differences = _differences(situation, own)
+    return not (differences.forcing or differences.possible or differences.length)
 
 
 def _known_key(situation: Situation) -> str | None:
@@ -206,14 +233,16 @@ def _continuation(situation: Situation, record: Record) -> Continuation:
 
 def _differences(situation: Situation, record: Record) -> _Differences:
     fields = tuple(_field_changes(situation.desired, record))
-    inputs = tuple(_input_changes(situation, record))
+    found = tuple(_input_changes(situation, record))
+    inputs = tuple(one for one in found if isinstance(one, InputChanged))
+    assumed = tuple(one for one in found if isinstance(one, InputAssumed))
     forcing: list[Reason] = [one for one in fields if one.effect is Effect.REBUILD]
     forcing += _content_changes(situation.desired, record)
     if situation.desired.code != record.code:
         forcing.append(CodeChanged(record.code, situation.desired.code))
     forcing += [one for one in inputs if one.certain]
     return _Differences(
-        light=tuple(one for one in fields if one.effect not in (Effect.REBUILD, Effect.LENGTH)),
+        light=(*(one for one in fields if one.effect not in (Effect.REBUILD, Effect.LENGTH)), *assumed),
         length=tuple(one for one in fields if one.effect is Effect.LENGTH),
         forcing=tuple(forcing),
         possible=tuple(one for one in inputs if not one.certain),
@@ -236,7 +265,7 @@ def _content_changes(desired: Desired, record: Record) -> list[Reason]:
     return [ContentChanged(name, before, after) for name, before, after in pairs if before != after]
 
 
-def _input_changes(situation: Situation, record: Record) -> Iterator[InputChanged]:
+def _input_changes(situation: Situation, record: Record) -> Iterator[InputChanged | InputAssumed]:
     """Inputs are compared by field, position and digest, so that a rename changes nothing."""
     for field in sorted(record.inputs.keys() | situation.inputs.keys()):
         before = record.inputs.get(field, ())
@@ -248,11 +277,18 @@ def _input_changes(situation: Situation, record: Record) -> Iterator[InputChange
                 continue
             given = after[position]
             causes = situation.causes.get(given.source.address, ())
-            if given.digest is None:
-                same = recorded is not None and _same_source(recorded, given.source.address, given.source.part)
+            same = recorded is not None and _same_source(recorded, given.source.address, given.source.part)
+            if recorded is not None and same and _is_unknown(recorded):
+                yield InputAssumed(field, given.source.address)
+            elif given.digest is None:
                 yield InputChanged(field, given.source.address, certain=not same, because=causes)
             elif recorded is None or recorded.digest != given.digest:
                 yield InputChanged(field, given.source.address, certain=True, because=causes)
+
+
+def _is_unknown(recorded: InputRecord) -> bool:
+    """Whether a result was imported before anybody could tell what this input of it was."""
+    return not recorded.digest and not recorded.verified
 
 
 def _same_source(recorded: InputRecord, address: str, part: str) -> bool:

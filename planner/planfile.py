@@ -16,7 +16,7 @@ from planner.plan import Plan, StateVersion, Step
 from planner.reason import CODES, InputChanged, Reason
 from state.canonical import Plain, digest, matches
 from state.diagnostic import Diagnostic, Place, Severity, problem
-from state.format import plain_converter
+from state.plain import plain_converter
 from state.record import Checkpoint
 
 FORMAT = "tune-plan/1"

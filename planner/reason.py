@@ -52,6 +52,14 @@ class InputChanged:
 
 
 @frozen
+class InputAssumed:
+    """Nobody knew what this input was when the result was imported: it is taken to be what the recipe names."""
+
+    field: str
+    input: str
+
+
+@frozen
 class CodeChanged:
     """The kind is built differently since it was made."""
 
@@ -110,12 +118,21 @@ class MadeBefore:
     address: str
 
 
+@frozen
+class Shared:
+    """Exactly this was made by somebody else, and is fetched from the store that we share."""
+
+    store: str
+    """Where it lies."""
+
+
 Reason: TypeAlias = (
     NotInState
     | NotInRecipe
     | FieldChanged
     | ContentChanged
     | InputChanged
+    | InputAssumed
     | CodeChanged
     | Interrupted
     | Failed
@@ -124,6 +141,7 @@ Reason: TypeAlias = (
     | ArtifactMissing
     | GateFailed
     | MadeBefore
+    | Shared
 )
 
 CODES: dict[type[Reason], str] = {
@@ -132,6 +150,7 @@ CODES: dict[type[Reason], str] = {
     FieldChanged: "field_changed",
     ContentChanged: "content_changed",
     InputChanged: "input_changed",
+    InputAssumed: "input_assumed",
     CodeChanged: "code_changed",
     Interrupted: "interrupted",
     Failed: "failed",
@@ -140,5 +159,6 @@ CODES: dict[type[Reason], str] = {
     ArtifactMissing: "artifact_missing",
     GateFailed: "gate_failed",
     MadeBefore: "made_before",
+    Shared: "shared",
 }
 """Stable names for machines; readers must tolerate ones that they do not know."""

@@ -13,6 +13,8 @@ from planner.graph import in_order
 from planner.kind import Kind, Kinds, Resource, Resources
 from planner.positions import positions
 from planner.references import check_references, reference_fields
+from planner.secret_values import secrets_in
+from planner.state_table import STATE, StateTable
 from planner.structure import Fault, faults, settings_of, structure, suggestion
 from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic, Place, ProblemError, errors, problem
@@ -26,6 +28,8 @@ class Recipe:
 
     file: str
     resources: Resources
+    state: StateTable = field(factory=StateTable)
+    """Where state lies; not part of what the recipe means."""
 
     @property
     def digest(self) -> str:
@@ -49,15 +53,27 @@ def parse(text: str, file: str, kinds: Kinds) -> Recipe:
     """The recipe in a TOML text; raises BrokenRecipeError with everything that is wrong with it."""
     document = _read_toml(text, file)
     reader = _Reader(file, kinds, positions(text))
+    state = reader.state_table(document.pop(STATE, {}))
     written = {resource.address: resource for resource in reader.resources(document)}
-    found = [*reader.found, *check_references(written, reader.unusable)]
+    found = [*reader.found, *secrets_in(document, file, reader.where), *check_references(written, reader.unusable)]
     roots = {address: one for address, one in written.items() if not _refers(one)}
     # What refers to others can only be checked if the others are right.
     faults = {one.address: one.kind.check(one, written) for one in (roots if errors(found) else written).values()}
     found += [fault for group in faults.values() for fault in group]
     if errors(found):
         raise BrokenRecipeError(found, {address: one for address, one in roots.items() if not faults[address]})
-    return Recipe(file, in_order(_with_derived(written)))
+    return Recipe(file, in_order(_with_derived(written)), state)
+
+
+def read_state_table(text: str, file: str) -> StateTable:
+    """Where the state of a recipe lies, however wrong the rest of the recipe is; raises ProblemError."""
+    document = _read_toml(text, file)
+    reader = _Reader(file, {}, positions(text))
+    table = reader.state_table(document.get(STATE, {}))
+    found = [*reader.found, *secrets_in({STATE: document.get(STATE, {})}, file, reader.where)]
+    if found:
+        raise ProblemError(found)
+    return table
 
 
 def _refers(resource: Resource) -> bool:
@@ -125,6 +141,19 @@ class _Reader:
             else:
                 for name, table in tables.items():
                     yield from self._resource(kind, name, table)
+
+    def state_table(self, table: object) -> StateTable:
+        """The table `[state]`; the default where it is wrong, with the problem noted."""
+        if not isinstance(table, Mapping):
+            self._wrong("Invalid recipe", "`state` must be a table.", "Write it as `[state]`.", STATE)
+            return StateTable()
+        made = StateTable()
+        try:
+            made = structure(table, StateTable)
+        except ExceptionGroup as error:
+            for fault in faults(error, StateTable):
+                self._fault(STATE, fault)
+        return made
 
     def _unknown_kind(self, name: str, kind: Kind | None) -> None:
         writable = sorted(one.name for one in self.kinds.values() if one.specifications)

@@ -1,17 +1,23 @@
-"""Folders of files with a manifest that is written last: without it the folder does not exist."""
+"""Folders of files with a manifest that is written last: without it the folder does not exist.
+
+A manifest carries a digest of itself. One that does not match it was damaged after it was written, and that is a
+problem for a person to hear of: nothing is built again, or removed, because of it.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from attrs import field, frozen
 
-from state.canonical import Plain, digest
+from state.canonical import Plain, digest, matches
+from state.diagnostic import Place, ProblemError, problem
 from state.durable import sync_tree, write_atomically
 from state.files import digest_file
-from state.format import from_plain, record_to_plain
+from state.plain import from_plain, record_to_plain
 
 MANIFEST = "manifest.json"
 FORMAT = "tune-manifest/1"
@@ -39,25 +45,76 @@ class Manifest:
         """Of all files: their paths, sizes and bytes."""
         return digest([record_to_plain(entry) for entry in self.files])
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """The xxh3-128 of every file, by its path."""
+        return {entry.path: entry.digest for entry in self.files}
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(entry.size for entry in self.files)
+
 
 def publish(folder: Path, notes: dict[str, Plain]) -> Manifest:
-    """Make every file of a folder durable, then write the manifest that makes the folder exist."""
+    """Make every file of a folder durable, then write the manifest that makes the folder exist.
+
+    Raises OSError, naming the file, where the disk refuses.
+    """
     sync_tree(folder)
     manifest = Manifest(_entries(folder), notes)
-    content = json.dumps(record_to_plain(manifest), indent=1, sort_keys=True).encode()
-    write_atomically(folder / MANIFEST, content + b"\n")
+    write_atomically(folder / MANIFEST, to_bytes(manifest))
     return manifest
 
 
 def read(folder: Path) -> Manifest | None:
-    """The manifest of a complete folder whose files are all there with their sizes; None for anything less."""
+    """The manifest of a complete folder whose files are all there with their sizes; None for anything less.
+
+    Raises ProblemError for a manifest that was damaged.
+    """
+    path = folder / MANIFEST
     try:
-        manifest = from_plain(json.loads((folder / MANIFEST).read_bytes()), Manifest)
-    except (OSError, ValueError, KeyError, TypeError):
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    if manifest.format != FORMAT or not all(_stays_inside(entry.path) for entry in manifest.files):
-        return None
+    except OSError as error:
+        detail, hint = f"The manifest cannot be read: {error.strerror}.", "Make it readable, or remove its folder."
+        raise problem("Unreadable manifest", detail, hint, Place(str(path))) from None
+    manifest = parse(content, str(path))
     return manifest if all(_size(folder / entry.path) == entry.size for entry in manifest.files) else None
+
+
+def to_bytes(manifest: Manifest) -> bytes:
+    """A manifest as it is stored, with its own digest."""
+    body = record_to_plain(manifest)
+    return _encoded({**body, "digest": digest(body)})
+
+
+def _encoded(body: Mapping[str, Plain]) -> bytes:
+    return json.dumps(body, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def parse(content: bytes, file: str) -> Manifest:
+    """The manifest in a file's bytes; raises ProblemError, naming the file, for one that cannot be trusted."""
+    try:
+        body = json.loads(content)
+        if body["format"] != FORMAT:
+            raise _untrusted(file, f"it has the format {body['format']!a}, and this tune reads {FORMAT}")
+        # Byte for byte as we write it: what merely means the same was changed by somebody, too.
+        if content != _encoded(body) or not matches(body.pop("digest"), body):
+            raise _untrusted(file, "its content does not match its own digest: it was edited or damaged")
+        manifest = from_plain(body, Manifest)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _untrusted(file, f"it is no manifest: {error}") from None
+    outside = [entry.path for entry in manifest.files if not _stays_inside(entry.path)]
+    if outside:
+        raise _untrusted(file, f"it names {outside[0]!a}, which leads out of its folder")
+    return manifest
+
+
+def _untrusted(file: str, why: str) -> ProblemError:
+    hint = "Remove its folder to have what it describes made again; `tune state verify` checks all artifacts."
+    return problem("Damaged manifest", f"The manifest cannot be trusted: {why}.", hint, Place(file))
 
 
 def verify(folder: Path) -> tuple[str, ...]:
@@ -90,7 +147,7 @@ def _entries(folder: Path) -> tuple[FileEntry, ...]:
 def _stays_inside(path: str) -> bool:
     """Whether a path can only lead to a file below the folder that it is joined to."""
     pure = PurePosixPath(path)
-    return not pure.is_absolute() and ".." not in pure.parts
+    return bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts and "\0" not in path
 
 
 def _size(path: Path) -> int:

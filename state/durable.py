@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+PIECE = 1 << 20
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file's content so that a reader sees the old or the new bytes, never a mixture, even after a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _beside(path)
     try:
-        with temporary.open("wb") as file:
+        with _named(path), temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -21,31 +26,56 @@ def write_atomically(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
-def append_line(path: Path, line: bytes) -> None:
-    """Append one line and return only when it is on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        file.write(line + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+def durable_copy(source: Path, target: Path, moved: Callable[[int], None]) -> None:
+    """Copy a file of any size so that the target appears whole; `moved` hears of every piece, in bytes."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(target)
+    try:
+        with _named(target), source.open("rb") as reading, temporary.open("wb") as writing:
+            while piece := reading.read(PIECE):
+                writing.write(piece)
+                moved(len(piece))
+            writing.flush()
+            os.fsync(writing.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(target.parent)
+
+
+def _beside(path: Path) -> Path:
+    """A name for what is not whole yet, which no other process or thread uses."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.tmp")
 
 
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable: new, renamed and removed entries."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _sync(folder)
 
 
 def sync_tree(folder: Path) -> None:
     """Make every file below a folder durable; libraries that write for us do not do it themselves."""
     for root, _, names in os.walk(folder):
         for name in names:
-            descriptor = os.open(Path(root) / name, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        sync_folder(Path(root))
+            _sync(Path(root) / name)
+        _sync(Path(root))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with _named(path):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """What the disk refuses names the file: a write or a sync that fails does not do so by itself."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise

@@ -1,96 +1,121 @@
-"""The state file: canonical, documented JSON with a digest of itself. One reader for each format that ever shipped."""
+"""The state file: JSON with one line for each record and a digest of itself. One reader for each format that shipped.
+
+Lines make a difference readable in version control, and let a reader take the records apart without parsing them.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import TypeVar
 
-import cattrs
 from attrs import evolve
-from cattrs.errors import ForbiddenExtraKeysError
 
-from state.canonical import Plain, digest, matches
-from state.diagnostic import Place, problem
-from state.record import HistoryEntry, State
+from state.canonical import digest_bytes
+from state.diagnostic import Place, ProblemError, problem
+from state.entries import Entries
+from state.plain import as_bytes, as_line
+from state.record import Record, State, Superseded
 
 FORMAT = "tune-state/1"
+RESTORE = "Restore it from version control or a backup; tune itself never leaves half a file."
 
 T = TypeVar("T")
 
-
-def plain_converter() -> cattrs.Converter:
-    """A converter for our own files: values that are plain already stay as they are, unknown fields are errors."""
-    converter = cattrs.Converter(detailed_validation=False, forbid_extra_keys=True)
-    converter.register_structure_hook(Plain, lambda value, _: value)
-    return converter
-
-
-_converter = plain_converter()
-
-
-def record_to_plain(value: object) -> dict[str, Plain]:
-    """Any of the classes in `state.record` as plain values."""
-    return cast("dict[str, Plain]", _converter.unstructure(value))
-
-
-def from_plain(value: Plain, kind: type[T]) -> T:
-    """The reverse of `record_to_plain`; raises ValueError, KeyError or TypeError where the value does not fit."""
-    try:
-        return _converter.structure(value, kind)
-    except (AttributeError, ForbiddenExtraKeysError) as error:
-        raise ValueError(str(error)) from None
-
-
-def history_digest(entry: HistoryEntry) -> str:
-    """What the next history entry names as its parent."""
-    return digest(record_to_plain(entry))
+_UNSIGNED = b"0" * 32
+"""Stands where the digest will be while the digest is computed."""
+_DIGEST = re.compile(rb'^"digest": "([0-9a-f]{32})",$', re.MULTILINE)
+_ENTRY = re.compile(rb'("(?:[^"\\]|\\.)*"): (\{.*\})')
+_TABLES = (b"records", b"superseded")
 
 
 def write(state: State, tool: str) -> tuple[bytes, State]:
     """The file's bytes, and the state as it will be read back from them."""
-    body = record_to_plain(state)
-    del body["digest"]
-    body |= {"format": FORMAT, "tool": tool}
-    own = digest(body)
-    text = json.dumps(body | {"digest": own}, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return as_bytes(text + "\n"), evolve(state, digest=own)
+    head = {
+        "digest": _UNSIGNED.decode(),
+        "format": FORMAT,
+        "history": state.history,
+        "lineage": state.lineage,
+        "parent_digest": state.parent_digest,
+        "serial": state.serial,
+        "tool": tool,
+    }
+    lines = [as_bytes(f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)},") for name, value in head.items()]
+    lines += [b'"records": {', *_entry_lines(state.records), b"},"]
+    lines += [b'"superseded": {', *_entry_lines(state.superseded), b"}"]
+    unsigned = b"\n".join([b"{", *lines, b"}", b""])
+    own = digest_bytes(unsigned)
+    return unsigned.replace(_UNSIGNED, own.encode(), 1), evolve(state, digest=own)
 
 
-def as_bytes(text: str) -> bytes:
-    """JSON text in UTF-8; what Python puts for the undecodable bytes of a file name is escaped, as JSON allows."""
-    return text.encode("utf-8", "backslashreplace")
+def _entry_lines(entries: Entries[T]) -> list[bytes]:
+    lines = [as_line(name) + b": " + entries.line(name) for name in sorted(entries)]
+    return [line + b"," for line in lines[:-1]] + lines[-1:]
 
 
 def read(content: bytes, file: str) -> State:
     """The state in a file's bytes; every way in which it can be unreadable is a problem that names the file."""
     place = Place(file)
-    try:
-        body = json.loads(content)
-    except ValueError as error:
-        detail = f"`{file}` is not complete JSON: {error}."
-        hint = "Restore it from version control or a backup; tune itself never leaves half a file."
-        raise problem("Damaged state", detail, hint, place) from None
-    if not isinstance(body, dict) or not isinstance(body.get("format"), str):
-        raise problem("Damaged state", f"`{file}` is not a state file: it names no format.", place=place)
-    reader = READERS.get(body["format"])
+    head = _head(content, place)
+    reader = READERS.get(str(head["format"]))
     if reader is None:
-        detail = f"`{file}` has the format {body['format']}, written by tune {body.get('tool', 'of a later version')}."
+        detail = f"`{file}` has the format {head['format']}, written by tune {head.get('tool', 'of a later version')}."
         raise problem("State from a newer tune", detail, f"Upgrade tune; this one reads up to {FORMAT}.", place)
-    return reader(body, place)
+    return reader(content, head, place)
 
 
-def _read_1(body: dict[str, Plain], place: Place) -> State:
-    claimed = body.pop("digest", None)
-    if not matches(claimed, body):
+def _head(content: bytes, place: Place) -> dict[str, object]:
+    """Everything before the records; from a format that we do not know, whatever it says at its top."""
+    text, found, _ = content.partition(b',\n"records": {')
+    try:
+        head = json.loads(text + b"}" if found else content)
+    except (ValueError, RecursionError) as error:
+        raise problem("Damaged state", f"`{place.file}` is not complete JSON: {error}.", RESTORE, place) from None
+    if not isinstance(head, dict) or not isinstance(head.get("format"), str):
+        raise problem("Damaged state", f"`{place.file}` is not a state file: it names no format.", place=place)
+    return head
+
+
+def _read_1(content: bytes, head: dict[str, object], place: Place) -> State:
+    claimed = _DIGEST.search(content)
+    if claimed is None or digest_bytes(content.replace(claimed[1], _UNSIGNED, 1)) != claimed[1].decode():
         detail = f"The content of `{place.file}` does not match its own digest: it was edited or damaged."
         raise problem("Damaged state", detail, "Restore it from version control or a backup.", place)
-    fields = {key: value for key, value in body.items() if key not in ("format", "tool")}
+    records, superseded = (_table(content, name, place) for name in _TABLES)
     try:
-        return from_plain(cast("Plain", fields | {"digest": claimed}), State)
-    except (ValueError, KeyError, TypeError) as error:
-        detail = f"`{place.file}` does not have the shape of {FORMAT}: {error}."
-        raise problem("Damaged state", detail, "Restore it from version control or a backup.", place) from None
+        return State(
+            lineage=str(head["lineage"]),
+            serial=int(str(head["serial"])),
+            records=Entries(records, Record),
+            superseded=Entries(superseded, Superseded),
+            history=str(head["history"]),
+            digest=claimed[1].decode(),
+            parent_digest=str(head["parent_digest"]),
+        )
+    except (ValueError, KeyError) as error:
+        raise _misshapen(place, error) from None
 
 
-READERS: dict[str, Callable[[dict[str, Plain], Place], State]] = {FORMAT: _read_1}
+def _table(content: bytes, name: bytes, place: Place) -> dict[str, bytes]:
+    """The lines of one table by name, each without its comma."""
+    start = content.find(b'\n"' + name + b'": {\n')
+    end = content.find(b"\n}", start + 1)
+    if start < 0 or end < 0:
+        raise _misshapen(place, f"it has no table `{name.decode()}`")
+    found: dict[str, bytes] = {}
+    for line in content[start + len(name) + 6 : end].split(b"\n"):
+        if line:
+            entry = _ENTRY.match(line)
+            if entry is None:
+                raise _misshapen(place, f"`{line[:40].decode(errors='replace')}` is no entry")
+            found[json.loads(entry[1])] = entry[2]
+    return found
+
+
+def _misshapen(place: Place, error: object) -> ProblemError:
+    detail = f"`{place.file}` does not have the shape of {FORMAT}: {error}."
+    return problem("Damaged state", detail, "Restore it from version control or a backup.", place)
+
+
+READERS: dict[str, Callable[[bytes, dict[str, object], Place], State]] = {FORMAT: _read_1}

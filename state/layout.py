@@ -7,7 +7,8 @@ from pathlib import Path
 from attrs import frozen
 
 IGNORED = (
-    "# Written by tune. state.json may be committed; the rest belongs to this machine.\n*\n!.gitignore\n!state.json\n"
+    "# Written by tune. state.json and its history may be committed; the rest belongs to this machine.\n"
+    "*\n!.gitignore\n!state.json\n!history/\n!history/*.json\n"
 )
 
 
@@ -21,26 +22,6 @@ class Layout:
     def root(self) -> Path:
         """The folder `.tune/` itself."""
         return self.recipe_folder / ".tune"
-
-    @property
-    def state_file(self) -> Path:
-        """What exists."""
-        return self.root / "state.json"
-
-    @property
-    def journal(self) -> Path:
-        """What was being done; empty between applies."""
-        return self.root / "journal.jsonl"
-
-    @property
-    def lock(self) -> Path:
-        """Who is applying."""
-        return self.root / "lock.json"
-
-    @property
-    def guard(self) -> Path:
-        """Never replaced and always empty: held with flock(2) for the instant in which lock or state change hands."""
-        return self.root / "guard"
 
     @property
     def file_digests(self) -> Path:

@@ -1,108 +1,102 @@
-"""Who may apply: a lock with owner, heartbeat and expiry; the state's compare-and-swap protects what it cannot."""
+"""Who may write: a lock with owner, heartbeat and expiry; the state's compare-and-swap protects what it cannot.
+
+The lock is an object that is only ever created or replaced by compare-and-swap, so that two processes cannot both
+believe to have it; giving it back replaces it by one that says so.
+"""
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
-import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Self
 
-from attrs import asdict, define, evolve, field, frozen
+from attrs import asdict, define, evolve, field
 
-from state.diagnostic import Place, problem
-from state.durable import write_atomically
-from state.layout import Layout
-from state.store import guarded
+from state.backend import Backend, ConflictError, Stored
+from state.diagnostic import Place, ProblemError, problem
+from state.owner import Owner, is_gone, is_here
+from state.plain import from_plain
 
-FILE = ".tune/lock.json"
+NAME = "lock.json"
 HEARTBEAT_SECONDS = 10.0
 EXPIRY_SECONDS = 120.0
 """How long the owner of a lock on another host may be silent before it counts as dead."""
-
-
-@frozen
-class Owner:
-    """A process that holds, or wants, the lock."""
-
-    id: str
-    user: str
-    host: str
-    pid: int
-    boot: str
-    """Identifies the boot of the host, so that a process number from before it is not mistaken for a living one."""
-    process_start: str
-    """Clock tick at which the process started, so that a process number that is used again is not either."""
-    operation: str
-    plan: str
-    created: float
-    """Seconds since the epoch."""
-    heartbeat: float
-    """Seconds since the epoch; renewed while the owner lives."""
-
-    def __str__(self) -> str:
-        """The owner as messages name it."""
-        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.created))
-        return f"{self.user}@{self.host} (process {self.pid}, `{self.operation}`, since {since})"
-
-
-def this_process(operation: str, plan: str) -> Owner:
-    """The process at hand as the owner of a lock."""
-    now = time.time()
-    return Owner(
-        id=os.urandom(8).hex(),
-        user=user(),
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        boot=_boot(),
-        process_start=_process_start(os.getpid()),
-        operation=operation,
-        plan=plan,
-        created=now,
-        heartbeat=now,
-    )
-
-
-def user() -> str:
-    """The name of whoever runs the process, or their number where they have no name."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return str(os.getuid())
+CONFIRM_SECONDS = 2.5 * HEARTBEAT_SECONDS
+"""How long an owner that is dead by its clock and ours is watched all the same: clocks can be wrong."""
 
 
 def is_dead(owner: Owner) -> bool:
-    """Whether the owner can no longer act: proved on this host, and by silence on another."""
-    if owner.host != socket.gethostname():
-        return time.time() - owner.heartbeat > EXPIRY_SECONDS
-    return owner.boot != _boot() or owner.process_start != _process_start(owner.pid)
+    """Whether the owner can no longer act: proved on this host, and by its clock and ours on another."""
+    return is_gone(owner) if is_here(owner) else time.time() - owner.heartbeat > EXPIRY_SECONDS
+
+
+def read_owner(backend: Backend) -> Owner | None:
+    """Who holds the lock, if anyone does."""
+    return _owner(backend.get(NAME))
+
+
+def unlock(backend: Backend, identifier: str) -> Owner:
+    """Take the lock away from whoever holds it, if that is the lock of this identifier; returns the owner it had.
+
+    Raises ProblemError if nobody holds it, or another one does. The caller then writes the state, so that a process
+    which lost its lock this way finds that it cannot.
+    """
+    stored = backend.get(NAME)
+    owner = _owner(stored)
+    place = Place(f"{backend.where}/{NAME}")
+    if stored is None or owner is None:
+        raise problem("Not locked", "Nobody holds the lock.", place=place)
+    if owner.id != identifier:
+        detail = f"The lock {owner.id} is held by {owner}; you named `{identifier}`."
+        raise problem("Another lock", detail, "Name the lock that you have made sure to be abandoned.", place)
+    try:
+        backend.put_if_match(NAME, _RELEASED, stored.version)
+    except ConflictError:
+        detail = f"The lock is held by {owner}, who renewed it in this moment: it is not abandoned."
+        raise problem("Lock in use", detail, "Ask its owner to stop; Ctrl-C saves a checkpoint first.", place) from None
+    return owner
 
 
 @define
 class Lock:
-    """The lock of one recipe, held for as long as the `with` block runs."""
+    """The lock of one state, held for as long as the `with` block runs."""
 
-    layout: Layout
+    backend: Backend
     owner: Owner
+    timeout: float = 0.0
+    """Seconds to wait for a lock that a living process holds."""
+    waiting: Callable[[Owner], None] = field(default=lambda _: None)
+    """Told once whom we wait for."""
     taken_from: Owner | None = field(default=None, init=False)
     """The dead owner whose lock was taken over, for the caller to say so."""
+    _swapping: threading.Lock = field(factory=threading.Lock, init=False)
     _stop: threading.Event = field(factory=threading.Event, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
 
+    @property
+    def file(self) -> str:
+        """How messages name the lock."""
+        return f"{self.backend.where}/{NAME}"
+
     def __enter__(self) -> Self:
-        """Take the lock; raises ProblemError, naming the owner, if another living process holds it."""
-        with guarded(self.layout):
-            holder = read_owner(self.layout)
-            if holder is not None and not is_dead(holder):
-                detail = f"The lock is held by {holder}."
-                hint = "Wait until it has finished; a lock whose owner has died is taken over by itself."
-                raise problem("Another apply is running", detail, hint, Place(FILE))
-            self.taken_from = holder
-            _write(self.layout.lock, self.owner)
+        """Take the lock; raises ProblemError, naming the owner, if a living process holds it for too long."""
+        began = time.monotonic()
+        watch = _Watch()
+        pause = 0.1
+        while True:
+            tried = time.monotonic()  # before the try: an owner that is proved dead until then is found dead by it
+            holder = self._take(watch)
+            if holder is None:
+                break
+            until = max(began + self.timeout, watch.expected_proof)
+            if tried >= until:
+                raise self._held(holder)
+            watch.tell_once(self.waiting)
+            time.sleep(max(0.0, min(pause, until - time.monotonic())))
+            pause = min(2 * pause, 2.0)
         self._thread = threading.Thread(target=self._beat_until_stopped, name="lock-heartbeat", daemon=True)
         self._thread.start()
         return self
@@ -112,65 +106,105 @@ class Lock:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        with guarded(self.layout):
-            if self._ours():
-                self.layout.lock.unlink()
+        # Whoever cannot be reached now will find a silent owner; what was done is recorded all the same.
+        with suppress(ConflictError, ProblemError):
+            self._swap(_RELEASED)
 
     def check(self) -> None:
         """Raise ProblemError if the lock was lost: a process that lost its lock must not write."""
-        if not self._ours():
+        holder = read_owner(self.backend)
+        if holder is None or holder.id != self.owner.id:
             detail = "Another process has taken the lock over, so this one stops without writing."
-            raise problem("Lock lost", detail, "Run `tune plan` to see what is left to do.", Place(FILE))
+            raise problem("Lock lost", detail, "Run `tune plan` to see what is left to do.", Place(self.file))
 
     def beat(self) -> None:
         """Say that the owner lives, if the lock is still ours; done every few seconds while the `with` block runs."""
-        with guarded(self.layout):
-            if self._ours():
-                _write(self.layout.lock, evolve(self.owner, heartbeat=time.time()))
+        with suppress(ConflictError):
+            self._swap(_as_bytes(evolve(self.owner, heartbeat=time.time())))
 
-    def _ours(self) -> bool:
-        holder = read_owner(self.layout)
-        return holder is not None and holder.id == self.owner.id
+    def _take(self, watch: _Watch) -> Owner | None:
+        """Try once; returns whoever lives and holds the lock, as far as the watch can tell."""
+        stored = self.backend.get(NAME)
+        holder = _owner(stored)
+        if stored is not None and holder is not None and not watch.proves_dead(holder, stored.version):
+            return holder
+        content = _as_bytes(evolve(self.owner, heartbeat=time.time()))
+        try:
+            if stored is None:
+                self.backend.put_if_absent(NAME, content)
+            else:
+                self.backend.put_if_match(NAME, content, stored.version)
+        except ConflictError:
+            return self._take(watch)
+        self.taken_from = holder
+        return None
+
+    def _swap(self, content: bytes) -> None:
+        """Replace our own lock; what is there is read first, because a write may have failed after it was done."""
+        with self._swapping:
+            stored = self.backend.get(NAME)
+            holder = _owner(stored)
+            if stored is None or holder is None or holder.id != self.owner.id:
+                raise ConflictError(NAME)
+            self.backend.put_if_match(NAME, content, stored.version)
+
+    def _held(self, owner: Owner) -> ProblemError:
+        detail = f"The lock {owner.id} is held by {owner}."
+        hint = (
+            "Wait until it has finished, or have it waited for: `--lock-timeout 10m`. A lock whose owner has died is "
+            f"taken over by itself; if you know better, `tune state unlock {owner.id}`."
+        )
+        return problem("Another apply is running", detail, hint, Place(self.file))
 
     def _beat_until_stopped(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
-            with suppress(OSError):
+            with suppress(ProblemError):
                 self.beat()
 
 
-def read_owner(layout: Layout) -> Owner | None:
-    """Who holds the lock, if anyone does; a lock file that cannot be read was left by a crash."""
+@define
+class _Watch:
+    """Watches the owner of a lock: one that renews it lives, whatever the clocks say."""
+
+    expected_proof: float = 0.0
+    """When an owner that is dead by the clocks will be proved dead, by time.monotonic(); 0 for any other."""
+    _owner: Owner | None = None
+    _version: str = ""
+    _since: float = 0.0
+    _renewed: bool = False
+    _told: bool = False
+
+    def proves_dead(self, owner: Owner, version: str) -> bool:
+        """Whether this owner is dead: by its process on this host, by long enough silence elsewhere."""
+        now = time.monotonic()
+        if version != self._version:
+            self._renewed = self._owner is not None and self._owner.id == owner.id
+            self._owner, self._version, self._since = owner, version, now
+        dead = is_dead(owner)
+        if is_here(owner):
+            return dead
+        by_clock = dead and not self._renewed  # a renewal that was seen proves that the clocks are wrong
+        self.expected_proof = self._since + CONFIRM_SECONDS if by_clock else 0.0
+        return now - self._since >= (CONFIRM_SECONDS if by_clock else EXPIRY_SECONDS)
+
+    def tell_once(self, waiting: Callable[[Owner], None]) -> None:
+        if not self._told and self._owner is not None:
+            waiting(self._owner)
+        self._told = True
+
+
+_RELEASED = b'{"released": true}\n'
+
+
+def _owner(stored: Stored | None) -> Owner | None:
+    """The owner in a lock object; one that cannot be read was left by no process that could still write."""
+    if stored is None or stored.content == _RELEASED:
+        return None
     try:
-        return Owner(**json.loads(layout.lock.read_bytes()))
-    except (FileNotFoundError, ValueError, TypeError):
+        return from_plain(json.loads(stored.content), Owner)
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def _write(path: Path, owner: Owner) -> None:
-    write_atomically(path, json.dumps(asdict(owner), indent=1, sort_keys=True).encode() + b"\n")
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
-
-
-def _process_start(pid: int) -> str:
-    """The process's start time in clock ticks since boot, "gone" if there is no such process (or only its corpse)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):  # the latter if it goes away while it is read
-        return "gone" if Path("/proc/self").exists() else _alive(pid)
-    return "gone" if fields[0] in "ZX" else fields[19]
-
-
-def _alive(pid: int) -> str:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return "gone"
-    except PermissionError:
-        pass
-    return "alive"
+def _as_bytes(owner: Owner) -> bytes:
+    return json.dumps(asdict(owner), indent=1, sort_keys=True).encode() + b"\n"

@@ -8,6 +8,7 @@ from enum import StrEnum
 from attrs import field, frozen
 
 from state.canonical import Plain
+from state.entries import Entries
 
 
 class Status(StrEnum):
@@ -29,6 +30,9 @@ class InputRecord:
     part: str
     """Which of the input's outputs was used: "" for the whole, or for instance `tokenizer`."""
     digest: str
+    """"" where it was not known when the record was made, for an artifact that was imported."""
+    verified: bool = True
+    """False if a person said so (an artifact that was imported) and no run of ours has proved it."""
 
 
 @frozen
@@ -53,6 +57,8 @@ class Provenance:
     user: str = ""
     git_commit: str = ""
     git_dirty: bool = False
+    recipe: str = ""
+    """File name of the recipe."""
     plan: str = ""
     """Digest of the plan that ordered the work."""
     hardware: str = ""
@@ -78,6 +84,8 @@ class Record:
     """Digests of parts that others may depend on alone, such as a model's tokenizer."""
     artifact: str = ""
     """Folder below `.tune/`, or "" where nothing was written."""
+    files: Mapping[str, str] = field(factory=dict)
+    """The xxh3-128 of every file of the artifact by its path, so that any of them leads back to this record."""
     checkpoints: tuple[Checkpoint, ...] = ()
     metrics: Mapping[str, Plain] = field(factory=dict)
     facts: Mapping[str, Plain] = field(factory=dict)
@@ -94,18 +102,12 @@ class Superseded:
     record: Record
 
 
-@frozen
-class HistoryEntry:
-    """One write of the state; each names the digest of the one before, so that none can be taken out unseen."""
+def _records(value: Mapping[str, Record]) -> Entries[Record]:
+    return Entries.of(value, Record)
 
-    serial: int
-    when: str
-    who: str
-    plan: str
-    changed: tuple[str, ...]
-    """Addresses whose records this write changed."""
-    parent: str
-    """Digest of the history entry before, or "" for the first."""
+
+def _superseded(value: Mapping[str, Superseded]) -> Entries[Superseded]:
+    return Entries.of(value, Superseded)
 
 
 @frozen
@@ -114,10 +116,12 @@ class State:
 
     lineage: str
     serial: int
-    records: Mapping[str, Record] = field(factory=dict)
-    superseded: Mapping[str, Superseded] = field(factory=dict)
+    records: Entries[Record] = field(factory=dict, converter=_records)
+    """By address."""
+    superseded: Entries[Superseded] = field(factory=dict, converter=_superseded)
     """By action key."""
-    history: tuple[HistoryEntry, ...] = ()
+    history: str = ""
+    """Digest of the newest history entry, the one of this serial."""
     digest: str = ""
     """Of the file that it was read from; "" for a state that was never written."""
     parent_digest: str = ""

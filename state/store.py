@@ -1,62 +1,92 @@
-"""The state file on disk: read as one snapshot, written atomically and only over what was read."""
+"""The state file: read as one snapshot, written only over what was read, its history first."""
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+import uuid
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field
 
 from state import format as state_format
+from state.backend import Backend, ConflictError
+from state.clock import timestamp
 from state.diagnostic import Place, problem
-from state.durable import write_atomically
-from state.layout import Layout
+from state.history import Author, History, HistoryEntry
 from state.record import EMPTY, State
 
-FILE = ".tune/state.json"
-"""How messages name the state file: relative to the recipe, so that they read the same everywhere."""
+NAME = "state.json"
 
 
-@contextmanager
-def guarded(layout: Layout) -> Iterator[None]:
-    """Hold the guard file for an instant, so that comparing and replacing are one action among processes."""
-    layout.create()
-    with layout.guard.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@frozen
+@define
 class Store:
     """Reads and writes one recipe's state."""
 
-    layout: Layout
+    backend: Backend
     tool: str
     """Version of tune, written into the file."""
+    _seen: State = field(default=EMPTY, init=False)
+    """The state as this store last read or wrote it."""
+    _version: str = field(default="", init=False)
+    """The version of the object that `_seen` is; "" where there is none."""
+
+    @property
+    def history(self) -> History:
+        """All that was ever written."""
+        return History(self.backend)
+
+    @property
+    def file(self) -> str:
+        """How messages name the state file."""
+        return f"{self.backend.where}/{NAME}"
 
     def load(self) -> State:
         """The state as last written, or the empty state; raises ProblemError for a file that cannot be trusted."""
-        try:
-            content = self.layout.state_file.read_bytes()
-        except FileNotFoundError:
-            return EMPTY
-        return state_format.read(content, FILE)
+        stored = self.backend.get(NAME)
+        if stored is None:
+            self._seen, self._version = EMPTY, ""
+        elif stored.version != self._version:
+            self._seen, self._version = state_format.read(stored.content, self.file), stored.version
+        return self._seen
 
-    def save(self, state: State) -> State:
+    def save(self, state: State, author: Author, because: str = "") -> State:
         """Write a state whose `digest` is that of the state it was made from; the serial grows by one.
 
-        Raises ProblemError, having written nothing, if another process wrote in between (compare and swap).
+        Raises ProblemError, having changed nothing, if another process wrote in between (compare and swap).
         """
-        successor = evolve(state, serial=state.serial + 1, parent_digest=state.digest)
+        if self._seen.digest != state.digest and self.load().digest != state.digest:
+            raise self._moved(state)
+        before = self._seen
+        entry = HistoryEntry(
+            state.serial + 1, timestamp(), author, before.history, state.records.since(before.records), because
+        )
+        successor = evolve(
+            state,
+            lineage=state.lineage or uuid.uuid4().hex,
+            serial=entry.serial,
+            parent_digest=before.digest,
+            history=self.history.add(entry),
+        )
+        return self._swap(state, successor)
+
+    def replace(self, content: bytes, state: State) -> State:
+        """Put a state file from elsewhere, whose entries are in the history already, in the place of what was read."""
+        return self._put(self._seen, content, state)
+
+    def _swap(self, before: State, successor: State) -> State:
         content, written = state_format.write(successor, self.tool)
-        with guarded(self.layout):
-            current = self.load()
-            if current.digest != state.digest:
-                detail = (
-                    f"Serial {current.serial} was written by another process while this one worked from {state.serial}."
-                )
-                hint = "What this command made is kept on disk; run `tune plan` again."
-                raise problem("State has moved", detail, hint, Place(FILE))
-            write_atomically(self.layout.state_file, content)
+        return self._put(before, content, written)
+
+    def _put(self, before: State, content: bytes, written: State) -> State:
+        try:
+            if self._version:
+                self._version = self.backend.put_if_match(NAME, content, self._version)
+            else:
+                self._version = self.backend.put_if_absent(NAME, content)
+        except ConflictError:
+            raise self._moved(before) from None
+        self._seen = written
         return written
+
+    def _moved(self, state: State) -> Exception:
+        detail = f"Another process wrote it while this one worked from serial {state.serial}."
+        hint = "What this command made is kept on disk; run `tune plan` again."
+        return problem("State has moved", detail, hint, Place(self.file))

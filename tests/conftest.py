@@ -1,173 +1,19 @@
-"""What tests share: a fake kind that needs no torch, and a workshop in which recipes are planned and applied."""
+"""What tests share."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import hypothesis
 import pytest
-from attrs import define, field, frozen
 
-from executor import events
-from executor.apply import Means, Result, apply
-from executor.launch import Emit, InterruptedStepError, Stop
-from executor.local import this_machine
-from executor.probe import Surroundings, desire
-from executor.provenance import Origin
-from executor.task import Outcome, Task
-from planner.effects import Effect, reference, setting
-from planner.kind import Kind, Probe, Resource, Resources, Source
-from planner.plan import Plan, make
-from planner.recipe import parse
-from planner.schedule import Schedule
-from state import artifacts
-from state.canonical import digest
-from state.diagnostic import Diagnostic
-from state.files import FileDigests
-from state.journal import current_state
-from state.layout import Layout
-from state.lock import Lock, this_process
-from state.record import Checkpoint, State
-from state.store import Store
+from tests.fake_kinds import Workshop
+
+pytest_plugins = ("tests.s3_server",)
 
 hypothesis.settings.register_profile("tune", deadline=None)  # machines are noisy: no test asserts a time
 hypothesis.settings.load_profile("tune")
-
-
-@frozen
-class Raw:
-    """A file, only recorded."""
-
-    source: str = setting(effect=Effect.METADATA, why="the bytes decide")
-
-
-@frozen
-class Thing:
-    """Something that takes steps, writes checkpoints and may be stopped between them."""
-
-    base: tuple[str, ...] = reference("raw", "thing", default=())
-    colour: str = setting("red", effect=Effect.REBUILD, why="it looks different")
-    steps: int = setting(4, effect=Effect.LENGTH, why="it takes longer")
-    decay: bool = setting(default=False, effect=Effect.REBUILD, why="every step depends on it")
-    note: str = setting("", effect=Effect.METADATA, why="it is a note")
-    pace: int = setting(1, effect=Effect.RUNTIME, why="it is only slower")
-    lowest: int = setting(0, effect=Effect.METADATA, why="the verdict changes")
-
-
-def _probe_raw(resource: Resource, surroundings: Surroundings) -> Probe:
-    path = surroundings.folder / resource.specification.source
-    if not path.exists():
-        missing = Diagnostic("Missing file", f"{path.name} is missing", place=resource.place("source"))
-        return Probe(diagnostics=(missing,), builds=False)
-    content = surroundings.digests.digest(path)
-    return Probe({path.name: content}, known={"": content}, builds=False)
-
-
-def _inputs(resource: Resource, _: Resources) -> Mapping[str, tuple[Source, ...]]:
-    return {"base": tuple(Source(one) for one in resource.specification.base)}
-
-
-def _schedule(settings: Mapping[str, Any], _: object) -> Schedule:
-    return Schedule("linear" if settings["decay"] else "constant", 1.0, 0, settings["steps"])
-
-
-def _judge(settings: Mapping[str, Any], metrics: Mapping[str, Any]) -> tuple[str, ...]:
-    return ("too low",) if metrics["score"] < settings["lowest"] else ()
-
-
-RAW = Kind("raw", {"": Raw}, 1, "re-read", inputs=lambda *_: {}, probe=_probe_raw)
-THING = Kind(
-    "thing", {"": Thing}, 1, "rebuild", inputs=_inputs, schedule=_schedule, judge=_judge, build=lambda *_: None
-)
-KINDS = {"raw": RAW, "thing": THING}
-
-
-@define
-class FakeBuild:
-    """Builds things in this process: the output is a text that names what it was made from, upper-cased bases only."""
-
-    stop_after: int = 0
-    """Simulates a stop after this many steps; 0 never."""
-    crash: BaseException | None = None
-    built: list[str] = field(factory=list)
-
-    def __call__(self, task: Task, emit: Emit, _stop: Stop, _log: Path) -> Outcome:
-        self.built.append(task.address)
-        first = task.resume_from.step if task.resume_from else 0
-        kept = task.earlier
-        for step in range(first + 1, int(str(task.settings["steps"])) + 1):
-            folder = Path(task.checkpoints) / f"checkpoint-{step}"
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "weights").write_text(f"{step}")
-            manifest = artifacts.publish(folder, {})
-            relative = folder.relative_to(task.tune_folder).as_posix()
-            kept = (*kept, Checkpoint(step, relative, manifest.digest))
-            emit(events.CheckpointWritten(task.address, kept))
-            if step == self.stop_after:
-                raise self.crash or InterruptedStepError
-        bases = [Path(one.folder).joinpath("out").read_text() for one in task.inputs["base"] if _made(one.folder)]
-        raw = [one.digest for one in task.inputs["base"] if not _made(one.folder)]
-        text = json.dumps([task.settings["colour"], task.settings["steps"], bases, raw and "raw"])
-        (task.output_folder / "out").write_text(text)
-        outcome = Outcome(digest(text), metrics={"score": len(text)})
-        artifacts.publish(
-            task.output_folder, {"outcome": {"output_digest": outcome.output_digest, "metrics": {"score": len(text)}}}
-        )
-        return outcome
-
-
-def _made(folder: str) -> bool:
-    return (Path(folder) / "out").is_file()
-
-
-@define
-class Workshop:
-    """A recipe's folder, and the commands on it without a command line."""
-
-    folder: Path
-    build: FakeBuild = field(factory=FakeBuild)
-    events: list[events.Event] = field(factory=list)
-    stop: Stop = field(factory=Stop)
-
-    @property
-    def layout(self) -> Layout:
-        return Layout(self.folder)
-
-    @property
-    def store(self) -> Store:
-        return Store(self.layout, "0")
-
-    def write(self, recipe: str, **files: str) -> None:
-        (self.folder / "recipe.toml").write_text(recipe)
-        for name, text in files.items():
-            (self.folder / name).write_text(text)
-
-    def state(self) -> State:
-        return current_state(self.store)
-
-    def desired(self) -> tuple[Any, Any]:
-        recipe = parse((self.folder / "recipe.toml").read_text(), "recipe.toml", KINDS)
-        desired, _ = desire(recipe, self.folder, FileDigests(), self.state())
-        return recipe, desired
-
-    def plan(self, state: State | None = None) -> Plan:
-        recipe, desired = self.desired()
-        return make(desired, state or self.state(), KINDS, this_machine(self.layout), (recipe.file, recipe.digest))
-
-    def actions(self) -> dict[str, str]:
-        return {step.address: step.action.value for step in self.plan().changes}
-
-    def apply(self, plan: Plan | None = None) -> Result:
-        chosen = plan or self.plan()
-        desired = {one.address: one for one in self.desired()[1]}
-        origin = Origin("plan", "ada", __import__("socket").gethostname(), "", git_dirty=False)
-        self.build.built.clear()
-        with Lock(self.layout, this_process("test", "plan")) as lock:
-            means = Means(KINDS, self.store, lock, origin, self.build, self.events.append, self.stop)
-            return apply(chosen, desired, means)
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import keyword
 import os
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,32 +24,49 @@ COMMANDS = {
     "apply": "Do what the plan says, and record it.",
     "show": "Show a saved plan.",
     "preview": "Show rows as the model will see them, and what is trained.",
-    "state": "Look at what exists.",
+    "state": "Look at what exists, and put it in order.",
+    "diff": "Show what changed between two writes of the state.",
     "output": "Print where finished artifacts lie.",
+    "import": "Adopt a model or an adapter that was made elsewhere.",
+    "gc": "Remove artifacts that nothing needs any more.",
+    "export-audit": "Write the papers of an artifact: bill of materials, provenance, model card.",
 }
 
 
 class LazyCommands(click.Group):
     """Imports a command's module only when it is used, so that no command pays for another's imports."""
 
+    package = "tune.commands"
+    texts: Mapping[str, str] = COMMANDS
+    """What each command does, in the order in which they are listed.
+
+    Its module has its name, with `_` for `-`, and after a word that Python keeps for itself (`import_`).
+    """
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         """In the order in which they are used."""
-        return list(COMMANDS)
+        return list(self.texts)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  as above
-        """The command of a module in `tune.commands`."""
-        if cmd_name not in COMMANDS:
+        """The command of a module in the package."""
+        if cmd_name not in self.texts:
             return None
-        command: click.Command = import_module(f"tune.commands.{cmd_name}").command
+        name = cmd_name.replace("-", "_") + ("_" if keyword.iskeyword(cmd_name) else "")
+        module = import_module(f"{self.package}.{name}")
+        command: click.Command = module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  as above
         """The list of commands, without importing any."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl(list(self.texts.items()))
+
+
+class Commands(LazyCommands):
+    """All commands; the one place where problems end."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  click's signature
-        """Run the command; the one place where problems end."""
+        """Run the command."""
         try:
             return super().invoke(ctx)
         except ProblemError as error:
@@ -57,7 +76,7 @@ class LazyCommands(click.Group):
             ctx.exit(1)
 
 
-@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tune")
 def commands() -> None:
     """Terraform for fine-tuned language models: a recipe in git, a plan to review, a state that knows what exists."""

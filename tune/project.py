@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import define, evolve
 
 from executor import kinds as kind_folder
 from executor.local import this_machine
@@ -13,42 +14,75 @@ from executor.probe import desire, examine
 from planner.desired import Desired
 from planner.kind import Kinds
 from planner.plan import Plan, make
-from planner.recipe import BrokenRecipeError, Recipe, parse
+from planner.recipe import BrokenRecipeError, Recipe, parse, read_state_table
+from planner.state_table import StateTable
+from state.backend import Backend
 from state.diagnostic import Diagnostic, ProblemError, Severity, problem
 from state.files import FileDigests
-from state.journal import current_state
+from state.folder_backend import FolderBackend
 from state.layout import Layout
 from state.record import State
+from state.shared_store import SharedStore
 from state.store import Store
+from state.writer import current_state
 from tune import __version__
 
 DEFAULT = "recipe.toml"
 
 
-@frozen
+@define(slots=False, frozen=True)
 class Project:
     """A recipe file and what belongs to it."""
 
     file: Path
     kinds: Kinds
 
-    @property
-    def layout(self) -> Layout:
-        """Its `.tune/` folder."""
-        return Layout(self.file.parent)
+    @functools.cached_property
+    def text(self) -> str:
+        """The recipe as it was written."""
+        try:
+            return self.file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise problem("Invalid recipe", f"`{self.file}` is not UTF-8.") from None
 
     @property
+    def layout(self) -> Layout:
+        """Its `.tune/` folder, on this machine."""
+        return Layout(self.file.parent)
+
+    @functools.cached_property
+    def where(self) -> StateTable:
+        """Where the recipe says that its state lies."""
+        return read_state_table(self.text, self.file.name)
+
+    @functools.cached_property
+    def backend(self) -> Backend:
+        """Where its state lies."""
+        if not self.where.url:
+            return FolderBackend(self.layout.root, ".tune")
+        return self._open(self.where.url)
+
+    @functools.cached_property
     def store(self) -> Store:
         """Its state file."""
-        return Store(self.layout, __version__)
+        return Store(self.backend, __version__)
+
+    @functools.cached_property
+    def shared(self) -> SharedStore | None:
+        """Where artifacts are shared, if anywhere."""
+        lineage = self.store.load().lineage
+        if self.where.artifacts:
+            return SharedStore(self._open(self.where.artifacts), lineage)
+        return SharedStore(self.backend, lineage) if self.where.url else None
+
+    def _open(self, url: str) -> Backend:
+        from state.locations import open_backend
+
+        return open_backend(url, self.file.parent, self.where.endpoint, self.where.region)
 
     def recipe(self) -> Recipe:
         """The recipe, structured; raises ProblemError with everything that is wrong with it."""
-        try:
-            text = self.file.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise problem("Invalid recipe", f"`{self.file}` is not UTF-8.") from None
-        return parse(text, self.file.name, self.kinds)
+        return parse(self.text, self.file.name, self.kinds)
 
     def state(self) -> State:
         """What exists, the work of a killed run included."""
@@ -72,7 +106,7 @@ class Project:
         """What has to be done so that the models match the recipe."""
         state = self.state()
         recipe, desired, diagnostics = self.desired(state, strict=strict)
-        local = this_machine(self.layout)
+        local = this_machine(self.layout, self.shared)
         made = make(tuple(desired.values()), state, self.kinds, local, (recipe.file, recipe.digest))
         return evolve(made, diagnostics=tuple(diagnostics)), desired
 

@@ -24,6 +24,7 @@ from planner.reason import (
     Failed,
     FieldChanged,
     GateFailed,
+    InputAssumed,
     InputChanged,
     Interrupted,
     MadeBefore,
@@ -32,6 +33,7 @@ from planner.reason import (
     NotInState,
     Reason,
     ScheduleDiffers,
+    Shared,
 )
 from state.canonical import digest
 from state.diagnostic import Diagnostic, Place, ProblemError, Severity
@@ -49,6 +51,7 @@ REASONS: tuple[Reason, ...] = (
     BELOW,
     InputChanged("model", "train.sft", certain=False, because=(CHANGED, BELOW)),
     BELOW.because[0],
+    InputAssumed("tokens", "tokens.sft"),
     CodeChanged(1, 2),
     Interrupted(100),
     Failed("out of memory"),
@@ -57,6 +60,7 @@ REASONS: tuple[Reason, ...] = (
     ArtifactMissing("artifacts/train/sft/k"),
     GateFailed("exact_match is 0.8, not >= 0.85"),
     MadeBefore("train.old"),
+    Shared("s3://team/models"),
 )
 STEP = Step(
     address="train.sft",

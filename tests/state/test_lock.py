@@ -1,141 +1,119 @@
-"""The lock: one living process at a time, by name; the dead are recognised, and what they leave is taken over."""
+"""The lock: one living process at a time, by name; it is waited for, renewed, given back and lost."""
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
-import subprocess
-import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from attrs import evolve
 
 from state import lock as lock_module
-from state.diagnostic import Place, ProblemError
-from state.layout import Layout
-from state.lock import EXPIRY_SECONDS, HEARTBEAT_SECONDS, Lock, Owner, is_dead, read_owner, this_process
-
-HOLDS = """
-import sys, time
-from pathlib import Path
-from state.layout import Layout
-from state.lock import Lock, this_process
-
-with Lock(Layout(Path(sys.argv[1])), this_process("apply recipe.toml", "plan")):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-CONTENDS = """
-import os, sys, time
-from pathlib import Path
-from state.diagnostic import ProblemError
-from state.layout import Layout
-from state.lock import Lock, this_process
-
-folder, rounds = Path(sys.argv[1]), int(sys.argv[2])
-log = os.open(folder / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-while rounds:
-    try:
-        with Lock(Layout(folder), this_process("contend", "")):
-            os.write(log, f"start {os.getpid()}\\n".encode())
-            time.sleep(0.005)
-            os.write(log, f"end {os.getpid()}\\n".encode())
-            rounds -= 1
-    except ProblemError:
-        pass
-    time.sleep(0.002)
-"""
+from state.diagnostic import Diagnostic, Place, ProblemError
+from state.folder_backend import FolderBackend
+from state.lock import Lock, is_dead, read_owner
+from state.owner import Owner, this_process
+from tests.state.lock_holders import free, held_elsewhere, left_behind
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    return Layout(tmp_path)
+def backend(tmp_path: Path) -> FolderBackend:
+    return FolderBackend(tmp_path / ".tune", ".tune")
 
 
-@contextmanager
-def held_elsewhere(layout: Layout) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the lock until its standard input ends."""
-    command = [sys.executable, "-c", HOLDS, str(layout.recipe_folder)]
-    environment = os.environ | {"USER": "ada"}
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        yield process
+@pytest.fixture
+def file(backend: FolderBackend) -> Path:
+    return backend.root / "lock.json"
 
 
-def left_behind(layout: Layout, **changes: Any) -> Owner:
-    """A lock file whose owner was this process, but for the changes."""
-    owner = evolve(this_process("apply", "plan"), **changes)
-    layout.create()
-    lock_module._write(layout.lock, owner)
-    return owner
-
-
-def test_a_second_process_is_refused_and_told_who_holds_the_lock(layout: Layout) -> None:
-    with held_elsewhere(layout) as process:
-        since = read_owner(layout)
-        assert since is not None
-        with pytest.raises(ProblemError) as caught, Lock(layout, this_process("apply", "")):
+def test_a_second_process_is_refused_and_told_who_holds_the_lock(backend: FolderBackend) -> None:
+    with held_elsewhere(backend) as process:
+        holder = read_owner(backend)
+        assert holder is not None
+        with pytest.raises(ProblemError) as caught, Lock(backend, this_process("apply", "")):
             pass
-    (diagnostic,) = caught.value.diagnostics
-    created = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(since.created))
-    assert diagnostic.summary == "Another apply is running"
-    assert diagnostic.detail == (
-        f"The lock is held by ada@{socket.gethostname()} (process {process.pid}, `apply recipe.toml`, since {created})."
+    created = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(holder.created))
+    assert caught.value.diagnostics == (
+        Diagnostic(
+            "Another apply is running",
+            f"The lock {holder.id} is held by ada@{socket.gethostname()} "
+            f"(process {process.pid}, `apply recipe.toml`, since {created}).",
+            "Wait until it has finished, or have it waited for: `--lock-timeout 10m`. A lock whose owner has died is "
+            f"taken over by itself; if you know better, `tune state unlock {holder.id}`.",
+            Place(".tune/lock.json"),
+        ),
     )
-    assert diagnostic.hint == "Wait until it has finished; a lock whose owner has died is taken over by itself."
-    assert diagnostic.place == Place(".tune/lock.json")
 
 
-def test_being_refused_does_not_disturb_the_owner(layout: Layout) -> None:
-    with held_elsewhere(layout) as process:
-        before = layout.lock.read_bytes()
-        with pytest.raises(ProblemError), Lock(layout, this_process("apply", "")):
+def test_being_refused_does_not_disturb_the_owner(backend: FolderBackend, file: Path) -> None:
+    with held_elsewhere(backend) as process:
+        before = file.read_bytes()
+        with pytest.raises(ProblemError), Lock(backend, this_process("apply", "")):
             pass
-        assert layout.lock.read_bytes() == before
+        assert file.read_bytes() == before
         process.communicate()
         assert process.returncode == 0
-    assert not layout.lock.exists()
+    assert free(backend)
 
 
-def test_a_lock_that_was_given_back_is_free_and_was_taken_from_nobody(layout: Layout) -> None:
+def test_a_lock_that_was_given_back_is_free_and_was_taken_from_nobody(backend: FolderBackend, file: Path) -> None:
     for _ in range(2):
-        with Lock(layout, this_process("apply", "")) as lock:
+        with Lock(backend, this_process("apply", "")) as lock:
             assert lock.taken_from is None
-            assert read_owner(layout) == lock.owner
-        assert read_owner(layout) is None
+            held = read_owner(backend)
+            assert held is not None
+            assert evolve(held, heartbeat=lock.owner.heartbeat) == lock.owner
+        assert read_owner(backend) is None
+        assert file.read_bytes() == b'{"released": true}\n'
 
 
-def test_the_lock_is_given_back_when_the_work_fails(layout: Layout) -> None:
-    with pytest.raises(RuntimeError), Lock(layout, this_process("apply", "")):
+def test_the_lock_is_given_back_when_the_work_fails(backend: FolderBackend) -> None:
+    with pytest.raises(RuntimeError), Lock(backend, this_process("apply", "")):
         raise RuntimeError
-    assert not layout.lock.exists()
+    assert free(backend)
 
 
-def test_the_lock_of_a_killed_process_is_taken_over_by_name(layout: Layout) -> None:
-    with held_elsewhere(layout) as process:
+def test_a_lock_that_is_given_back_in_time_is_waited_for(backend: FolderBackend) -> None:
+    told: list[Owner] = []
+    with held_elsewhere(backend) as process:
+        holder = read_owner(backend)
+        ends = threading.Timer(0.5, process.communicate)
+        ends.start()
+        with Lock(backend, this_process("apply", ""), timeout=60, waiting=told.append) as lock:
+            assert lock.taken_from is None
+        ends.join()
+    assert told == [holder]
+
+
+def test_waiting_has_an_end(backend: FolderBackend) -> None:
+    told: list[Owner] = []
+    with held_elsewhere(backend, heartbeat=0.05):
+        lock = Lock(backend, this_process("apply", ""), timeout=0.4, waiting=told.append)
+        with pytest.raises(ProblemError, match="Another apply is running"), lock:
+            pass
+    assert len(told) == 1
+
+
+def test_the_lock_of_a_killed_process_is_taken_over_by_name(backend: FolderBackend) -> None:
+    with held_elsewhere(backend) as process:
         process.kill()
         process.wait()
-        left = read_owner(layout)
+        left = read_owner(backend)
         assert left is not None
         assert left.pid == process.pid
         assert is_dead(left)
-        with Lock(layout, this_process("apply", "")) as lock:
+        with Lock(backend, this_process("apply", "")) as lock:
             assert lock.taken_from == left
-            assert read_owner(layout) == lock.owner
+            lock.check()
 
 
-def test_the_corpse_of_a_killed_process_is_dead_before_its_parent_has_buried_it(layout: Layout) -> None:
-    with held_elsewhere(layout) as process:
-        left = read_owner(layout)
+def test_the_corpse_of_a_killed_process_is_dead_before_its_parent_has_buried_it(backend: FolderBackend) -> None:
+    with held_elsewhere(backend) as process:
+        left = read_owner(backend)
         assert left is not None
         assert not is_dead(left)
         process.kill()
@@ -143,89 +121,69 @@ def test_the_corpse_of_a_killed_process_is_dead_before_its_parent_has_buried_it(
         assert is_dead(left)
 
 
-@pytest.mark.parametrize("changes", [{"process_start": "1"}, {"boot": "another"}], ids=["reused pid", "other boot"])
-def test_a_process_number_that_means_another_process_is_dead(layout: Layout, changes: dict[str, str]) -> None:
-    owner = left_behind(layout, **changes)
-    assert is_dead(owner)
-    with Lock(layout, this_process("apply", "")) as lock:
-        assert lock.taken_from == owner
-
-
-def test_this_process_is_alive_however_old_its_heartbeat_is() -> None:
-    assert not is_dead(evolve(this_process("apply", ""), heartbeat=0.0))
-
-
-@pytest.mark.parametrize(("silence", "dead"), [(0, False), (EXPIRY_SECONDS - 30, False), (EXPIRY_SECONDS + 30, True)])
-def test_on_another_host_silence_decides(layout: Layout, silence: float, dead: bool) -> None:  # noqa: FBT001
-    owner = left_behind(layout, host="elsewhere", pid=1, boot="another", heartbeat=time.time() - silence)
-    assert is_dead(owner) == dead
-    if dead:
-        with Lock(layout, this_process("apply", "")) as lock:
-            assert lock.taken_from == owner
-    else:
-        with pytest.raises(ProblemError, match="@elsewhere"), Lock(layout, this_process("apply", "")):
+def test_a_stopped_process_is_not_dead(backend: FolderBackend) -> None:
+    with held_elsewhere(backend) as process:
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        with pytest.raises(ProblemError, match="Another apply is running"), Lock(backend, this_process("apply", "")):
             pass
-        assert read_owner(layout) == owner
+        process.send_signal(signal.SIGCONT)
 
 
-def test_several_heartbeats_may_be_missed_before_an_owner_counts_as_dead() -> None:
-    assert EXPIRY_SECONDS >= 5 * HEARTBEAT_SECONDS
-
-
-def test_an_owner_who_lost_the_lock_must_stop_and_leaves_it_to_the_new_one(layout: Layout) -> None:
-    with Lock(layout, this_process("apply", "")) as lock:
+def test_an_owner_who_lost_the_lock_must_stop_and_leaves_it_to_the_new_one(backend: FolderBackend) -> None:
+    with Lock(backend, this_process("apply", "")) as lock:
         lock.check()
-        thief = left_behind(layout)
+        thief = left_behind(backend)
         with pytest.raises(ProblemError) as caught:
             lock.check()
-    assert caught.value.diagnostics[0].summary == "Lock lost"
-    assert caught.value.diagnostics[0].place == Place(".tune/lock.json")
-    assert read_owner(layout) == thief
+    assert caught.value.diagnostics == (
+        Diagnostic(
+            "Lock lost",
+            "Another process has taken the lock over, so this one stops without writing.",
+            "Run `tune plan` to see what is left to do.",
+            Place(".tune/lock.json"),
+        ),
+    )
+    assert read_owner(backend) == thief
 
 
-def test_a_lock_file_that_was_removed_is_a_lost_lock(layout: Layout) -> None:
-    with Lock(layout, this_process("apply", "")) as lock:
-        layout.lock.unlink()
+def test_a_lock_file_that_was_removed_is_a_lost_lock(backend: FolderBackend, file: Path) -> None:
+    with Lock(backend, this_process("apply", "")) as lock:
+        file.unlink()
         with pytest.raises(ProblemError, match="Lock lost"):
             lock.check()
+    assert not file.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"7", b'"x"', b"{}", b'{"id": "1"}', b"\xff\xfe"])
-def test_a_lock_file_that_cannot_be_read_holds_nobody_up(layout: Layout, content: bytes) -> None:
-    layout.create()
-    layout.lock.write_bytes(content)
-    assert read_owner(layout) is None
-    with Lock(layout, this_process("apply", "")) as lock:
-        assert read_owner(layout) == lock.owner
-
-
-def test_the_heartbeat_renews_the_time_and_nothing_else(layout: Layout) -> None:
+def test_the_heartbeat_renews_the_time_and_nothing_else(backend: FolderBackend) -> None:
     owner = evolve(this_process("apply", "plan"), heartbeat=1.0)
-    lock = Lock(layout, owner)
+    lock = Lock(backend, owner)
     with lock:
         before = time.time()
         lock.beat()
-        renewed = read_owner(layout)
+        renewed = read_owner(backend)
     assert renewed is not None
     assert before <= renewed.heartbeat <= time.time()
     assert evolve(renewed, heartbeat=1.0) == owner
 
 
-def test_the_heartbeat_does_not_take_a_lost_lock_back(layout: Layout) -> None:
-    with Lock(layout, this_process("apply", "")) as lock:
-        thief = left_behind(layout)
+def test_the_heart_beats_by_itself_while_the_lock_is_held(
+    backend: FolderBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock_module, "HEARTBEAT_SECONDS", 0.01)
+    seen: set[float] = set()
+    with Lock(backend, this_process("apply", "")) as lock:
+        while len(seen) < 4:
+            held = read_owner(backend)
+            assert held is not None
+            seen.add(held.heartbeat)
+            time.sleep(0.005)
+        lock.check()
+    assert read_owner(backend) is None
+
+
+def test_the_heartbeat_does_not_take_a_lost_lock_back(backend: FolderBackend) -> None:
+    with Lock(backend, this_process("apply", "")) as lock:
+        thief = left_behind(backend)
         lock.beat()
-        assert read_owner(layout) == thief
-
-
-def test_of_eight_processes_one_holds_the_lock_at_any_time(layout: Layout) -> None:
-    rounds = 3
-    command = [sys.executable, "-c", CONTENDS, str(layout.recipe_folder), str(rounds)]
-    processes = [subprocess.Popen(command) for _ in range(8)]
-    assert [process.wait(60) for process in processes] == [0] * 8
-    lines = (layout.recipe_folder / "log").read_text().split("\n")[:-1]
-    assert len(lines) == 8 * rounds * 2
-    for start, end in zip(lines[::2], lines[1::2], strict=True):
-        assert start.startswith("start ")
-        assert end == start.replace("start", "end")
-    assert not layout.lock.exists()
+        assert read_owner(backend) == thief

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from state.layout import Layout
+from state.folder_backend import FolderBackend
+from state.history import Author
 from state.store import Store
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
@@ -17,13 +18,13 @@ pytestmark = [pytest.mark.torch, pytest.mark.slow]
 @pytest.fixture
 def elsewhere(quickstart: Any) -> Any:
     """A checkout with the state that a GPU host wrote, without its data, tokenizer and artifacts."""
-    store = Store(Layout(quickstart.path), "test")
+    store = Store(FolderBackend(quickstart.path / ".tune", ".tune"), "test")
     state = store.load()
     records = {
         address: evolve(record, provenance=evolve(record.provenance, host="gpu-host"))
         for address, record in state.records.items()
     }
-    store.save(evolve(state, records=records))
+    store.save(evolve(state, records=records), Author("ada", "test"))
     for folder in ("data", "tokenizer", ".tune/artifacts", ".tune/checkpoints"):
         shutil.rmtree(quickstart.path / folder)
     return quickstart

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from planner.kind import Kinds
 from planner.plan import Plan
+from state.lookup import Found
 from tune.views.plan import print_plan, print_why
 from tune.views.state import print_list, print_record
 
@@ -140,8 +141,8 @@ def test_states_are_listed_and_shown(finished: Any) -> None:
     assert [line.split()[:2] for line in lines[1:]] == [
         ["raw.data", "ready"], ["thing.base", "ready"], ["thing.middle", "ready"], ["thing.top", "ready"],
     ]  # fmt: skip
-    print_record(out, "thing.base", finished.state())
     record = finished.state().records["thing.base"]
+    print_record(out, Found("thing.base", record, 0), finished.state())
     text = stream.getvalue()
     assert f"  output        {record.output_digest}\n" in text
     assert "  made from     raw.data as base, digest " in text

@@ -12,21 +12,23 @@ from pathlib import Path
 import click
 from attrs import evolve
 
-from executor.apply import Means, Result, apply
+from executor.apply import Result, apply, unshared
 from executor.launch import Stop, run_in_worker
+from executor.means import Means
 from executor.provenance import origin
 from planner import planfile
 from planner.desired import Desired
 from planner.plan import Plan
 from planner.staleness import moved
 from state.diagnostic import Diagnostic, ProblemError, problem
-from state.lock import Lock, this_process
+from state.lock import read_owner
 from tune.cli import INTERRUPTED, usage_problem
 from tune.project import Project, open_project
 from tune.views.diagnostics import print_diagnostics
 from tune.views.plan import print_plan
 from tune.views.run import JsonView, LineView, LiveView, View
 from tune.views.terminal import console
+from tune.writing import lock_timeout, open_writer
 
 
 @click.command()
@@ -35,8 +37,9 @@ from tune.views.terminal import console
 @click.option("--json", "as_json", is_flag=True, help="Print events, one JSON object a line.")
 @click.option("--expect-digest", metavar="DIGEST", help="Refuse any plan but the one with this digest.")
 @click.option("--strict", is_flag=True, help="Refuse to assume that data which cannot be read here is unchanged.")
+@lock_timeout
 @click.pass_context
-def command(
+def command(  # noqa: PLR0913  one parameter for each option
     context: click.Context,
     recipe_or_plan: str,
     *,
@@ -44,6 +47,7 @@ def command(
     as_json: bool,
     expect_digest: str | None,
     strict: bool,
+    lock_timeout: float,
 ) -> None:
     """Make the models match RECIPE_OR_PLAN: a recipe, a folder with a recipe.toml, or a file from `tune plan --out`."""
     saved = _saved_plan(Path(recipe_or_plan))
@@ -59,8 +63,8 @@ def command(
         print_plan(console(), plan, project.kinds)
     if plan.changes and not (auto_approve or saved is not None or expect_digest is not None):
         _ask(as_json=as_json)
-    if plan.changes or project.layout.lock.exists():
-        context.exit(_apply(project, plan, desired, digest, _view(as_json=as_json)))
+    if plan.changes or _left_undone(project):
+        context.exit(_apply(project, plan, desired, digest, _view(as_json=as_json), lock_timeout))
 
 
 def _saved_plan(path: Path) -> tuple[Plan, Path] | None:
@@ -94,17 +98,28 @@ def _view(*, as_json: bool) -> View:
     return LiveView(console()) if sys.stdout.isatty() else LineView(console())
 
 
-def _apply(project: Project, plan: Plan, desired: Mapping[str, Desired], digest: str, view: View) -> int:
-    project.layout.create()
+def _left_undone(project: Project) -> bool:
+    """Whether a killed apply left something to record, or an artifact is not in the shared store yet."""
+    recorded = project.store.load()
+    return (
+        project.state() != recorded
+        or read_owner(project.backend) is not None
+        or bool(unshared(recorded, project.shared))
+    )
+
+
+def _apply(
+    project: Project, plan: Plan, desired: Mapping[str, Desired], digest: str, view: View, timeout: float
+) -> int:
     stop = Stop()
-    with Lock(project.layout, this_process("tune apply", digest)) as lock, _stopping(stop), view:
-        if lock.taken_from is not None:
-            view.note(f"Took over the lock of {lock.taken_from}, which is gone.")
+    made = origin(project.file, digest)
+    with _stopping(stop), view, open_writer(project, made.author("tune apply"), timeout, view.note) as writer:
         means = Means(
             kinds=project.kinds,
-            store=project.store,
-            lock=lock,
-            origin=origin(project.file.parent, digest),
+            layout=project.layout,
+            writer=writer,
+            store=project.shared,
+            origin=made,
             build=run_in_worker,
             emit=view.show,
             stop=stop,

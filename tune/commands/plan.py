@@ -12,8 +12,8 @@ from planner.plan import Plan, Step
 from planner.structure import suggestion
 from state.diagnostic import Diagnostic, Severity, problem
 from state.durable import write_atomically
-from state.format import as_bytes
 from state.lock import is_dead, read_owner
+from state.plain import as_bytes
 from tune.project import Project, open_project
 from tune.views.diagnostics import print_diagnostics
 from tune.views.plan import print_plan, print_why
@@ -70,7 +70,7 @@ def _step(plan: Plan, address: str) -> Step:
 
 def _warn_of_apply(project: Project) -> None:
     """A plan made while another process applies shows what would be left if that process died now."""
-    owner = read_owner(project.layout)
+    owner = read_owner(project.backend)
     if owner is not None and not is_dead(owner):
         detail = f"The lock is held by {owner}. Its step in progress is shown as if it had been interrupted now."
         print_diagnostics([Diagnostic("Apply in progress", detail, severity=Severity.WARNING)])

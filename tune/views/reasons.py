@@ -13,6 +13,7 @@ from planner.reason import (
     Failed,
     FieldChanged,
     GateFailed,
+    InputAssumed,
     InputChanged,
     Interrupted,
     MadeBefore,
@@ -21,6 +22,7 @@ from planner.reason import (
     NotInState,
     Reason,
     ScheduleDiffers,
+    Shared,
 )
 from tune.views.words import short, value
 
@@ -38,6 +40,8 @@ def sentence(reason: Reason, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912 
             return f"{name}: {_content(before, after)}"
         case InputChanged(field, source, certain, because):
             return f"{field}: {source} {'changes' if certain else 'may change'}{_root(because)}"
+        case InputAssumed(field, source):
+            return f"{field}: the data it was imported with is taken to be what the recipe names, {source}"
         case CodeChanged(before, after):
             return f"this version of tune builds it differently (code {before} -> {after})"
         case Interrupted(step):
@@ -57,6 +61,8 @@ def sentence(reason: Reason, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912 
             return f"gate failed: {detail}"
         case MadeBefore(address):
             return f"exactly this was made before, as {address}: nothing to compute"
+        case Shared(store):
+            return f"exactly this is in {store} already: fetched, not computed"
         case _:
             assert_never(reason)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
 from planner.desired import flatten
 from state.canonical import Plain
-from state.record import Provenance, Record, State
-from tune.views.terminal import Hanging
+from state.lookup import Found
+from state.record import InputRecord, Provenance, Record, State
+from tune.views.terminal import Hanging, hanging
 from tune.views.words import duration, short, value
 
 LABEL = 16
@@ -34,12 +35,20 @@ def _row(item: tuple[str, Record]) -> tuple[str, str, str, str, str]:
     return address, record.status.value, short(record.output_digest), made, _what(record)
 
 
-def print_record(out: Console, address: str, state: State) -> None:
+def print_record(out: Console, found: Found, state: State) -> None:
     """Everything about one resource, the question "what made this?" first."""
-    record = state.records[address]
-    out.print(Text(address, style="bold"))
-    for label, text in _lines(record):
+    out.print(Text(found.address, style="bold"))
+    for label, text in _lines(found, state):
         out.print(Hanging(Text(text), LABEL, f"  {label}"))
+
+
+def print_found(out: Console, what: str, found: Sequence[Found]) -> None:
+    """Several records that all answer, a line each."""
+    out.print(hanging(f"{len(found)} artifacts hold `{what}`; name one by its address or output digest for more:", 0))
+    for one in found:
+        file = f", as {one.file}" if one.file else ""
+        when = "now" if not one.serial else f"serial {one.serial}"
+        out.print(Hanging(Text(f"{one.address}, output {short(one.record.output_digest)} ({when}){file}"), 4, "  -"))
 
 
 def _what(record: Record) -> str:
@@ -53,13 +62,19 @@ def _figure(plain: Plain) -> str:
     return f"{plain:,.4g}" if isinstance(plain, float) else f"{plain:,}" if isinstance(plain, int) else str(plain)
 
 
-def _lines(record: Record) -> Iterator[tuple[str, str]]:
+def _lines(found: Found, state: State) -> Iterator[tuple[str, str]]:
+    record = found.record
+    if found.file:
+        yield "file", found.file
     yield "status", record.status.value + (f": {record.error}" if record.error else "")
+    if state.records.get(found.address) != record:
+        was = f"recorded by serial {found.serial}" if found.serial else "kept, in case that the edit is undone"
+        yield "superseded", f"{found.address} is something else now; this was {was}"
     yield "output", record.output_digest or "none"
     if record.artifact:
         yield "artifact", f".tune/{record.artifact}"
     yield "action key", record.action_key
-    yield from _origins(record)
+    yield from _origins(record, state)
     for label, values in (("setting", flatten(record.settings)), ("fact", record.facts), ("metric", record.metrics)):
         yield from ((label, f"{name} = {value(one)}") for name, one in values.items())
     if record.checkpoints:
@@ -69,22 +84,37 @@ def _lines(record: Record) -> Iterator[tuple[str, str]]:
         yield "next", "`tune plan` says how to go on"
 
 
-def _origins(record: Record) -> Iterator[tuple[str, str]]:
+def _origins(record: Record, state: State) -> Iterator[tuple[str, str]]:
     for name, group in record.inputs.items():
         for one in group:
             part = f" ({one.part})" if one.part else ""
-            yield "made from", f"{one.address}{part} as {name}, digest {short(one.digest)}"
+            digest = f"digest {short(one.digest)}" if one.digest else "digest not known"
+            doubt = "" if one.verified else ", not verified: a person said so"
+            yield "made from", f"{one.address}{part} as {name}, {digest}{_figures(one, state)}{doubt}"
     for name, digest in record.content.items():
         yield "read", f"{name}, digest {short(digest)}"
+
+
+def _figures(one: InputRecord, state: State) -> str:
+    """Rows, tokens and revision of an input, if it is still what it was then."""
+    record = state.records.get(one.address)
+    if record is None or one.digest not in (record.output_digest, *record.parts.values()):
+        return ""
+    figures = {**record.settings, **record.facts}
+    names = ("revision", "commit", "rows", "tokens", "trained_tokens")
+    return "".join(f", {name.replace('_', ' ')} {_figure(figures[name])}" for name in names if figures.get(name))
 
 
 def _circumstances(made: Provenance) -> Iterator[tuple[str, str]]:
     yield "when", f"{made.started} to {made.finished or '(not finished)'} ({duration(made.seconds)})"
     yield "who", f"{made.user}@{made.host}"
+    if made.recipe:
+        yield "recipe", made.recipe
     if made.git_commit:
         yield "git", made.git_commit + (" with uncommitted changes" if made.git_dirty else "")
     if made.hardware:
         yield "hardware", made.hardware
     if made.versions:
         yield "versions", ", ".join(f"{name} {version}" for name, version in made.versions.items())
-    yield "plan", made.plan
+    if made.plan:
+        yield "plan", made.plan

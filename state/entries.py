@@ -1,0 +1,88 @@
+"""Many records of which most are never looked at: each stays the line that it was read from until somebody asks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Generic, TypeVar
+
+from state.diagnostic import problem
+from state.plain import as_line, from_plain, record_to_plain
+
+T = TypeVar("T")
+
+
+class Entries(Mapping[str, T], Generic[T]):
+    """An immutable mapping from names to records, kept as lines of JSON, as records, or as both.
+
+    Ten thousand records cost a fifth of a second to parse; a command that touches three of them parses three.
+    """
+
+    __slots__ = ("_kind", "_lines", "_values")
+
+    def __init__(self, lines: Mapping[str, bytes], kind: type[T], values: Mapping[str, T] | None = None) -> None:
+        """Take lines, each one record of a class; `values` holds those that are known as records, and may be alone."""
+        self._kind = kind
+        self._values = dict(values or {})
+        self._lines: dict[str, bytes | None] = {**dict.fromkeys(self._values), **lines}
+
+    @classmethod
+    def of(cls, values: Mapping[str, T], kind: type[T]) -> Entries[T]:
+        """The mapping itself if it is one of ours, else one of the same records."""
+        return values if isinstance(values, Entries) else cls({}, kind, values)
+
+    def __getitem__(self, name: str) -> T:
+        """The record, parsed if nobody asked for it before; raises ProblemError for a line that is none."""
+        found = self._values.get(name)
+        if found is None:
+            line = self._lines[name]
+            if line is None:
+                raise KeyError(name)
+            found = self._values[name] = self._parse(name, line)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        """The names, in no order that means anything."""
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._lines)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is one of this name, without parsing it."""
+        return name in self._lines
+
+    def __repr__(self) -> str:
+        """As a mapping."""
+        return f"Entries({dict(self)!r})"
+
+    def line(self, name: str) -> bytes:
+        """The record as the line that it was read from, or would be written as."""
+        found = self._lines[name]
+        if found is None:
+            found = self._lines[name] = as_line(record_to_plain(self._values[name]))
+        return found
+
+    def changed(self, changes: Mapping[str, T | None]) -> Entries[T]:
+        """These entries with some replaced or added, and those taken out whose new value is None."""
+        lines = {name: line for name, line in self._lines.items() if name not in changes}
+        values = {name: value for name, value in self._values.items() if name not in changes}
+        values |= {name: value for name, value in changes.items() if value is not None}
+        made: Entries[T] = Entries({}, self._kind, values)
+        made._lines = {**dict.fromkeys(values), **lines}
+        return made
+
+    def _parse(self, name: str, line: bytes) -> T:
+        # Never a KeyError: `get` would take a record that cannot be read for one that is not there.
+        try:
+            return from_plain(json.loads(line), self._kind)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            detail = f"The entry `{name}` of the state is no {self._kind.__name__}: {error!r}."
+            raise problem("Damaged state", detail, "Restore the state from version control or a backup.") from None
+
+    def since(self, before: Entries[T]) -> dict[str, T | None]:
+        """What has to change in earlier entries to give these: the inverse of `changed`."""
+        gone: dict[str, T | None] = dict.fromkeys(name for name in before if name not in self)
+        new = {name: self[name] for name in self if name not in before or self.line(name) != before.line(name)}
+        return {**gone, **new}

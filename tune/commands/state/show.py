@@ -1,0 +1,86 @@
+"""`tune state show`: what made an address, a digest, or any file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from planner.structure import suggestion
+from state.diagnostic import ProblemError, problem
+from state.files import digest_file
+from state.lookup import Found, by_address, by_digest
+from state.plain import record_to_plain
+from state.record import State
+from tune.project import Project, open_project
+from tune.views.state import print_found, print_record
+from tune.views.terminal import console
+
+
+@click.command()
+@click.argument("what")
+@click.argument("recipe", default=".")
+@click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
+def command(what: str, recipe: str, *, as_json: bool) -> None:
+    """Show the record of WHAT: an address, a digest (its first digits do), or any file that was ever produced.
+
+    A folder is answered for by its largest file. The record says what it was made from, with which settings, by whom,
+    when, where, with which versions, and how good it is.
+    """
+    project = open_project(recipe)
+    state = project.state()
+    found = _find(what, state, project)
+    if as_json:
+        click.echo(json.dumps([_to_plain(one) for one in found] if len(found) > 1 else _to_plain(found[0]), indent=1))
+        return
+    if len(found) == 1:
+        print_record(console(), found[0], state)
+    else:
+        print_found(console(), what, found)
+
+
+def _to_plain(found: Found) -> dict[str, object]:
+    where = {"file": found.file} if found.file else {}
+    past = {"serial": found.serial} if found.serial else {}
+    return {"address": found.address, **where, **past, **record_to_plain(found.record)}
+
+
+def _find(what: str, state: State, project: Project) -> tuple[Found, ...]:
+    """The records that answer; raises ProblemError if none does."""
+    at_address = by_address(state, what)
+    if at_address is not None:
+        return (at_address,)
+    path = Path(what)
+    if path.is_file():
+        found = by_digest(state, project.store.history, digest_file(path))
+        if not found:
+            raise _never_made(what)
+        return found
+    largest = _largest_file(path)
+    if largest is not None:
+        return _find(str(largest), state, project)
+    is_digest = all(character in "0123456789abcdef" for character in what)
+    found = by_digest(state, project.store.history, what) if is_digest else ()
+    if not found:
+        raise _unknown(what, state, project)
+    return found
+
+
+def _largest_file(folder: Path) -> Path | None:
+    """The file that speaks for a folder: its weights."""
+    files = [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
+    return max(files, key=lambda path: (path.stat().st_size, path.as_posix()), default=None)
+
+
+def _never_made(file: str) -> ProblemError:
+    detail = f"`{file}` has other bytes than any file that this state ever produced."
+    hint = "It was changed after it was made, or it comes from another recipe."
+    return problem("Unknown file", detail, hint)
+
+
+def _unknown(what: str, state: State, project: Project) -> ProblemError:
+    hint = suggestion(what, list(state.records))
+    if not state.records:
+        hint = "Nothing has been applied yet: run `tune apply`."
+    return problem("Unknown address", f"The state of {project.file.name} has no `{what}`.", hint)
