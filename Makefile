@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: quickstart test test-fast test-kills check bench bench-plan bench-train bench-tokenize clean
+.PHONY: quickstart test test-fast test-kills check bench bench-plan bench-rows bench-train bench-tokenize clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/python examples/quickstart/tour.py
@@ -26,10 +26,13 @@ check: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: bench-plan bench-train bench-tokenize
+bench: bench-plan bench-rows bench-train bench-tokenize
 
 bench-plan: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_plan.py
+
+bench-rows: $(VENV)/installed
+	$(BIN)/python benchmarks/bench_rows.py
 
 bench-train: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_train.py

@@ -124,6 +124,8 @@ class Dataset:
     shuffle: bool = setting(default=False, effect=Effect.REBUILD, why="rows come in another order")
     seed: int = setting(42, effect=Effect.REBUILD, why="other rows are drawn", validator=not_negative)
     """For `sample`, `weight` and `shuffle`."""
+    allow_control_tokens: bool = setting(default=False, effect=Effect.REBUILD, why=_READ)
+    """For chats: whether messages may spell out control tokens of the tokenizer, which end turns and begin others."""
     on_bad_row: Literal["error", "skip"] = setting(
         "error", effect=Effect.METADATA, why="the rows that can be read stay the same"
     )

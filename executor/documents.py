@@ -100,14 +100,14 @@ class Formatter:
             return row, None
         try:
             example = read(row.values, dataset)
-            return self._rendered(example), self._prompt(example) if self.with_prompts else None
+            return self._rendered(example, dataset), self._prompt(example) if self.with_prompts else None
         except RowError as error:
             return BrokenRow(row.place, str(error)), None
 
-    def _rendered(self, example: Example) -> Ready:
+    def _rendered(self, example: Example, dataset: Dataset) -> Ready:
         match example:
             case Conversation():
-                return self._conversation(example)
+                return self._conversation(example, dataset)
             case Segments():
                 return self._segments(example)
             case Tokenized():
@@ -117,11 +117,12 @@ class Formatter:
         message = "cannot be trained by itself: it is an example for a method that compares or generates answers"
         raise RowError(message)
 
-    def _conversation(self, example: Conversation) -> Rendered:
+    def _conversation(self, example: Conversation, dataset: Dataset) -> Rendered:
         if self.template is None:
             message = "is a chat, and there is no chat template"
             raise RowError(message)
-        check_content(example.messages, self.control_tokens)
+        if not dataset.allow_control_tokens:
+            check_content(example.messages, self.control_tokens, example.tools)
         return self.template.conversation(example.messages, self.roles_to_train, example.tools, self.train_on_eos)
 
     def _segments(self, example: Segments) -> Rendered | Encoded:
@@ -174,8 +175,11 @@ class FormatterSettings:
     train_on_eos: TrainOnEos
     with_prompts: bool
 
-    def formatter(self) -> Formatter:
-        """Load the tokenizer and compile the template; raises ProblemError."""
+    def formatter(self, *, tables: bool = True) -> Formatter:
+        """Load the tokenizer and compile the template; raises ProblemError.
+
+        Tables for the fast way to ids take a moment and numpy, so a plan, which reads a few rows, goes without.
+        """
         loaded = _load(self.tokenizer)
         special = special_tokens(self.tokenizer)
         end = loaded.token_to_id(end_of_turn(self.tokenizer))
@@ -184,7 +188,7 @@ class FormatterSettings:
             raise problem("No end token", detail, "Name a token that the vocabulary has.")
         control = tuple(token.content for token in loaded.get_added_tokens_decoder().values() if token.special)
         return Formatter(
-            encoder=encoder(loaded),
+            encoder=encoder(loaded) if tables else _encoder_without_tables(loaded),
             template=None if self.template is None else compile_template(self.template, special.by_role, control),
             end_id=end,
             roles_to_train=frozenset(self.roles_to_train),
@@ -192,6 +196,14 @@ class FormatterSettings:
             with_prompts=self.with_prompts,
             control_tokens=control,
         )
+
+
+def _encoder_without_tables(tokenizer: Tokenizer) -> Encoder:
+    """What `encoder` makes of a tokenizer for which there is no faster way than its library."""
+    bare, full = (tokenizer.encode("a", add_special_tokens=special).ids for special in (False, True))
+    at = next((at for at in range(len(full)) if full[at : at + len(bare)] == bare), 0)
+    before, after = array("i", full[:at]), array("i", full[at + len(bare) :])
+    return Encoder(tokenizer, None, before.tobytes(), after.tobytes())
 
 
 def _load(folder: Path) -> Tokenizer:

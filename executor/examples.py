@@ -87,4 +87,6 @@ class Steps:
     labels: tuple[bool, ...]
 
 
+TRAINED_ALONE = (Conversation, Text, Segments, Tokenized)
+"""The examples that say themselves what to learn; the others are for methods that compare or generate answers."""
 Example: TypeAlias = Conversation | Text | Segments | Tokenized | Preference | Judged | Prompt | Steps

@@ -27,6 +27,8 @@ class Format:
     """Reads a row; raises executor.chat_messages.RowError with the end of a sentence that starts with "This row"."""
     recognises: Callable[[Values], Mapping[str, Plain] | None]
     """The settings, beside `type`, with which a row can be read; None for a row that is written in another way."""
+    yields: tuple[type, ...]
+    """What examples rows may become; methods say from which they learn."""
     fields: tuple[str, ...] = ()
     """The dataset's fields that decide how rows are read; the first one, if there is a main one, names it."""
     renders: Callable[[Dataset], bool] = lambda _: False

@@ -147,7 +147,7 @@ def preview(tokens: Resource, resources: Resources, folder: Path, state: State, 
     reading = _Reading(formatting.tokenizer, specification.sequence_len if strategy != "split" else sys.maxsize, wanted)
     for dataset in datasets:
         reading.take(_documents(formatting, dataset, folder, state))
-    cut = supervision(reading.rows, reading.limit) if strategy == "truncate" else ()
+    cut = supervision(reading.rows, reading.limit, complete=reading.complete) if strategy == "truncate" else ()
     return Preview(
         address=tokens.address,
         datasets=specification.datasets,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -25,9 +23,11 @@ from executor.row_encoding import EncodedRows, RowEncoding
 from executor.software import versions
 from executor.sources.detection import may_be_chats
 from executor.task import Outcome, Task, data_moved
+from executor.templates import built_in
 from executor.token_files import PROMPTS, TRAIN, VALIDATION, Documents, TokenWriter
 from executor.tokenizer_files import tokenizer_digest
 from executor.turn_ends import TrainOnEos
+from executor.validation_split import split
 from executor.worker_reports import Reporter
 from planner.kind import Resource
 from state.canonical import Plain, digest
@@ -38,8 +38,6 @@ CODE = 1
 """Raised when rows are encoded differently, so that nothing of an earlier way is found in the cache."""
 _DECIDING = ("tokenizers", "jinja2")
 """Libraries of which another version may encode differently."""
-SPLITTABLE = ("completion", "pretrain")
-"""The types of rows that may be split where they are too long."""
 
 
 def template_for(
@@ -50,7 +48,7 @@ def template_for(
     text = template_text(settings, tokenizer, folder)
     if chats and text is None:
         detail = f"{chats[0].address} holds chats, but the tokenizer brings no chat template."
-        hint = "Set `chat_template` of the model to a .jinja file."
+        hint = f"Set `chat_template` of the model to one of {', '.join(built_in())}, or to a .jinja file."
         raise ProblemError(Diagnostic("No chat template", detail, hint, chats[0].place("type")))
     return text if chats else None
 
@@ -75,7 +73,6 @@ def tokenize(task: Task, reporter: Reporter) -> Outcome:
     """Encode every row that is new, cut or refuse the long ones, hold some back, pack the rest, write Arrow files."""
     tokenizer, template = delivered(task.one("tokenizer"), Path(task.recipe_folder))
     formatting = formatter_settings(task.settings, tokenizer, template if "chat_template" in task.inputs else None)
-    _check_split(task)
     with _cache(task, formatting) as cache:
         rows = _encode(task, RowEncoding(formatting, cache, _expected(task)), reporter)
         documents = cache.documents(rows.numbers, cache.content())
@@ -102,14 +99,6 @@ def cache_file(tune_folder: Path, formatting: FormatterSettings) -> Path:
         "libraries": {name: version(name) for name in _DECIDING},
     }
     return tune_folder / "cache" / "rows" / digest(way)
-
-
-def _check_split(task: Task) -> None:
-    """Only plain texts may be split: of a conversation, the parts would answer what they do not hold."""
-    types = [str(one.settings["type"]) for one in task.inputs["datasets"]]
-    if task.settings["excess_length_strategy"] == "split" and not set(types) <= set(SPLITTABLE):
-        detail = f'`excess_length_strategy = "split"` is for {" and ".join(SPLITTABLE)}, not for {", ".join(types)}.'
-        raise problem("Rows that cannot be split", detail, 'Use "truncate" or "drop".')
 
 
 def _expected(task: Task) -> int:
@@ -144,7 +133,8 @@ def _lengths(rows: EncodedRows, documents: Documents) -> Iterator[tuple[Place, i
 
 def _write(task: Task, documents: Documents, rows: EncodedRows) -> Outcome:
     fitted = fit(documents, *_limit(task))
-    training, held_back = _split(fitted, task.settings)
+    share, seed = cast("float", task.settings["val_set_size"]), cast("int", task.settings["split_seed"])
+    training, held_back = split(fitted, share, seed)
     if not training:
         count = len(documents.lengths)
         detail = (
@@ -161,20 +151,6 @@ def _write(task: Task, documents: Documents, rows: EncodedRows) -> Outcome:
     write_digests(folder / FILE, rows.digests)
     facts = {**_statistics(fitted, packed), **_of_rows(documents, rows), "validation_rows": len(held_back)}
     return Outcome(writer.digest, facts=facts, versions=versions())
-
-
-def _split(fitted: Fitted, settings: Mapping[str, Plain]) -> tuple[Sequence[int], Sequence[int]]:
-    """The documents to train on in their order, and those held back for validation; all parts of a row go together."""
-    share, everything = cast("float", settings["val_set_size"]), range(len(fitted.rows))
-    if not share or not everything:
-        return everything, ()
-    order = list(range(fitted.rows[-1] + 1))
-    random.Random(cast("int", settings["split_seed"])).shuffle(order)  # noqa: S311  no secret depends on it
-    held_back = set(order[: math.ceil(share * len(order))])
-    return (
-        [at for at in everything if fitted.rows[at] not in held_back],
-        [at for at in everything if fitted.rows[at] in held_back],
-    )
 
 
 def _rows(documents: Documents, places: Sequence[int], settings: Mapping[str, Plain]) -> list[list[int]]:

@@ -122,6 +122,7 @@ def _step_to_plain(step: Step) -> dict[str, Plain]:
         "code": step.code,
         "facts": dict(step.facts),
         "estimate": dict(step.estimate),
+        **({"notes": dict(step.notes)} if step.notes else {}),
     }
 
 
@@ -156,6 +157,7 @@ def _step_from_plain(body: Mapping[str, Any]) -> Step:
         code=body["code"],
         facts=body["facts"],
         estimate=body["estimate"],
+        notes=body.get("notes", {}),
     )
 
 

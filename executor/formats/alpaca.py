@@ -72,9 +72,10 @@ FORMAT = Format(
     name="alpaca",
     example=example,
     recognises=_recognises,
+    yields=(Segments, Conversation),
     fields=(
         "field_instruction", "field_input", "field_output", "field_system", "system_prompt", "prompt_style", "format",
-        "no_input_format",
+        "no_input_format", "allow_control_tokens",
     ),
     renders=lambda dataset: dataset.prompt_style == "chat_template",
 )  # fmt: skip

@@ -46,8 +46,10 @@ FORMAT = Format(
     name="chat_template",
     example=example,
     recognises=_recognises,
+    yields=(Conversation,),
     fields=(
         "field_messages", "message_property_mappings", "roles", "message_field_training", "field_system", "field_tools",
+        "allow_control_tokens",
     ),
     renders=lambda _: True,
 )  # fmt: skip

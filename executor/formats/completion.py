@@ -36,4 +36,4 @@ def _recognises(values: Values) -> Mapping[str, Plain] | None:
     return {"field": field} if field else None
 
 
-FORMAT = Format(name="completion", example=example, recognises=_recognises, fields=("field",))
+FORMAT = Format(name="completion", example=example, recognises=_recognises, yields=(Text,), fields=("field",))

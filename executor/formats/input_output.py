@@ -58,4 +58,4 @@ def _recognises(values: Values) -> Mapping[str, Plain] | None:
     return {} if told and not {"label", "instruction"} & values.keys() else None
 
 
-FORMAT = Format(name="input_output", example=example, recognises=_recognises)
+FORMAT = Format(name="input_output", example=example, recognises=_recognises, yields=(Segments,))

@@ -40,6 +40,7 @@ FORMAT = Format(
     name="kto",
     example=example,
     recognises=_recognises,
+    yields=(Judged,),
     fields=(
         "field_prompt", "field_messages", "message_property_mappings", "roles", "field_system", "field_tools",
     ),

@@ -65,6 +65,7 @@ FORMAT = Format(
     name="preference",
     example=example,
     recognises=_recognises,
+    yields=(Preference,),
     fields=(
         "field_prompt", "field_chosen", "field_rejected", "field_messages", "message_property_mappings", "roles",
         "field_system", "field_tools",

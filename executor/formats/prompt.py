@@ -45,6 +45,7 @@ FORMAT = Format(
     name="prompt",
     example=example,
     recognises=_recognises,
+    yields=(Prompt,),
     fields=(
         "field_prompt", "field_messages", "message_property_mappings", "roles", "field_system", "field_tools",
     ),

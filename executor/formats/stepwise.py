@@ -42,4 +42,4 @@ def _recognises(values: Values) -> Mapping[str, Plain] | None:
     return {} if isinstance(values.get("prompt"), str) and all(isinstance(one, list) for one in lists) else None
 
 
-FORMAT = Format(name="stepwise", example=example, recognises=_recognises, fields=("field_prompt",))
+FORMAT = Format(name="stepwise", example=example, recognises=_recognises, yields=(Steps,), fields=("field_prompt",))

@@ -65,4 +65,4 @@ def _recognises(values: Values) -> Mapping[str, Plain] | None:
     return {} if isinstance(from_text(values.get("input_ids")), list) else None
 
 
-FORMAT = Format(name="tokenized", example=example, recognises=_recognises)
+FORMAT = Format(name="tokenized", example=example, recognises=_recognises, yields=(Tokenized,))

@@ -92,8 +92,8 @@ def _probe_files(resource: Resource, surroundings: Surroundings) -> Probe:
         return Probe(content, settings, known={"": known}, facts=record.facts, builds=False)
     seen = examine(resource.address, read, surroundings.folder)
     found = tuple(_placed(one, resource) for one in seen.wrong)
-    facts = {**seen.facts, **({"detected": settings["type"]} if settings else {})}
-    return Probe(content, settings, known={"": known}, facts=facts, diagnostics=found, builds=False)
+    notes = _notes(settings)
+    return Probe(content, settings, known={"": known}, facts=seen.facts, notes=notes, diagnostics=found, builds=False)
 
 
 def _probe_fetched(resource: Resource, surroundings: Surroundings) -> Probe:
@@ -118,7 +118,7 @@ def _probe_fetched(resource: Resource, surroundings: Surroundings) -> Probe:
         return Probe(diagnostics=(Diagnostic("Unknown type", detail, hint, resource.place()),))
     known = identity(settings_of(read), list(content.values()))
     facts = record.facts if record is not None and record.output_digest == known else {}
-    return Probe(content, settings, known={"": known}, facts=facts)
+    return Probe(content, settings, known={"": known}, facts=facts, notes=_notes(settings))
 
 
 def _placed(diagnostic: Diagnostic, resource: Resource) -> Diagnostic:
@@ -129,6 +129,11 @@ def _told(dataset: Dataset, read: Dataset) -> dict[str, Plain]:
     """The settings that the rows told."""
     given, settings = settings_of(dataset), settings_of(read)
     return {name: value for name, value in settings.items() if value != given[name]}
+
+
+def _notes(told: Mapping[str, Plain]) -> dict[str, Plain]:
+    """What a plan says of settings that the recipe leaves to the rows."""
+    return {"detected": dict(told)} if told else {}
 
 
 def _type_of(record: Record | None, dataset: Dataset) -> dict[str, Plain]:

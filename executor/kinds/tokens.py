@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from attrs import frozen
+from attrs import asdict, frozen
 
-from executor.kinds.dataset import broken_rows
+from executor import formats
+from executor.examples import TRAINED_ALONE
 from executor.probe import Surroundings
-from executor.rows import BrokenRow
+from executor.row_difference import count_digests, since
 from executor.sources.detection import may_be_chats, resolved
-from executor.sources.origin import Origin, origin_of, rows
+from executor.sources.origin import Origin, origin_of
 from executor.task import Outcome, Task
 from executor.tokenizer_files import has_tokenizer
 from executor.turn_ends import TrainOnEos
@@ -22,13 +22,15 @@ from executor.worker_reports import Reporter
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.structure import settings_of
+from state.canonical import Plain
 from state.diagnostic import ProblemError
+from state.layout import Layout
 
-CODE = 1
+CODE = 2
 LIBRARIES = ("tokenizers", "jinja2")
 """What reading rows as a model sees them takes; a machine that only plans may lack them."""
-SAMPLE_ROWS = 2000
-"""Rows of each dataset that a plan reads as the model would, where the libraries for it are installed."""
+MOST_COMPARED = 200_000
+"""Rows that a plan compares with those of before: a second's work."""
 
 
 @frozen
@@ -64,59 +66,65 @@ def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Sourc
 
 def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     """Read a sample of the rows as the model will, unless state has tokens of exactly these rows already."""
-    tokens: Tokens = resource.specification
-    model = surroundings.resources[tokens.model]
-    settings = settings_of(model.specification)
-    folder = surroundings.folder / str(settings["tokenizer"] or settings["source"])
-    if _made_before(resource, surroundings) or not has_tokenizer(folder) or not _can_read():
+    if made_before(resource, surroundings):
         return Probe()
-    datasets = [surroundings.resources[one] for one in tokens.datasets]
-    if not all(_is_here(one, surroundings) for one in datasets):
-        return Probe()
+    notes = _row_changes(resource, surroundings)
+    tokenizer = readable_with(resource, surroundings)
+    if tokenizer is None:
+        return Probe(notes=notes)
+    from executor.row_sample import sample
+
     try:
-        broken = _broken(tokens, folder, surroundings)
+        return Probe(notes=notes, diagnostics=sample(resource, tokenizer, surroundings).diagnostics)
     except ProblemError as error:
         return Probe(diagnostics=error.diagnostics)
-    return Probe(diagnostics=broken_rows(broken))
 
 
-def _broken(tokens: Tokens, tokenizer: Path, surroundings: Surroundings) -> list[BrokenRow]:
-    """The broken rows among the first ones of each dataset; raises ProblemError where none can be read at all."""
-    from executor.documents import Document
-    from executor.length_limit import too_long
-    from executor.tokenizing import formatter_of, template_for
-
-    datasets = [surroundings.resources[one] for one in tokens.datasets]
-    model = settings_of(surroundings.resources[tokens.model].specification)
-    template = template_for(model, tokenizer, surroundings.folder, datasets)
-    formatting = formatter_of(settings_of(tokens), tokenizer, template)
-    broken: list[BrokenRow] = []
-    for dataset in (resolved(one.specification, surroundings.folder) for one in datasets):
-        first = list(islice(formatting.documents(dataset, rows(dataset, surroundings.folder)), SAMPLE_ROWS))
-        if dataset.on_bad_row == "error":
-            broken += [one for one in first if isinstance(one, BrokenRow)]
-        lengths = ((one.place, len(one.encoded.ids)) for one in first if isinstance(one, Document))
-        broken += too_long(lengths, tokens.sequence_len, tokens.excess_length_strategy)
-    return broken
+def readable_with(resource: Resource, surroundings: Surroundings) -> Path | None:
+    """The folder of the tokenizer with which rows can be read here and now; None if they cannot."""
+    model = settings_of(surroundings.resources[resource.specification.model].specification)
+    folder = surroundings.folder / str(model["tokenizer"] or model["source"])
+    libraries = all(find_spec(library) is not None for library in LIBRARIES)
+    return folder if libraries and has_tokenizer(folder) and _rows_are_here(resource, surroundings) else None
 
 
-def _is_here(dataset: Resource, surroundings: Surroundings) -> bool:
-    """Whether a dataset's rows can be read; those that are fetched are looked at when they have come."""
-    local = origin_of(dataset.specification, surroundings.folder) is Origin.LOCAL
-    return local and Source(dataset.address) in surroundings.known
+def _rows_are_here(resource: Resource, surroundings: Surroundings) -> bool:
+    """Whether all rows can be read; those that are fetched are looked at when they have come."""
+    datasets = [surroundings.resources[one] for one in resource.specification.datasets]
+    readable = formats.yielding(TRAINED_ALONE)
+    return all(
+        origin_of(one.specification, surroundings.folder) is Origin.LOCAL
+        and Source(one.address) in surroundings.known
+        and one.specification.type in readable
+        for one in datasets
+    )
 
 
-def _can_read() -> bool:
-    return all(find_spec(library) is not None for library in LIBRARIES)
-
-
-def _made_before(resource: Resource, surroundings: Surroundings) -> bool:
+def made_before(resource: Resource, surroundings: Surroundings) -> bool:
+    """Whether state has tokens of exactly these rows."""
     record = surroundings.record(resource)
     if record is None or not record.output_digest or record.settings != settings_of(resource.specification):
         return False
     wanted = inputs(resource, surroundings.resources)
     digests = {name: [surroundings.known.get(source) for source in group] for name, group in wanted.items()}
     return digests == {name: [one.digest for one in group] for name, group in record.inputs.items()}
+
+
+def _row_changes(resource: Resource, surroundings: Surroundings) -> dict[str, Plain]:
+    """How the rows differ from those that the tokens on this machine were made of, if other ones are read now."""
+    record = surroundings.record(resource)
+    if record is None or not record.output_digest or not _rows_are_here(resource, surroundings):
+        return {}
+    before = [one.digest for one in record.inputs.get("datasets", ())]
+    if before == [surroundings.known[Source(one)] for one in resource.specification.datasets]:
+        return {}
+    folder = surroundings.folder
+    artifact = Layout(folder).root / record.artifact
+    if (count := count_digests(artifact)) > MOST_COMPARED:
+        return {"rows": {"before": count}}
+    datasets = [resolved(surroundings.resources[one].specification, folder) for one in resource.specification.datasets]
+    found = since(artifact, [(one, folder) for one in datasets])
+    return {} if found is None else {"rows": asdict(found)}
 
 
 def build(task: Task, reporter: Reporter) -> Outcome:

@@ -55,7 +55,7 @@ def seekable(path: Path) -> Iterator[BinaryIO]:
 def _zstandard(path: Path) -> Iterator[BinaryIO]:
     if find_spec("zstandard") is None:
         detail = f"`{path.name}` is compressed with zstd, and the Python package zstandard is not installed here."
-        raise problem("Missing library", detail, "Install `zstandard`, or compress with gzip.", Place(str(path)))
+        raise problem("Missing library", detail, "Install `tuneform[train]`, or compress with gzip.", Place(str(path)))
     with path.open("rb") as file:
         yield cast("BinaryIO", io.BufferedReader(_Pieces(_frames(file)), 1 << 20))
 

@@ -17,6 +17,9 @@ from executor.sources.file_formats import suffix
 from executor.sources.paths import is_glob
 from state.canonical import digest
 from state.diagnostic import problem
+from state.locations import STORES
+from state.object_requests import Patience, connect
+from state.secrets import without_secrets
 
 
 @frozen
@@ -40,7 +43,7 @@ def listed(sources: Sequence[str]) -> tuple[Object, ...]:
         try:
             found |= {one.address: one for one in _list(source)}
         except _refusals() as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = without_secrets(str(error).strip().partition("\n")[0])
             hint = "Credentials come from the environment, such as AWS_ACCESS_KEY_ID and AWS_ENDPOINT."
             raise problem("Unreadable source", f"`{source}` cannot be listed: {reason}", hint) from None
     return tuple(found.values())
@@ -118,7 +121,7 @@ def _download(one: Object, target: Path) -> None:
                 file.write(piece)
         temporary.replace(target)
     except _refusals() as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = without_secrets(str(error).strip().partition("\n")[0])
         raise problem("Unreadable source", f"`{one.address}` cannot be fetched: {reason}") from None
     finally:
         temporary.unlink(missing_ok=True)
@@ -134,9 +137,11 @@ def _split(address: str) -> tuple[str, str]:
 def _store(root: str) -> Any:  # noqa: ANN401  a store of any kind
     from obstore.store import from_url
 
-    if root.startswith("http://"):
-        return from_url(root, client_options={"allow_http": True})
-    return from_url(root)
+    client, retry = Patience().of_files()
+    if root.partition(":")[0] in STORES:
+        return connect(root, "", "", client, retry)
+    client["allow_http"] = root.startswith("http://")
+    return from_url(root, client_options=client, retry_config=retry)
 
 
 def _refusals() -> tuple[type[Exception], ...]:

@@ -58,7 +58,7 @@ def test_a_type_that_is_left_out_is_resolved_with_its_field(tmp_path: Path) -> N
     write(tmp_path, SHARED, SHARED)
     one = desired(tmp_path, SOURCE)
     assert (one.settings["type"], one.settings["field_output"]) == ("alpaca", "response")
-    assert one.facts == {"rows": 2, "detected": "alpaca"}
+    assert one.facts == {"rows": 2}
     given = desired(tmp_path, SOURCE + 'type = "alpaca"\nfield_output = "response"')
     assert given.settings == one.settings
     assert given.known == one.known
@@ -93,7 +93,7 @@ def test_a_type_that_cannot_be_told_is_asked_for(tmp_path: Path) -> None:
 def test_broken_rows_are_skipped_only_if_that_is_asked_for(tmp_path: Path) -> None:
     write(tmp_path, SHARED, "nonsense\n", {"instruction": "a"}, SHARED)
     skipping = desired(tmp_path, SOURCE + 'on_bad_row = "skip"')
-    assert skipping.facts == {"rows": 2, "skipped": 2, "detected": "alpaca"}
+    assert skipping.facts == {"rows": 2, "skipped": 2}
     refused = [
         "x.jsonl:2: Broken row: This row is not JSON: Expecting value in column 1.",
         "x.jsonl:3: Broken row: This row has no text in the field `response`.",
@@ -111,7 +111,7 @@ def test_what_state_knows_is_not_read_again(tmp_path: Path) -> None:
     one = desired(tmp_path, SOURCE)
     state = recorded(evolve(one, facts={"rows": 99}))
     assert desired(tmp_path, SOURCE, state).facts == {"rows": 99}
-    assert desired(tmp_path, SOURCE + "sample = 1", state).facts == {"rows": 1, "detected": "alpaca"}
+    assert desired(tmp_path, SOURCE + "sample = 1", state).facts == {"rows": 1}
 
 
 @pytest.mark.parametrize(

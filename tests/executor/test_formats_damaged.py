@@ -13,7 +13,6 @@ from random import Random as Chance
 from typing import Any
 
 import pytest
-import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +24,8 @@ from executor.rows import BrokenRow, Row, row_digest
 from executor.sources.file_formats import SUFFIXES, read_file
 from executor.sources.selection import meets
 from state.diagnostic import Place
+
+zstandard = pytest.importorskip("zstandard")
 
 CHAT = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho", "train": True}]
 CALLS = [{"type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}]

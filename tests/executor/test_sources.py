@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +20,8 @@ from executor.sources.file_formats import read_file
 from executor.sources.selection import meets, selected
 from executor.sources.shuffling import shuffled
 from state.diagnostic import Place, ProblemError
+
+zstandard = pytest.importorskip("zstandard")
 
 CHATS: list[dict[str, Any]] = [{"messages": [{"role": "user", "content": f"ü{at}"}], "n": at} for at in range(3)]
 LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in CHATS)

@@ -336,11 +336,6 @@ def test_a_row_whose_answer_is_cut_off_is_left_out_and_counted(folder: Path) -> 
     }
 
 
-def test_conversations_cannot_be_split(folder: Path) -> None:
-    with pytest.raises(ProblemError, match="Rows that cannot be split"):
-        build(folder, QUESTIONS, excess_length_strategy="split")
-
-
 def test_all_parts_of_a_row_are_held_back_or_none(folder: Path) -> None:
     rows = [{"text": letter * 100} for letter in "abcdefgh"]
     outcome = build(folder, rows, dataset=TEXTS, excess_length_strategy="split", val_set_size=0.25, split_seed=1)
@@ -351,6 +346,27 @@ def test_all_parts_of_a_row_are_held_back_or_none(folder: Path) -> None:
     assert (outcome.facts["validation_rows"], outcome.facts["rows"]) == (4, 12)
     assert not parts[TRAIN] & parts[VALIDATION]
     assert parts[TRAIN] | parts[VALIDATION] == set("abcdefgh")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_row_that_is_seen_several_times_is_held_back_or_not(folder: Path, seed: int) -> None:
+    dataset = evolve(CHATS, weight=2.5)
+    outcome = build(folder, [*QUESTIONS, *QUESTIONS[:3]], dataset=dataset, val_set_size=0.25, split_seed=seed)
+    training, held_back = (
+        {*map(tuple, read_columns(folder / "output" / one)["input_ids"])} for one in (TRAIN, VALIDATION)
+    )
+    assert len(training | held_back) == len(QUESTIONS)
+    assert not training & held_back
+    total = outcome.facts["validation_rows"] + outcome.facts["rows"]  # type: ignore[operator]  # numbers
+    assert 0.25 * total <= outcome.facts["validation_rows"] < 0.25 * total + 6  # type: ignore[operator]
+
+
+def test_new_rows_move_few_rows_from_one_side_to_the_other(folder: Path) -> None:
+    def held_back(count: int) -> set[tuple[int, ...]]:
+        build(folder, [chat(f"{at}?", "!") for at in range(count)], val_set_size=0.5, split_seed=3)
+        return {*map(tuple, read_columns(folder / "output" / VALIDATION)["input_ids"])}
+
+    assert len(held_back(40) & held_back(44)) >= 16
 
 
 def test_broken_rows_are_told_or_skipped_and_counted(folder: Path) -> None:
