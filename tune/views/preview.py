@@ -33,8 +33,8 @@ def print_preview(out: Console, preview: Preview, *, whole: bool = False) -> Non
     for label, text in numbers(preview):
         out.print(Hanging(Text(text), 14, f"  {label}"))
     _print_lengths(out, preview)
-    _print_rows(out, "Longest rows", preview.longest, preview.limit)
-    _print_rows(out, too_long_title(preview), preview.too_long, preview.limit)
+    _print_rows(out, "Longest rows", preview.longest)
+    _print_rows(out, too_long_title(preview), preview.too_long)
     _print_broken(out, preview)
     if preview.shown:
         out.print()
@@ -138,11 +138,11 @@ def _print_lengths(out: Console, preview: Preview) -> None:
         out.print(line, soft_wrap=True)
 
 
-def _print_rows(out: Console, title: str, rows: Sequence[RowSummary], limit: int) -> None:
+def _print_rows(out: Console, title: str, rows: Sequence[RowSummary]) -> None:
     if rows:
         out.print(f"\n{title}")
     for row in rows[:MOST_REPORTED]:
-        kept = f", {row.trained_kept:,} of them kept" if row.tokens > limit else ""
+        kept = f", {row.trained_kept:,} of them kept" if row.trained_kept < row.trained else ""
         line = f"{counted(row.tokens)}, {row.trained:,} trained{kept}  {row.place}"
         out.print(hanging(line, 2))
     if len(rows) > MOST_REPORTED:
