@@ -17,6 +17,8 @@ from executor.encoding import IGNORED, NOTHING_TRAINED, Encoded, labelled, whole
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+_ID_BYTES = 4
+
 
 @frozen
 class Encoder:
@@ -98,12 +100,20 @@ def _labelled_directly(direct: BytePairs, rows: Sequence[tuple[Rendered, bytes]]
 
 
 def _cut(buffers: Sequence[bytes], labels: Any) -> Iterator[Encoded | RowError]:  # noqa: ANN401  numpy's array
-    trained, start = labels.tobytes(), 0
-    untrained = array("i", [IGNORED])
-    for ids in buffers:
-        own = array("i", trained[start : start + len(ids)])
+    packed, start = labels.tobytes(), 0
+    for ids, trained in zip(buffers, trained_counts(packed, [len(ids) // _ID_BYTES for ids in buffers]), strict=True):
+        own = array("i", packed[start : start + len(ids)])
         start += len(ids)
-        yield RowError(NOTHING_TRAINED) if own == untrained * len(own) else Encoded(array("i", ids), own)
+        yield Encoded(array("i", ids), own) if trained else RowError(NOTHING_TRAINED)
+
+
+def trained_counts(labels: bytes, lengths: Sequence[int]) -> array[int]:
+    """How many tokens of each document are trained, by their packed labels behind each other."""
+    import numpy as np
+
+    before = np.cumsum(np.frombuffer(labels, np.int32) != IGNORED, dtype=np.int32)
+    at_ends = np.append(np.int32(0), before)[np.cumsum([0, *lengths])]
+    return array("i", np.diff(at_ends).tobytes())
 
 
 def _byte_edges(rendered: Rendered) -> list[int]:

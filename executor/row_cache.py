@@ -17,7 +17,7 @@ import struct
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate
+from os import SEEK_END
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO, cast
@@ -33,6 +33,8 @@ _KEY_BYTES = 24
 _COLUMN_BYTES = _KEY_BYTES + 4 + 4
 _ID_BYTES = 4
 _TOKEN_BYTES = 2 * _ID_BYTES  # an id and a label
+_PIECE_BYTES = 1 << 20
+"""What is read at once where a file is only checked."""
 
 
 @frozen
@@ -67,9 +69,12 @@ class RowCache:
         self.file.write(_HEADER.pack(_TAG, len(block.keys), tokens, xxhash.xxh3_128_digest(body)) + body)
         return self._index(block.keys, block.lengths, block.trained)
 
-    def read(self, sound: memoryview) -> None:
-        """Take up the blocks of a file, up to the first one that is not whole."""
-        while (found := _block(sound[self.size :])) is not None:
+    def read(self) -> None:
+        """Take up the blocks of the file, up to the first one that is not whole."""
+        piece = memoryview(bytearray(_PIECE_BYTES))
+        end = self.file.seek(0, SEEK_END)
+        self.file.seek(0)
+        while (found := _block(self.file, end - self.size, piece)) is not None:
             self._index(*found)
 
     def content(self) -> memoryview:
@@ -79,18 +84,26 @@ class RowCache:
 
     def documents(self, numbers: Sequence[int], content: memoryview) -> Documents:
         """Some of the rows, by their numbers."""
+        import numpy as np
+
+        chosen = np.asarray(numbers, np.int64)
+        starts, lengths, trained = (
+            np.asarray(column)[chosen] for column in (self.positions, self.lengths, self.trained)
+        )
         return Documents(
             content,
-            starts=array("q", [self.positions[at] for at in numbers]),
-            distances=array("q", [_ID_BYTES * self.lengths[at] for at in numbers]),
-            lengths=array("i", [self.lengths[at] for at in numbers]),
-            trained=array("i", [self.trained[at] for at in numbers]),
+            starts=array("q", starts.tobytes()),
+            distances=array("q", (_ID_BYTES * lengths.astype(np.int64)).tobytes()),
+            lengths=array("i", lengths.tobytes()),
+            trained=array("i", trained.tobytes()),
         )
 
     def _index(self, keys: Sequence[bytes], lengths: array[int], trained: array[int]) -> range:
-        first, start = len(self.lengths), self.size + _HEADER.size + len(keys) * _COLUMN_BYTES
-        *positions, self.size = accumulate((_TOKEN_BYTES * one for one in lengths), initial=start)
-        numbers = range(first, first + len(keys))
+        import numpy as np
+
+        numbers = range(len(self.lengths), len(self.lengths) + len(keys))
+        ends = _TOKEN_BYTES * np.cumsum([0, *lengths]) + self.size + _HEADER.size + len(keys) * _COLUMN_BYTES
+        *positions, self.size = ends.tolist()
         self.places.update(zip(keys, numbers, strict=True))
         self.positions.extend(positions)
         self.lengths.extend(lengths)
@@ -110,9 +123,7 @@ def opened(path: Path) -> Iterator[RowCache]:
                 yield cache
             return
         cache = RowCache(file)
-        if path.stat().st_size:
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole, memoryview(whole) as content:
-                cache.read(content)
+        cache.read()
         file.truncate(cache.size)
         file.seek(cache.size)
         yield cache
@@ -125,15 +136,27 @@ def temporary(folder: Path) -> Iterator[RowCache]:
         yield RowCache(cast("BinaryIO", file))
 
 
-def _block(content: memoryview) -> tuple[list[bytes], array[int], array[int]] | None:
-    """Keys, lengths and trained tokens of the block that a content begins with; None if it is not whole."""
-    if len(content) < _HEADER.size:
+def _block(file: BinaryIO, left: int, piece: memoryview) -> tuple[list[bytes], array[int], array[int]] | None:
+    """Keys, lengths and trained tokens of the block that comes next in what is left of a file; None if it is not whole.
+
+    Its rows are read piece by piece, only to be digested.
+    """
+    import numpy as np
+
+    header = file.read(_HEADER.size)
+    if len(header) < _HEADER.size:
         return None
-    tag, rows, tokens, digest = _HEADER.unpack(content[: _HEADER.size])
-    body = content[_HEADER.size : _HEADER.size + rows * _COLUMN_BYTES + tokens * _TOKEN_BYTES]
-    if tag != _TAG or xxhash.xxh3_128_digest(body) != digest:
+    tag, rows, tokens, digest = _HEADER.unpack(header)
+    if tag != _TAG or _HEADER.size + rows * _COLUMN_BYTES + tokens * _TOKEN_BYTES > left:
         return None
-    keys = bytes(body[: rows * _KEY_BYTES])
-    columns = array("i", bytes(body[rows * _KEY_BYTES : rows * _COLUMN_BYTES]))
-    whole = [keys[start : start + _KEY_BYTES] for start in range(0, len(keys), _KEY_BYTES)]
-    return whole, columns[:rows], columns[rows:]
+    keys, columns = file.read(rows * _KEY_BYTES), file.read(rows * (_COLUMN_BYTES - _KEY_BYTES))
+    hasher = xxhash.xxh3_128(keys)
+    hasher.update(columns)
+    to_read = tokens * _TOKEN_BYTES
+    while to_read and (count := file.readinto(piece[:to_read])):  # type: ignore[attr-defined]  # of all files that are opened
+        hasher.update(piece[:count])
+        to_read -= count
+    if hasher.digest() != digest:
+        return None
+    numbers = array("i", columns)
+    return np.frombuffer(keys, f"V{_KEY_BYTES}").tolist(), numbers[:rows], numbers[rows:]

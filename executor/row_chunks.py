@@ -8,9 +8,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import BinaryIO, TypeAlias, TypeVar
 
 import xxhash
 from attrs import frozen
@@ -24,23 +24,25 @@ from state.diagnostic import Place
 CHUNK_ROWS = 500
 """Rows of a chunk: a tenth of a second of work."""
 _OF_LINES = (".jsonl", ".ndjson")
+_BLOCK_BYTES = 1 << 19
+"""What is read of a file at once: it holds some hundred lines."""
 
 
 @frozen
 class Lines:
-    """Lines of a JSONL file."""
+    """Lines of a JSONL file, without the white space around them."""
 
     name: str
     numbers: Sequence[int]
     lines: Sequence[bytes]
 
-    def places(self) -> list[tuple[str, int]]:
+    def places(self) -> tuple[Sequence[str], Sequence[int]]:
         """File and line of each row."""
-        return [(self.name, number) for number in self.numbers]
+        return [self.name] * len(self.numbers), self.numbers
 
     def digests(self) -> list[bytes]:
         """16 bytes for what each row says."""
-        return [xxhash.xxh3_128_digest(line.strip()) for line in self.lines]
+        return list(map(xxhash.xxh3_128_digest, self.lines))
 
     def rows(self) -> list[Row | BrokenRow]:
         """The rows, parsed."""
@@ -62,9 +64,9 @@ class Parsed:
 
     parsed: Sequence[Row | BrokenRow]
 
-    def places(self) -> list[tuple[str, int]]:
+    def places(self) -> tuple[Sequence[str], Sequence[int]]:
         """File and line of each row."""
-        return [(row.place.file, row.place.line) for row in self.parsed]
+        return [row.place.file for row in self.parsed], [row.place.line for row in self.parsed]
 
     def digests(self) -> list[bytes]:
         """16 bytes for what each row says."""
@@ -103,8 +105,11 @@ def row_digests(sources: Iterable[tuple[Dataset, Path]]) -> array[int]:
 
 
 def short(digests: Iterable[bytes]) -> bytes:
-    """The first 8 bytes of each digest: enough to count rows that two versions of a data set share."""
-    return b"".join([digest[:8] for digest in digests])
+    """The first 8 bytes of each digest: enough to count rows that two versions of a data set share.
+
+    A row that cannot be read has no digest, all others one of 16 bytes.
+    """
+    return array("Q", b"".join(digests))[::2].tobytes()
 
 
 def _as_they_lie(dataset: Dataset) -> bool:
@@ -115,9 +120,28 @@ def _as_they_lie(dataset: Dataset) -> bool:
 
 def _lines(path: Path, name: str) -> Iterator[Lines]:
     with compression.opened(path) as stream:
-        numbered = ((number, line) for number, line in json_lines.lines(stream) if not line.isspace())
-        for group in _groups(numbered):
-            yield Lines(name, *zip(*group, strict=True))
+        for first, lines in _split(stream):
+            said = list(filter(None, lines))
+            numbers: Sequence[int] = range(first, first + len(lines))
+            if len(said) < len(lines):
+                numbers = list(compress(numbers, lines))
+            for start in range(0, len(said), CHUNK_ROWS):
+                yield Lines(name, numbers[start : start + CHUNK_ROWS], said[start : start + CHUNK_ROWS])
+
+
+def _split(stream: BinaryIO) -> Iterator[tuple[int, list[bytes]]]:
+    """Lines, blank ones too, with the number of the first of some: cut many at once, which is several times faster."""
+    number, beginning = 1, b""
+    while block := stream.read(_BLOCK_BYTES):
+        *lines, beginning = (beginning + block).split(b"\n")
+        if len(beginning) > json_lines.LONGEST_LINE:
+            lines.append(beginning)
+            beginning = b""
+            while (rest := stream.readline(_BLOCK_BYTES)) and not rest.endswith(b"\n"):
+                pass
+        yield number, [line.strip() for line in lines]
+        number += len(lines)
+    yield number, [beginning.strip()]
 
 
 def _groups(items: Iterable[T]) -> Iterator[list[T]]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
+from itertools import compress
 from multiprocessing import connection, get_context, parent_process
 from types import TracebackType
 from typing import Self
@@ -19,7 +20,7 @@ from attrs import define, field, frozen
 from executor import formats
 from executor.dataset_fields import Dataset
 from executor.documents import Document, Formatter, FormatterSettings, Prompt
-from executor.encoding import IGNORED
+from executor.encoder import trained_counts
 from executor.row_cache import Block, RowCache
 from executor.row_chunks import Chunk, short
 from executor.rows import BrokenRow
@@ -73,13 +74,14 @@ class EncodedRows:
         """Where a row stands."""
         return Place(list(self.names)[self.files[at]], self.lines[at])
 
-    def add(self, places: Sequence[tuple[str, int]], digests: Sequence[bytes], numbers: Sequence[int | None]) -> None:
+    def add(self, chunk: Chunk, digests: Sequence[bytes], numbers: Sequence[int | None]) -> None:
         """The next rows; those without a number are broken."""
-        sound = [at for at, number in enumerate(numbers) if number is not None]
-        for name in dict.fromkeys(name for name, _ in places):
+        names, lines = chunk.places()
+        for name in dict.fromkeys(names):
             self.names.setdefault(name, len(self.names))
-        self.files.extend([self.names[places[at][0]] for at in sound])
-        self.lines.extend([places[at][1] for at in sound])
+        sound = [number is not None for number in numbers]
+        self.files.extend(map(self.names.__getitem__, compress(names, sound)))
+        self.lines.extend(compress(lines, sound))
         self.numbers.extend([number for number in numbers if number is not None])
         self.digests.frombytes(short(digests))
 
@@ -133,8 +135,8 @@ class RowEncoding:
         digests = chunk.digests()
         salt = _salt(dataset)
         keys = [salt + digest for digest in digests]
-        find = self.cache.places.get
-        numbers = [None if self.settings.with_prompts else find(key) for key in keys]
+        known = {} if self.settings.with_prompts else self.cache.places
+        numbers = list(map(known.get, keys))
         new = [at for at, number in enumerate(numbers) if number is None]
         self._new += len(new)
         work = self._encode(dataset, chunk if len(new) == len(keys) else chunk.some(new)) if new else None
@@ -182,7 +184,7 @@ class RowEncoding:
                 self.found.skipped += len(encoded.broken)
             else:
                 self.found.broken.extend(encoded.broken)
-        self.found.add(one.chunk.places(), one.digests, one.numbers)
+        self.found.add(one.chunk, one.digests, one.numbers)
 
     def _result(self, one: _Waiting, work: Future[EncodedChunk]) -> EncodedChunk:
         """What became of the rows; those of a process that died, of too little memory perhaps, are encoded here."""
@@ -205,7 +207,7 @@ def encode_chunk(formatter: Formatter, dataset: Dataset, chunk: Chunk) -> Encode
     return EncodedChunk(
         sound=sound,
         lengths=lengths,
-        trained=array("i", [len(one.encoded.labels) - one.encoded.labels.count(IGNORED) for one in good]),
+        trained=trained_counts(b"".join([one.encoded.labels.tobytes() for one in good]), lengths),
         rows=b"".join([part.tobytes() for one in good for part in (one.encoded.ids, one.encoded.labels)]),
         prompts=[one.prompt for one in good if one.prompt is not None],
         broken=[one for one in documents if isinstance(one, BrokenRow)],

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xxhash
 from attrs import field, frozen
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 TRAIN, VALIDATION, PROMPTS = "train.arrow", "validation.arrow", "prompts.arrow"
-_BATCH_ROWS = 250
-"""Rows that are written at once: few enough for the memory of one batch to serve for the next."""
+_BATCH_TOKENS = 1 << 19
+"""About so many tokens are written at once: few enough for what is copied to be in the processor's cache still."""
+_BATCH_PROMPTS = 250
 _INTEGER_BYTES = 4
 
 
 @frozen
 class Documents:
-    """Encoded documents that lie somewhere in a content: their ids, and further on their labels."""
+    """Encoded documents that lie somewhere in a content: their ids, and further on their labels.
+
+    Each has a token at least, and no two share a part: they are the same or apart.
+    """
 
     content: memoryview
     starts: array[int]
@@ -32,10 +40,16 @@ class Documents:
     trained: array[int]
     """How many of its tokens are trained."""
 
+    def ids(self, at: int) -> array[int]:
+        """The ids of a document."""
+        return self._integers(self.starts[at], self.lengths[at])
+
     def labels(self, at: int) -> array[int]:
         """The labels of a document."""
-        start = self.starts[at] + self.distances[at]
-        return array("i", self.content[start : start + _INTEGER_BYTES * self.lengths[at]].tobytes())
+        return self._integers(self.starts[at] + self.distances[at], self.lengths[at])
+
+    def _integers(self, start: int, count: int) -> array[int]:
+        return array("i", self.content[start : start + _INTEGER_BYTES * count].tobytes())
 
 
 @frozen
@@ -71,8 +85,7 @@ class TokenWriter:
             ThreadPoolExecutor(1) as beside,  # neither digesting nor writing holds Python back
         ):
             written: Future[None] | None = None
-            for start in range(0, len(rows), _BATCH_ROWS):
-                batch = _Batch.of(documents, rows[start : start + _BATCH_ROWS])
+            for batch in _batches(documents, rows):
                 if written is not None:
                     written.result()
                 written = beside.submit(write, batch)
@@ -87,48 +100,96 @@ class TokenWriter:
         for ids, reference in prompts:
             said = reference.encode()
             self._hasher.update(struct.pack("<QQ", len(ids), len(said)) + ids.tobytes() + said)
-        ids_column = _lists(b"".join(ids.tobytes() for ids, _ in prompts), [len(ids) for ids, _ in prompts])
+        ids_column = _lists(
+            b"".join(ids.tobytes() for ids, _ in prompts),
+            array("i", accumulate((len(ids) for ids, _ in prompts), initial=0)),
+        )
         references = pa.array([reference for _, reference in prompts], pa.string())
         table = pa.table({"input_ids": ids_column, "reference": references})
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table, max_chunksize=_BATCH_ROWS)
+            writer.write_table(table, max_chunksize=_BATCH_PROMPTS)
 
 
 @frozen
 class _Batch:
     """The columns of some rows, behind each other."""
 
-    counts: array[int]
-    """Documents of each row."""
-    lengths: array[int]
+    document_ends: NDArray[np.int64]
+    """Where the documents of each row end, counted in documents; from 0 on."""
+    token_ends: NDArray[np.int64]
+    """Where each row ends, in tokens; from 0 on."""
+    lengths: NDArray[np.int32]
     """Tokens of each document."""
-    ids: bytes
-    labels: bytes
+    ids: memoryview
+    labels: memoryview
 
-    @staticmethod
-    def of(documents: Documents, rows: Sequence[Sequence[int]]) -> _Batch:
-        places = list(chain.from_iterable(rows))
-        lengths = array("i", map(documents.lengths.__getitem__, places))
-        starts = list(map(documents.starts.__getitem__, places))
-        distances = map(documents.distances.__getitem__, places)
-        behind = [start + distance for start, distance in zip(starts, distances, strict=True)]
-        content = documents.content
-        return _Batch(
-            counts=array("i", map(len, rows)),
-            lengths=lengths,
-            ids=b"".join([content[at : at + _INTEGER_BYTES * n] for at, n in zip(starts, lengths, strict=True)]),
-            labels=b"".join([content[at : at + _INTEGER_BYTES * n] for at, n in zip(behind, lengths, strict=True)]),
-        )
+    def parts(self) -> tuple[bytes | memoryview, ...]:
+        """What is digested: the number of documents of each row first."""
+        import numpy as np
 
-    def parts(self) -> tuple[bytes, ...]:
-        """What is digested."""
-        return self.counts.tobytes(), self.lengths.tobytes(), self.ids, self.labels
+        counts = np.diff(self.document_ends).astype(np.int32)
+        return counts.tobytes(), self.lengths.tobytes(), self.ids, self.labels
 
     def arrays(self) -> list[Any]:
         """As Arrow arrays: ids and labels by row, and the lengths of its documents."""
-        ends = list(accumulate(self.counts, initial=0))
-        tokens = [sum(self.lengths[start:end]) for start, end in pairwise(ends)]
-        return [_lists(self.ids, tokens), _lists(self.labels, tokens), _lists(self.lengths.tobytes(), self.counts)]
+        columns = (self.ids, self.token_ends), (self.labels, self.token_ends), (self.lengths, self.document_ends)
+        return [_lists(integers, ends.astype("i")) for integers, ends in columns]
+
+
+@frozen
+class _Columns:
+    """Ids and labels that lie somewhere, as elements of one Arrow array of bytes: it copies them many at once."""
+
+    elements: Any
+    ids: NDArray[np.int64]
+    """Which element holds the ids of each document that is wanted, in the order in which they are."""
+    labels: NDArray[np.int64]
+
+    @staticmethod
+    def of(documents: Documents, places: NDArray[np.int64]) -> _Columns:
+        import numpy as np
+        import pyarrow as pa
+
+        starts, sizes = np.asarray(documents.starts), _INTEGER_BYTES * np.asarray(documents.lengths, np.int64)
+        behind = starts + np.asarray(documents.distances)
+        edges = np.sort(np.concatenate((starts, starts + sizes, behind, behind + sizes)))
+        edges = edges[np.diff(edges, prepend=-1) > 0]
+        buffers = [None, pa.py_buffer(edges), pa.py_buffer(documents.content)]
+        elements = pa.Array.from_buffers(pa.large_binary(), len(edges) - 1, buffers)
+        ids, labels = (np.searchsorted(edges, one)[places] for one in (starts, behind))
+        return _Columns(elements, ids, labels)
+
+    def copied(self, wanted: slice, tokens: int) -> tuple[memoryview, memoryview]:
+        """The ids and the labels of some documents, which have so many tokens."""
+        import numpy as np
+        import pyarrow as pa
+
+        chosen = np.concatenate((self.ids[wanted], self.labels[wanted]))
+        both = memoryview(self.elements.take(pa.array(chosen)).buffers()[2])
+        middle = _INTEGER_BYTES * tokens
+        return both[:middle], both[middle : 2 * middle]
+
+
+def _batches(documents: Documents, rows: Sequence[Sequence[int]]) -> Iterator[_Batch]:
+    """Rows, cut where the next million bytes of ids begin."""
+    import numpy as np
+
+    places = np.fromiter(chain.from_iterable(rows), np.int64)
+    lengths = np.asarray(documents.lengths)[places]
+    document_ends = np.cumsum([0, *map(len, rows)])
+    token_ends = np.append(0, np.cumsum(lengths, dtype=np.int64))[document_ends]
+    columns = _Columns.of(documents, places)
+    cuts = np.flatnonzero(np.diff(token_ends[1:] // _BATCH_TOKENS)) + 1
+    for start, end in pairwise([0, *cuts.tolist(), len(rows)]):
+        first, behind = document_ends[start], document_ends[end]
+        ids, labels = columns.copied(slice(first, behind), token_ends[end] - token_ends[start])
+        yield _Batch(
+            document_ends=document_ends[start : end + 1] - first,
+            token_ends=token_ends[start : end + 1] - token_ends[start],
+            lengths=lengths[first:behind],
+            ids=ids,
+            labels=labels,
+        )
 
 
 def read_columns(path: Path) -> dict[str, list[Any]]:
@@ -140,10 +201,11 @@ def read_columns(path: Path) -> dict[str, list[Any]]:
     return columns
 
 
-def _lists(integers: bytes, counts: Sequence[int]) -> Any:  # noqa: ANN401  pyarrow has no types
+def _lists(integers: Any, ends: Any) -> Any:  # noqa: ANN401  pyarrow has no types, nor have buffers
     """An Arrow array of lists, made of packed integers without looking at each."""
     import pyarrow as pa
 
-    offsets = pa.py_buffer(array("i", accumulate(counts, initial=0)).tobytes())
-    values = pa.Array.from_buffers(pa.int32(), len(integers) // _INTEGER_BYTES, [None, pa.py_buffer(integers)])
-    return pa.Array.from_buffers(pa.list_(pa.int32()), len(counts), [None, offsets], children=[values])
+    values = pa.Array.from_buffers(
+        pa.int32(), memoryview(integers).nbytes // _INTEGER_BYTES, [None, pa.py_buffer(integers)]
+    )
+    return pa.Array.from_buffers(pa.list_(pa.int32()), len(ends) - 1, [None, pa.py_buffer(ends)], children=[values])

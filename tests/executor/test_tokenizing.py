@@ -5,24 +5,29 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
+from array import array
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from attrs import evolve
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from executor import row_cache, row_chunks, row_encoding
 from executor.dataset_fields import Dataset
 from executor.documents import FormatterSettings
 from executor.kinds.dataset import identity
 from executor.kinds.tokens import Tokens
-from executor.row_chunks import chunks
+from executor.row_chunks import Lines, chunks
 from executor.row_difference import FILE, RowDifference, difference, read_digests, since
 from executor.row_encoding import EncodedRows, RowEncoding
 from executor.task import Input, Outcome, Task
-from executor.token_files import PROMPTS, TRAIN, VALIDATION, read_columns
+from executor.token_files import PROMPTS, TRAIN, VALIDATION, Documents, TokenWriter, read_columns
 from executor.tokenizing import tokenize
 from executor.worker_reports import Reporter
 from planner.structure import settings_of
@@ -272,8 +277,9 @@ def test_processes_and_chunks_change_nothing(folder: Path, monkeypatch: pytest.M
     assert [row.place.line for row in rows.broken] == [6]
     assert [rows.place(at).line for at in range(len(rows.numbers))] == [1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12]
     monkeypatch.setattr(row_encoding, "NEW_ROWS", 1)
-    for size in (1, 5):
+    for size, block in ((1, 1 << 19), (5, 1 << 19), (500, 100)):
         monkeypatch.setattr(row_chunks, "CHUNK_ROWS", size)
+        monkeypatch.setattr(row_chunks, "_BLOCK_BYTES", block)
         others, kept_by_others = encode(folder, f"with others {size}", 1)
         assert kept_by_others == kept
         assert (others.broken, others.lines, others.digests) == (rows.broken, rows.lines, rows.digests)
@@ -287,6 +293,83 @@ def test_what_a_process_left_undone_when_it_died_is_done_here(folder: Path, monk
     monkeypatch.setattr(row_encoding, "_end_with_parent", partial(os._exit, 1))
     _, kept_by_others = encode(folder, "with others", 1)
     assert kept_by_others == kept
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text("ab \r\t\n", max_size=9)).map("".join), st.integers(1, 20))
+def test_lines_are_numbered_as_they_stand_whatever_is_read_at_once(tmp_path: Path, text: str, block: int) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(text.encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_chunks, "_BLOCK_BYTES", block)
+        found = [chunk.places()[1][at] for chunk in chunks(CHATS, tmp_path) for at in range(len(chunk.places()[1]))]
+        said = b"".join(b"".join(chunk.lines) for chunk in chunks(CHATS, tmp_path) if isinstance(chunk, Lines))
+    stripped = [line.strip() for line in text.encode().split(b"\n")]
+    assert found == [number for number, line in enumerate(stripped, start=1) if line]
+    assert said == b"".join(stripped)
+
+
+def test_a_line_without_end_is_no_row_and_those_behind_it_keep_their_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("executor.sources.json_lines.LONGEST_LINE", 1 << 20)
+    monkeypatch.setattr(row_chunks, "_BLOCK_BYTES", 1 << 18)
+    (tmp_path / "rows.jsonl").write_bytes(b'{"a": 1}\n' + b"x" * (5 << 20) + b'\n\n{"a": 2}\n' + b"y" * (2 << 20))
+    rows = [row for chunk in chunks(CHATS, tmp_path) for row in chunk.rows()]
+    assert [(row.place.line, getattr(row, "values", None) or getattr(row, "why", None)) for row in rows] == [
+        (1, {"a": 1}),
+        (2, "is longer than 1 MiB"),
+        (4, {"a": 2}),
+        (5, "is longer than 1 MiB"),
+    ]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.lists(st.integers(0, 9), min_size=1, max_size=5), st.integers(0, 3)), min_size=1, max_size=8),
+    st.randoms(use_true_random=False),
+)
+def test_rows_are_written_as_they_are_asked_for_and_digested_alike_in_any_batches(
+    tmp_path: Path, laid_out: list[tuple[list[int], int]], generator: Random
+) -> None:
+    """Documents in any order, also several times, with gaps between them."""
+    content, starts = array("i"), array("q")
+    for ids, gap in laid_out:
+        content.extend([7] * gap)
+        starts.append(4 * len(content))
+        content.extend([*ids, NO, *ids[1:]])
+    lengths = array("i", [len(ids) for ids, _ in laid_out])
+    documents = Documents(
+        memoryview(content).cast("B"), starts, array("q", [4 * length for length in lengths]), lengths, lengths
+    )
+    rows = [generator.choices(range(len(laid_out)), k=generator.randint(1, 3)) for _ in range(6)]
+    digests = set()
+    for tokens in (1, 4, 1 << 19):
+        writer = TokenWriter()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("executor.token_files._BATCH_TOKENS", tokens)
+            writer.rows(tmp_path / TRAIN, documents, rows)
+        digests.add(writer.digest)
+        assert read_columns(tmp_path / TRAIN) == {
+            "input_ids": [[one for at in row for one in laid_out[at][0]] for row in rows],
+            "labels": [[one for at in row for one in (NO, *laid_out[at][0][1:])] for row in rows],
+            "seq_lengths": [[len(laid_out[at][0]) for at in row] for row in rows],
+        }
+    assert len(digests) == 1
+
+
+def test_of_a_cache_that_was_cut_anywhere_the_whole_blocks_are_used(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_chunks, "CHUNK_ROWS", 5)
+    monkeypatch.setattr(row_cache, "_PIECE_BYTES", 100)
+    first = build(folder, QUESTIONS)
+    whole = cache_of(folder).read_bytes()
+    second, third = (match.start() for match in list(re.finditer(b"tunerow1", whole))[1:])
+    for size, new in ((len(whole), 0), (len(whole) - 1, 2), (third + 39, 2), (third, 2), (third - 1, 7), (second, 7)):
+        cache_of(folder).write_bytes(whole[:size])
+        again = build(folder, QUESTIONS)
+        assert (again.facts["encoded_rows"], again.output_digest) == (new, first.output_digest)
+        assert cache_of(folder).read_bytes() == whole
 
 
 LONG = [{"text": "a" * 100}, {"text": "b" * 10}]
