@@ -12,7 +12,6 @@ from attrs import asdict, frozen
 from executor import formats
 from executor.examples import TRAINED_ALONE
 from executor.probe import Surroundings
-from executor.row_difference import count_digests, since
 from executor.sources.detection import may_be_chats, resolved
 from executor.sources.origin import Origin, origin_of
 from executor.task import Outcome, Task
@@ -118,6 +117,8 @@ def _row_changes(resource: Resource, surroundings: Surroundings) -> dict[str, Pl
     before = [one.digest for one in record.inputs.get("datasets", ())]
     if before == [surroundings.known[Source(one)] for one in resource.specification.datasets]:
         return {}
+    from executor.row_difference import count_digests, since
+
     folder = surroundings.folder
     artifact = Layout(folder).root / record.artifact
     if (count := count_digests(artifact)) > MOST_COMPARED:
