@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: quickstart test test-fast test-kills check bench bench-plan bench-state bench-train clean
+.PHONY: quickstart test test-fast test-kills check bench bench-plan bench-rows bench-state bench-tokenize bench-train clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/python examples/quickstart/tour.py
@@ -26,16 +26,22 @@ check: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: bench-plan bench-state bench-train
+bench: bench-plan bench-rows bench-state bench-tokenize bench-train
 
 bench-plan: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_plan.py
+
+bench-rows: $(VENV)/installed
+	$(BIN)/python benchmarks/bench_rows.py
 
 bench-state: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_state.py
 
 bench-train: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_train.py
+
+bench-tokenize: $(VENV)/installed
+	$(BIN)/python benchmarks/bench_tokenize.py
 
 # torch comes first and pinned: any later resolution could pull gigabytes of CUDA libraries with a newer one.
 $(VENV)/installed: pyproject.toml constraints.txt

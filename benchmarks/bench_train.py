@@ -21,7 +21,8 @@ from pathlib import Path
 from attrs import define, field, frozen
 
 from executor import events
-from executor.kinds.dataset import Dataset, identity
+from executor.dataset_fields import Dataset
+from executor.kinds.dataset import identity
 from executor.kinds.model import Model
 from executor.kinds.tokens import Tokens
 from executor.launch import Emit, Stop, run_in_worker

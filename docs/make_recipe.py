@@ -1,6 +1,6 @@
-"""Writes the field tables of docs/recipe.md from the kinds themselves, so that they cannot disagree.
+"""Writes the tables of docs/recipe.md from the kinds and templates themselves, so that they cannot disagree.
 
-Run `python docs/make_recipe.py` after a field was changed; a test fails until it was.
+Run `python docs/make_recipe.py` after a field or template was changed; a test fails until it was.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from typing import Any, get_args
 import attrs
 
 from executor import kinds
+from executor.templates import built_in
 from planner.effects import Effect, Setting, fields, referenced_kinds, table_class
 from tune.views.words import value
 
 PAGE = Path(__file__).parent / "recipe.md"
 BEGIN, END = "<!-- fields of {} -->", "<!-- end -->"
 HEADING = "| field | default | a change | because |\n|---|---|---|---|"
+TEMPLATES = re.compile(f"<!-- templates -->.*?{re.escape(END)}\n", re.DOTALL)
 DEPENDS = "depends"
 EFFECTS = {Effect.UPSTREAM: "re-tokenizes"}
 
@@ -30,6 +32,7 @@ def main() -> None:
 
 def page(text: str) -> str:
     """The page with every table made anew."""
+    text = TEMPLATES.sub(lambda _: f"{templates()}\n", text)
     for kind in kinds.load().values():
         for variant, specification in kind.specifications.items():
             name = f"{kind.name} {variant}".strip()
@@ -39,6 +42,12 @@ def page(text: str) -> str:
             found = f"{begin}\n{rows}\n{END}"
             text = pattern.sub(lambda _, found=found: found, text)  # type: ignore[misc]  # bound at once
     return text
+
+
+def templates() -> str:
+    """The built-in chat templates, and the architectures that were trained with them."""
+    rows = (f"| `{one.name}` | {', '.join(one.families) or 'any model'} |" for one in built_in().values())
+    return "\n".join(["<!-- templates -->", "| built-in template | `model_type` |", "|---|---|", *rows, END])
 
 
 def _rows(specification: type, prefix: str) -> Iterator[str]:

@@ -16,13 +16,20 @@ class RowError(Exception):
     """What is wrong with one row and what to do, as the end of a sentence that starts with "This row"."""
 
 
-def check_content(messages: Sequence[Message], control_tokens: Sequence[str]) -> None:
-    """Raise RowError if a message holds a control token in any of its texts: data must not be able to end a turn."""
+def check_content(
+    messages: Sequence[Message], control_tokens: Sequence[str], tools: Sequence[Mapping[str, Any]] | None = None
+) -> None:
+    """Raise RowError if a message or tool holds a control token in any text: data must not be able to end a turn."""
     tokens = tuple(control_tokens)
-    for number, message in enumerate(messages, start=1):
-        for text in _texts(message):
+    if not special_tokens_in("\n".join(_texts([messages, tools])), tokens):  # nearly always, and found out at once
+        return
+    places = [*((one, f"message {number}") for number, one in enumerate(messages, start=1)), (tools, "a tool")]
+    for value, place in places:
+        for text in _texts(value):
             if found := special_tokens_in(text, tokens):
-                reason = f"has the control token {found[0]} in the text of message {number}; remove it from the data"
+                reason = (
+                    f"has the control token {found[0]} in the text of {place}; remove it, or set `allow_control_tokens`"
+                )
                 raise RowError(reason)
 
 
@@ -37,17 +44,19 @@ def _any_of(tokens: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
 
-def _texts(value: object) -> Iterator[str]:
+def _texts(value: object) -> list[str]:
     """Every string in a JSON value, keys included; however deeply it is nested."""
-    waiting = [value]
+    waiting, texts = [value], []
     while waiting:
         one = waiting.pop()
         if isinstance(one, str):
-            yield one
-        elif isinstance(one, Mapping):
-            waiting += [*one.keys(), *one.values()]
+            texts.append(one)
+        elif isinstance(one, (dict, Mapping)):  # the first of them, which is told much faster, is what JSON gives
+            waiting += one
+            waiting += one.values()
         elif isinstance(one, list | tuple):
             waiting += one
+    return texts
 
 
 def checked(messages: Sequence[Message]) -> list[Message]:
@@ -62,23 +71,56 @@ def checked(messages: Sequence[Message]) -> list[Message]:
     return [_message(message) for message in messages]
 
 
+def checked_tools(tools: object) -> list[dict[str, Any]] | None:
+    """Tools as templates expect them; None where there are none. Raises RowError for what is no list of functions."""
+    if not tools:
+        return None
+    if not isinstance(tools, list | tuple):
+        reason = f"has no list of tools but a {type(tools).__name__}"
+        raise RowError(reason)
+    for number, tool in enumerate(tools, start=1):
+        function = tool.get("function", tool) if isinstance(tool, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+            reason = f"has a broken tool {number}: it is no function with a `name`"
+            raise RowError(reason)
+    return [dict(tool) for tool in tools]
+
+
 def _wrong_with(message: object) -> str:
     """What keeps a value from being a message; "" if nothing does. An answer that calls tools may have no content."""
     if not isinstance(message, Mapping):
         return f"it is no object with `role` and `content` but a {type(message).__name__}"
-    role, content, train = (message.get(name) for name in ("role", "content", "train"))
+    role, content, train = message.get("role"), message.get("content"), message.get("train")
     if not isinstance(role, str) or not role:
         return "its `role` is missing or no text"
     if not isinstance(content, str) and (content is not None or not message.get("tool_calls")):
         return "its `content` is missing or no text"
+    if "tool_calls" in message and not _are_calls(message["tool_calls"]):
+        return "its `tool_calls` are no list of functions with a `name`"
     return "" if train is None or isinstance(train, bool) else "its `train` is neither true nor false"
+
+
+def _are_calls(calls: object) -> bool:
+    if calls is None:
+        return True
+    if not isinstance(calls, list | tuple) or not all(isinstance(call, Mapping) for call in calls):
+        return False
+    functions = [call.get("function", call) for call in calls]
+    return all(isinstance(one, Mapping) and isinstance(one.get("name"), str) for one in functions)
+
+
+def called(message: Message) -> Iterator[Mapping[str, Any]]:
+    """The functions that a message calls, with `name` and perhaps `arguments`."""
+    return (call.get("function", call) for call in message.get("tool_calls", ()))
 
 
 def _message(message: Message) -> Message:
     """A message without nulls, its reasoning under the names that templates read, as transformers gives it."""
     given = {name: value for name, value in message.items() if value is not None and name != "train"}
-    reasoning = next((given[name] for name in ("reasoning_content", "thinking", "reasoning") if name in given), None)
-    return given if reasoning is None else {"thinking": reasoning, **given, "reasoning_content": reasoning}
+    for name in ("reasoning_content", "thinking", "reasoning"):
+        if name in given:
+            return {"thinking": given[name], **given, "reasoning_content": given[name]}
+    return given
 
 
 def said(message: Message) -> Iterator[str]:

@@ -1,31 +1,32 @@
 """Chat templates: a conversation to text, with the character ranges that are to be trained, proved for every row.
 
 Text is what transformers renders (`transformers/utils/chat_template_utils.py`, 5.23): the same Jinja sandbox, filters,
-functions and message fields. What an assistant writes is what `{% generation %}` encloses. For other templates and
-roles it is what a message adds to the rendering of those before it, as long as that can be proved; a template that
-writes a message differently once others follow (Qwen3, gpt-oss) is asked a second way: where does a mark appear that
-stands in place of the message's content?
+functions and message fields. What an assistant writes is what `{% generation %}` encloses; for other templates and
+roles it is found in the text (`message_ranges`; `message_layout` for what many rows share), as long as that can be
+proved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
-from executor.chat_messages import ASSISTANT, Message, RowError, checked, said
+from executor.chat_messages import ASSISTANT, Message, RowError, called, checked, checked_tools
+from executor.message_layout import MOST_KEPT, Layout, is_plain, layout_of
+from executor.message_ranges import OTHER_TEMPLATE, Unmarked
 from executor.template_environment import NOTE, environment
+from executor.turn_ends import TrainOnEos, with_ends
 from state.diagnostic import problem
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 Span: TypeAlias = tuple[int, int]
-
-_MARK = "\ue000"  # for private use in Unicode; where data holds it too, nothing is taken for proved
-_OTHER_TEMPLATE = "use a template that marks answers with {% generation %}, or set `train` of this message to false"
+Tools: TypeAlias = Sequence[Mapping[str, Any]] | None
 
 _OF_TEMPLATES = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
 
@@ -46,33 +47,64 @@ class ChatTemplate:
     special_tokens: Mapping[str, str]
     marks_answers: bool
     """Whether the template itself marks what an assistant generates."""
+    control_tokens: tuple[str, ...] = ()
+    """All tokens of the vocabulary that are special, among them those that end a turn."""
+    _layouts: dict[tuple[str | int, ...], Layout | None] = field(factory=dict, init=False, eq=False, repr=False)
 
-    def prompt(self, messages: Sequence[Message]) -> str:
+    def prompt(self, messages: Sequence[Message], tools: Tools = None) -> str:
         """The conversation so far, up to where the assistant's next words begin; raises RowError."""
-        return self._render(checked(messages), prompt=True).text
+        return self.render(checked(messages), checked_tools(tools), prompt=True).text
 
-    def conversation(self, messages: Sequence[Message], roles_to_train: frozenset[str]) -> Rendered:
+    def conversation(
+        self,
+        messages: Sequence[Message],
+        roles_to_train: frozenset[str],
+        tools: Tools = None,
+        train_on_eos: TrainOnEos = "turn",
+    ) -> Rendered:
         """The whole conversation with what is to be trained: messages of these roles, or as their `train` says.
 
-        Raises RowError where a message to be trained would train nothing or cannot be found in the text for certain.
+        Raises RowError where a message to be trained would train nothing or cannot be found in the text for certain,
+        and where the template leaves out tools.
         """
-        chat = checked(messages)
-        flags = [message.get("train") for message in messages]
-        pairs = zip(flags, chat, strict=True)
-        wanted = [message["role"] in roles_to_train if flag is None else flag for flag, message in pairs]
-        if not any(wanted):
-            roles = ", ".join(sorted(roles_to_train))
-            reason = f"yields no trained token: it has no message of a role to train ({roles}); see `roles_to_train`"
-            raise RowError(reason)
-        whole = self._render(chat)
-        answers = self._answers(chat, whole)
-        spans: list[Span] = []
-        for index in (index for index, want in enumerate(wanted) if want):
-            own = answers[index] if index in answers else (self._located(chat, index, whole.text),)
+        chat, given = checked(messages), checked_tools(tools)
+        wanted = _wanted(messages, roles_to_train)
+        whole = self.render(chat, given)
+        _check_tools(given, whole.text)
+        if not self.marks_answers and given is None and all(map(is_plain, chat)):
+            spans = self._laid_out(chat, wanted, whole.text)
+            if spans is not None:
+                return Rendered(whole.text, self._with_ends(whole.text, spans, train_on_eos))
+        answers = self._answers(chat, whole, given)
+        unmarked = Unmarked(partial(self.render, tools=given), chat, whole.text, self.special_tokens)
+        spans = []
+        for index in wanted:
+            own = answers[index] if index in answers else (unmarked.located(index),)
             spans += _trained(own, index, chat, Rendered(whole.text, tuple(spans)))
-        return Rendered(whole.text, tuple(spans))
+        return Rendered(whole.text, self._with_ends(whole.text, spans, train_on_eos))
 
-    def _answers(self, chat: list[Message], whole: Rendered) -> dict[int, tuple[Span, ...]]:
+    def _laid_out(self, chat: list[Message], wanted: list[int], text: str) -> list[Span] | None:
+        """The ranges to train, if the conversation is laid out as all of its roles are; empty ones are none."""
+        key = (*(message["role"] for message in chat), *wanted)
+        try:
+            layout = self._layouts[key]
+        except KeyError:
+            if len(self._layouts) >= MOST_KEPT:
+                self._layouts.clear()
+            roles = [message["role"] for message in chat]
+            layout = self._layouts[key] = layout_of(self.render, roles, wanted, self.special_tokens)
+        spans = None if layout is None else layout.spans([message["content"] for message in chat], text)
+        return spans if spans is None or all(start < end for start, end in spans) else None
+
+    def _with_ends(self, text: str, spans: Sequence[Span], rule: TrainOnEos) -> tuple[Span, ...]:
+        controls = (*self.control_tokens, *self.special_tokens.values())
+        trained = with_ends(text, spans, rule, self.special_tokens.get("eos_token", ""), controls)
+        if not trained:
+            reason = f'yields no trained token: its answers are empty, and `train_on_eos` is "{rule}"'
+            raise RowError(reason)
+        return trained
+
+    def _answers(self, chat: list[Message], whole: Rendered, tools: Tools) -> dict[int, tuple[Span, ...]]:
         """The marked ranges of each assistant message, by its index; a template may mark a message in several parts."""
         speaking = [index for index, message in enumerate(chat) if message["role"] == ASSISTANT]
         if not speaking or not self.marks_answers:
@@ -81,95 +113,25 @@ class ChatTemplate:
         if total == len(speaking):
             counts = list(range(total + 1))
         else:
-            counts = [0, *(max(0, total - self._marks_from(chat, index + 1)) for index in speaking[:-1]), total]
+            counts = [0, *(max(0, total - self._marks_from(chat, index + 1, tools)) for index in speaking[:-1]), total]
         parts = [whole.spans[start:end] for start, end in pairwise(counts)]
         return dict(zip(speaking, parts, strict=True))
 
-    def _marks_from(self, chat: list[Message], index: int) -> int:
+    def _marks_from(self, chat: list[Message], index: int, tools: Tools) -> int:
         """How many ranges are marked from a message on: templates leave out of a message what later ones outdate."""
         try:
-            return len(self._render(chat[index:]).spans)
+            return len(self.render(chat[index:], tools).spans)
         except RowError:
-            return len(self._render(chat).spans) - len(self._render(chat[:index], prompt=True).spans)
+            return len(self.render(chat, tools).spans) - len(self.render(chat[:index], tools, prompt=True).spans)
 
-    def _located(self, chat: list[Message], index: int, text: str) -> Span:
-        """Where a message lies in the text of the whole chat, without what a prompt for it would hold already."""
-        message = chat[index]
-        answers = message["role"] == ASSISTANT
-        start = self._prefix(chat[:index], text, prompt=answers)
-        end = self._prefix(chat[: index + 1], text)
-        if start is None or end is None:
-            start, end = self._around_content(chat, index, text, start if answers else None, end)
-        return start, _end_of_turn(text, start, end, message.get("content", ""))
-
-    def _prefix(self, chat: list[Message], text: str, *, prompt: bool = False) -> int | None:
-        """The length of the rendering of a chat's beginning; None if the whole text does not begin with it."""
-        try:
-            part = self._render(chat, prompt=prompt).text
-        except RowError:
-            return None
-        return len(part) if text.startswith(part) else None
-
-    def _around_content(
-        self, chat: list[Message], index: int, text: str, start: int | None, end: int | None
-    ) -> tuple[int, int]:
-        """Where a message lies by the place of its content, its start or end being known perhaps; or RowError.
-
-        Proved if the text, but for the content, is what is rendered with a mark for content, if what follows the
-        content closes a turn also where nothing comes after it, and if none of what the message says is left out.
-        """
-        frame = self._frame(chat, index)
-        if frame is not None and _encloses(frame, text):
-            before, after = frame
-            start = len(before) if start is None or start > len(before) else start
-            ending = "" if end is not None else self._ending(chat[: index + 1], after)
-            if ending is not None:
-                end = len(text) - len(after) + len(ending) if end is None else end
-                if all(said.strip() in text[start:end] for said in said(chat[index])):
-                    return start, end
-        reason = f"cannot be masked: the template writes message {index + 1} differently, or leaves some of it out, "
-        raise RowError(reason + f"because of what stands around it; {_OTHER_TEMPLATE}")
-
-    def _frame(self, chat: list[Message], index: int, *, prompt: bool = False) -> tuple[str, str] | None:
-        """The text before and after a message's content; None if the template does not write it exactly once."""
-        marked = [*chat[:index], {**chat[index], "content": _MARK}, *chat[index + 1 :]]
-        try:
-            before, after = self._render(marked, prompt=prompt).text.split(_MARK)
-        except (RowError, ValueError):
-            return None
-        return before, after
-
-    def _ending(self, chat: list[Message], after: str) -> str | None:
-        """What closes the last message of a chat; only if `after`, which follows its content in a longer one, agrees.
-
-        Some templates close a turn in another way where an answer is asked for behind it (gpt-oss), or close the whole
-        conversation with one more token (Phi-3).
-        """
-        last, answered = self._frame(chat, len(chat) - 1), self._frame(chat, len(chat) - 1, prompt=True)
-        if last is None:
-            return None
-        endings = [last[1], *(last[1].removesuffix(token) for token in self.special_tokens.values())]
-        if answered is not None and (cue := self._cue(chat[:-1])):
-            endings.append(answered[1].removesuffix(cue))
-        closings = (ending.rstrip() or ending for ending in endings if ending or not last[1])
-        return next((closing for closing in closings if after.startswith(closing)), None)
-
-    def _cue(self, chat: list[Message]) -> str:
-        """What asks for an answer to a chat; "" if that cannot be told."""
-        try:
-            asked, plain = self._render(chat, prompt=True).text, self._render(chat).text
-        except RowError:
-            return ""
-        return asked.removeprefix(plain) if asked.startswith(plain) else ""
-
-    def _render(self, chat: list[Message], *, prompt: bool = False) -> Rendered:
+    def render(self, chat: list[Message], tools: Tools = None, *, prompt: bool = False) -> Rendered:
         """Text, and the ranges that the template marks; RowError with the template's own words if it refuses."""
         from jinja2 import TemplateError
 
         blocks: list[str] = []
         length = 0
         noted: list[tuple[int, str]] = []
-        variables = {"messages": chat, "tools": None, "documents": None, "add_generation_prompt": prompt}
+        variables = {"messages": chat, "tools": tools, "documents": None, "add_generation_prompt": prompt}
 
         def note(said: str) -> None:
             noted.append((length, said))
@@ -186,7 +148,7 @@ class ChatTemplate:
         return Rendered(text, tuple((at, at + len(said)) for at, said in noted if text.startswith(said, at)))
 
 
-def compile_template(text: str, special_tokens: Mapping[str, str]) -> ChatTemplate:
+def compile_template(text: str, special_tokens: Mapping[str, str], control_tokens: Sequence[str] = ()) -> ChatTemplate:
     """Compile a template in Jinja's sandbox; ProblemError with the line if it is not Jinja."""
     from jinja2 import TemplateSyntaxError, nodes
 
@@ -194,35 +156,55 @@ def compile_template(text: str, special_tokens: Mapping[str, str]) -> ChatTempla
     try:
         parsed = sandbox.parse(text)
         marks_answers = parsed.find(nodes.ExtensionAttribute) is not None
-        return ChatTemplate(sandbox.from_string(parsed), dict(special_tokens), marks_answers)
+        compiled = sandbox.from_string(parsed)
+        compiled.globals = dict(compiled.globals)  # every rendering copies them, a chain of mappings slowly
     except TemplateSyntaxError as error:
         detail = f"{error.message} in line {error.lineno} of the template."
         raise problem("Broken chat template", detail, "Chat templates are written in Jinja.") from error
+    return ChatTemplate(compiled, dict(special_tokens), marks_answers, tuple(control_tokens))
 
 
-def _encloses(frame: tuple[str, str], text: str) -> bool:
-    before, after = frame
-    return text.startswith(before) and text.endswith(after) and len(before) + len(after) <= len(text)
+def _wanted(messages: Sequence[Message], roles_to_train: frozenset[str]) -> list[int]:
+    """The messages to train; RowError if there are none."""
+    flags = ((message.get("train"), message["role"] in roles_to_train) for message in messages)
+    wanted = [index for index, (flag, of_role) in enumerate(flags) if (of_role if flag is None else flag)]
+    if not wanted:
+        roles = ", ".join(sorted(roles_to_train))
+        reason = f"yields no trained token: it has no message of a role to train ({roles}); see `roles_to_train`"
+        raise RowError(reason)
+    return wanted
 
 
-def _end_of_turn(text: str, start: int, end: int, content: str) -> int:
-    """The end of a turn without the white space behind its last token; white space that itself ends the turn stays."""
-    turn, said = text[start:end].rstrip(), content.strip()
-    nothing_closes_it = said and turn.find(said) == len(turn) - len(said)
-    return end if nothing_closes_it else start + len(turn)
+def _check_tools(tools: Tools, text: str) -> None:
+    for tool in tools or ():
+        name = tool.get("function", tool).get("name")
+        if name not in text:
+            reason = f"lists the tool {name}, which the chat template leaves out; use a template that writes tools"
+            raise RowError(reason)
 
 
 def _trained(parts: Sequence[Span], index: int, chat: Sequence[Message], earlier: Rendered) -> list[Span]:
     """The ranges of one message that hold any text; RowError if they hold nothing of it, or overlap earlier ones."""
     trained = [(start, end) for start, end in parts if start < end]
-    words = chat[index].get("content", "").split()
     texts = [earlier.text[start:end] for start, end in trained]
-    if not texts or (words and not any(word in text for word in words for text in texts)):
-        reason = (
-            f"yields no trained token for message {index + 1} ({chat[index]['role']}): the template leaves it out; "
-        )
+    if missing := next(_missing(chat[index], texts), None):
+        role = chat[index]["role"]
+        reason = f"yields no trained token for message {index + 1} ({role}): the template leaves out {missing}; "
         raise RowError(reason + "use another template, or set `train` of this message to false")
     if earlier.spans and trained[0][0] < earlier.spans[-1][1]:
-        reason = f"cannot be masked: the template mixes message {index + 1} with one before it; {_OTHER_TEMPLATE}"
+        reason = f"cannot be masked: the template mixes message {index + 1} with one before it; {OTHER_TEMPLATE}"
         raise RowError(reason)
     return trained
+
+
+def _missing(message: Message, texts: Sequence[str]) -> Iterator[str]:
+    """What a message says that none of the texts that are trained for it holds."""
+    words = message.get("content", "").split()
+    if not texts or (words and not any(word in text for word in words for text in texts)):
+        yield "its content"
+    for function in called(message):
+        if not any(function["name"] in text for text in texts):
+            yield f"its call of {function['name']}"
+        arguments = function.get("arguments")
+        if isinstance(arguments, str) and not any(arguments in text for text in texts):
+            yield f"the arguments of {function['name']} as they stand, a string and no object"

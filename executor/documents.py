@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import frozen
 
+from executor import formats
 from executor.chat_messages import ASSISTANT, RowError, check_content
 from executor.chat_template import ChatTemplate, Rendered, compile_template
-from executor.encoding import Encoded, encode_conversations, encode_texts, whole
-from executor.kinds.dataset import Dataset, faults
+from executor.dataset_fields import Dataset
+from executor.encoder import Encoder, encoder
+from executor.encoding import IGNORED, Encoded, whole
+from executor.examples import Conversation, Example, Segments, Text, Tokenized
+from executor.format import Values
 from executor.model_files import end_of_turn
-from executor.rows import BrokenRow, Row, read_rows
+from executor.rows import BrokenRow, Row
 from executor.tokenizer_files import special_tokens
+from executor.turn_ends import TrainOnEos
 from state.diagnostic import Place, problem
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-BATCH_ROWS = 1000
-"""Rows that are encoded at once, on all processors."""
+BATCH_ROWS = 500
+"""Rows that are encoded at once."""
 
 
 @frozen
 class Prompt:
     """What a model is asked in an evaluation, as ids, and the text that it should answer."""
 
-    ids: Sequence[int]
+    ids: array[int]
     reference: str
 
 
@@ -42,90 +48,162 @@ class Document:
     prompt: Prompt | None = None
 
 
+Ready: TypeAlias = Rendered | Text | Encoded
+"""What is left to do with an example: to encode a chat with ranges, a text that is trained whole, or nothing."""
+Reader: TypeAlias = Callable[[Values, Dataset], Example]
+
+
 @frozen
 class Formatter:
     """Turns rows into documents with one tokenizer, one template and one rule of what is trained."""
 
-    tokenizer: Tokenizer
+    encoder: Encoder
     template: ChatTemplate | None
     """None where there are only plain texts."""
     end_id: int
     roles_to_train: frozenset[str]
+    train_on_eos: TrainOnEos
     with_prompts: bool
     control_tokens: tuple[str, ...]
 
-    def documents(self, dataset: Dataset, files: Sequence[tuple[Path, str]]) -> Iterator[Document | BrokenRow]:
-        """Every row of a dataset's files (path, name for messages), in order."""
-        rows = (row for path, name in files for row in read_rows(path, name))
-        format_rows = self._texts if dataset.type == "completion" else self._conversations
-        while batch := tuple(islice(rows, BATCH_ROWS)):
-            yield from format_rows(dataset, batch)
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer, for decoding."""
+        return self.encoder.tokenizer
 
-    def _texts(self, dataset: Dataset, rows: Sequence[Row | BrokenRow]) -> Iterator[Document | BrokenRow]:
-        sound = [row for row in rows if isinstance(row, Row) and not any(faults(row, dataset))]
-        encoded = encode_texts(self.tokenizer, [str(row.values[dataset.field]) for row in sound], self.end_id)
-        documents = {row.place: Document(row.place, one) for row, one in zip(sound, encoded, strict=True)}
-        for row in rows:
-            yield documents.get(row.place) or _broken(row, dataset)
+    def documents(self, dataset: Dataset, rows: Iterable[Row | BrokenRow]) -> Iterator[Document | BrokenRow]:
+        """Every row as a document, in order, in batches that are read as they are asked for."""
+        remaining = iter(rows)
+        while batch := tuple(islice(remaining, BATCH_ROWS)):
+            yield from self.batch(dataset, batch)
 
-    def _conversations(self, dataset: Dataset, rows: Sequence[Row | BrokenRow]) -> Iterator[Document | BrokenRow]:
-        rendered, broken = dict[Place, tuple[Rendered, Prompt | None]](), dict[Place, BrokenRow]()
-        for row in rows:
-            if isinstance(row, BrokenRow) or any(faults(row, dataset)):
-                broken[row.place] = _broken(row, dataset)
-                continue
-            try:
-                rendered[row.place] = self._render(row.values[dataset.field_messages])
-            except RowError as error:
-                broken[row.place] = BrokenRow(row.place, str(error))
-        encoded = encode_conversations(self.tokenizer, [text for text, _ in rendered.values()])
-        ready = dict(zip(rendered, encoded, strict=True))
-        for row in rows:
-            yield broken.get(row.place) or _document(row.place, ready[row.place], rendered[row.place][1])
+    def batch(self, dataset: Dataset, rows: Sequence[Row | BrokenRow]) -> list[Document | BrokenRow]:
+        """Some rows as documents, each in its place."""
+        read = formats.load()[dataset.type].example
+        ready = [self._ready(row, read, dataset) for row in rows]
+        chats = iter(self.encoder.conversations([one for one, _ in ready if isinstance(one, Rendered)]))
+        texts = iter(self.encoder.texts([one.text for one, _ in ready if isinstance(one, Text)], self.end_id))
+        documents: list[Document | BrokenRow] = []
+        for row, (one, prompt) in zip(rows, ready, strict=True):
+            encoded = next(chats) if isinstance(one, Rendered) else next(texts) if isinstance(one, Text) else one
+            match encoded:
+                case Encoded():
+                    documents.append(Document(row.place, encoded, prompt))
+                case RowError():
+                    documents.append(BrokenRow(row.place, str(encoded)))
+                case BrokenRow():
+                    documents.append(encoded)
+        return documents
 
-    def _render(self, messages: Any) -> tuple[Rendered, Prompt | None]:  # noqa: ANN401  checked by `faults`
+    def _ready(self, row: Row | BrokenRow, read: Reader, dataset: Dataset) -> tuple[Ready | BrokenRow, Prompt | None]:
+        if isinstance(row, BrokenRow):
+            return row, None
+        try:
+            example = read(row.values, dataset)
+            return self._rendered(example, dataset), self._prompt(example) if self.with_prompts else None
+        except RowError as error:
+            return BrokenRow(row.place, str(error)), None
+
+    def _rendered(self, example: Example, dataset: Dataset) -> Ready:
+        match example:
+            case Conversation():
+                return self._conversation(example, dataset)
+            case Segments():
+                return self._segments(example)
+            case Tokenized():
+                return self._tokenized(example)
+            case Text():
+                return example
+        message = "cannot be trained by itself: it is an example for a method that compares or generates answers"
+        raise RowError(message)
+
+    def _conversation(self, example: Conversation, dataset: Dataset) -> Rendered:
         if self.template is None:
             message = "is a chat, and there is no chat template"
             raise RowError(message)
-        check_content(messages, self.control_tokens)
-        rendered = self.template.conversation(messages, self.roles_to_train)
-        return rendered, self._prompt(self.template, messages) if self.with_prompts else None
+        if not dataset.allow_control_tokens:
+            check_content(example.messages, self.control_tokens, example.tools)
+        return self.template.conversation(example.messages, self.roles_to_train, example.tools, self.train_on_eos)
 
-    def _prompt(self, template: ChatTemplate, messages: Sequence[Mapping[str, Any]]) -> Prompt:
+    def _segments(self, example: Segments) -> Rendered | Encoded:
+        """One text with ranges, so that its tokens are those that a model will see; with an end if it asks for one."""
+        texts = [text for text, _ in example.parts]
+        ends = list(accumulate(map(len, texts)))
+        ranges = zip([0, *ends], ends, (trained for _, trained in example.parts), strict=False)
+        rendered = Rendered("".join(texts), tuple((start, end) for start, end, trained in ranges if trained))
+        if not example.ended:
+            return rendered
+        (encoded,) = self.encoder.conversations([rendered])
+        if isinstance(encoded, RowError):
+            raise encoded
+        before = array("i", self.encoder.before)
+        ids, labels = before + encoded.ids, array("i", [IGNORED]) * len(before) + encoded.labels
+        if ids[-1] != self.end_id:
+            ids.append(self.end_id)
+            labels.append(self.end_id)
+        return Encoded(ids, labels)
+
+    def _tokenized(self, example: Tokenized) -> Encoded:
+        """Ids that the model's vocabulary has."""
+        size = self.tokenizer.get_vocab_size()
+        if (highest := max(example.ids)) >= size:
+            message = f"has the token id {highest}, and the tokenizer knows only {size}"
+            raise RowError(message)
+        return Encoded(array("i", example.ids), array("i", example.labels))
+
+    def _prompt(self, example: Example) -> Prompt | None:
         """The conversation up to the last answer, and that answer."""
+        if not isinstance(example, Conversation) or self.template is None:
+            return None
+        messages = example.messages
         last = max((at for at, one in enumerate(messages) if one["role"] == ASSISTANT), default=None)
         if last is None:
             message = "has no assistant message to compare an answer with"
             raise RowError(message)
-        text = template.prompt(messages[:last])
-        ids = self.tokenizer.encode(text, add_special_tokens=False).ids
+        (ids,) = self.encoder.ids([self.template.prompt(messages[:last], example.tools)])
         return Prompt(ids, str(messages[last]["content"]))
 
 
-def _document(place: Place, encoded: Encoded | RowError, prompt: Prompt | None) -> Document | BrokenRow:
-    return BrokenRow(place, str(encoded)) if isinstance(encoded, RowError) else Document(place, encoded, prompt)
+@frozen
+class FormatterSettings:
+    """What a formatter is made from, as plain values that other processes can be given."""
+
+    tokenizer: Path
+    """The tokenizer's folder."""
+    template: str | None
+    roles_to_train: tuple[str, ...]
+    train_on_eos: TrainOnEos
+    with_prompts: bool
+
+    def formatter(self, *, tables: bool = True) -> Formatter:
+        """Load the tokenizer and compile the template; raises ProblemError.
+
+        Tables for the fast way to ids take a moment and numpy, so a plan, which reads a few rows, goes without.
+        """
+        loaded = _load(self.tokenizer)
+        special = special_tokens(self.tokenizer)
+        end = loaded.token_to_id(end_of_turn(self.tokenizer))
+        if end is None:
+            detail = f"The eos_token {special['eos_token']!r} of `{self.tokenizer}` is not in its vocabulary."
+            raise problem("No end token", detail, "Name a token that the vocabulary has.")
+        control = tuple(token.content for token in loaded.get_added_tokens_decoder().values() if token.special)
+        return Formatter(
+            encoder=encoder(loaded) if tables else _encoder_without_tables(loaded),
+            template=None if self.template is None else compile_template(self.template, special.by_role, control),
+            end_id=end,
+            roles_to_train=frozenset(self.roles_to_train),
+            train_on_eos=self.train_on_eos,
+            with_prompts=self.with_prompts,
+            control_tokens=control,
+        )
 
 
-def _broken(row: Row | BrokenRow, dataset: Dataset) -> BrokenRow:
-    return row if isinstance(row, BrokenRow) else next(faults(row, dataset))
-
-
-def formatter(tokenizer: Path, template: str | None, roles_to_train: Sequence[str], *, with_prompts: bool) -> Formatter:
-    """A formatter for the tokenizer in a folder and the text of a template; None where there are only plain texts."""
-    loaded = _load(tokenizer)
-    special = special_tokens(tokenizer)
-    end = loaded.token_to_id(end_of_turn(tokenizer))
-    if end is None:
-        detail = f"The eos_token {special['eos_token']!r} of `{tokenizer}` is not in its vocabulary."
-        raise problem("No end token", detail, "Name a token that the vocabulary has.")
-    return Formatter(
-        tokenizer=loaded,
-        template=None if template is None else compile_template(template, special.by_role),
-        end_id=end,
-        roles_to_train=frozenset(roles_to_train),
-        with_prompts=with_prompts,
-        control_tokens=tuple(token.content for token in loaded.get_added_tokens_decoder().values() if token.special),
-    )
+def _encoder_without_tables(tokenizer: Tokenizer) -> Encoder:
+    """What `encoder` makes of a tokenizer for which there is no faster way than its library."""
+    bare, full = (tokenizer.encode("a", add_special_tokens=special).ids for special in (False, True))
+    at = next((at for at in range(len(full)) if full[at : at + len(bare)] == bare), 0)
+    before, after = array("i", full[:at]), array("i", full[at + len(bare) :])
+    return Encoder(tokenizer, None, before.tobytes(), after.tobytes())
 
 
 def _load(folder: Path) -> Tokenizer:

@@ -25,6 +25,18 @@ def root_model(address: str, resources: Resources) -> str:
             return address
 
 
+def trained_on(address: str, resources: Resources) -> tuple[str, ...]:
+    """The training runs that a model comes out of, the earliest first."""
+    resource = resources[address]
+    match resource.kind.name:
+        case "train":
+            return (*trained_on(resource.specification.model, resources), address)
+        case "merge":
+            return trained_on(resource.specification.adapter, resources)
+        case _:
+            return ()
+
+
 def is_adapter(resource: Resource) -> bool:
     """Whether a resource yields an adapter, which is no model without what it was trained on."""
     return resource.kind.name == "train" and resource.specification.adapter is not None

@@ -15,6 +15,8 @@ class Method:
     name: str
     specification: type
     """The recipe's fields: a subclass of executor.stage.Stage."""
+    learns_from: tuple[type, ...]
+    """The classes of executor.examples that it trains on."""
     trainer_arguments: frozenset[str]
     """Names that the trainer's own configuration class accepts."""
     train: Callable[..., Any]

@@ -3,36 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     """Places of the given lengths, grouped into rows that hold at most `capacity` tokens.
 
-    Best-fit decreasing: each document, longest first, goes to the fullest row that still has room. The rows with a
-    given room are kept in a list for that room, and a bit set (one integer) tells which rooms there are, so that the
-    smallest sufficient one is found by bit arithmetic. Rows stand in the order in which they were begun, and ties are
-    broken by place: the same lengths, the same rows. Raises ValueError for a negative length and one over the capacity.
+    Best-fit decreasing: each document, longest first, goes to the fullest row that still has room. Rows stand in the
+    order in which they were begun, and ties are broken by place: the same lengths, the same rows. Raises ValueError for
+    a negative length and one over the capacity.
     """
-    rows: list[list[int]] = []
-    with_room: list[list[int]] = [[] for _ in range(capacity + 1)]
-    rooms = 0
-    for place in sorted(range(len(lengths)), key=lambda one: -lengths[one]):
-        length = lengths[place]
+    import numpy as np
+
+    sizes = np.asarray(lengths, np.int64)
+    for length in (sizes.min(initial=0), sizes.max(initial=0)):
         if not 0 <= length <= capacity:
             message = f"a document of {length} tokens does not fit into {capacity}"
             raise ValueError(message)
-        sufficient = rooms >> length
-        if sufficient:
-            room = length + (sufficient & -sufficient).bit_length() - 1
-            row = with_room[room].pop()
-            if not with_room[room]:
-                rooms ^= 1 << room
-        else:
-            room, row = capacity, len(rows)
-            rows.append([])
-        rows[row].append(place)
-        left = room - length
-        if not with_room[left]:
-            rooms |= 1 << left
-        with_room[left].append(row)
-    return rows
+    filling = _Filling(capacity)
+    counts = np.bincount(sizes)
+    for length in np.flatnonzero(counts)[::-1].tolist():
+        filling.add(length, int(counts[length]))
+    rows = np.repeat(np.array(filling.rows, np.int64), filling.taken)
+    longest_first = np.argsort(-sizes, kind="stable")
+    return _grouped(longest_first[np.argsort(rows, kind="stable")], np.bincount(rows))
+
+
+@define
+class _Filling:
+    """Rows that are being filled, a whole length at a time.
+
+    The rows with a given room are kept in a list for that room, and a bit set (one integer) tells which rooms there
+    are, so that the smallest sufficient one is found by bit arithmetic. Of documents of one length, a row that fits
+    best takes as many as it can: with one of them in it, it fits the next even better.
+    """
+
+    capacity: int
+    rows: list[int] = field(factory=list)
+    """Which rows took documents, in the order of these."""
+    taken: list[int] = field(factory=list)
+    """How many each of them took."""
+    _with_room: dict[int, list[int]] = field(factory=dict, init=False)
+    _rooms: int = field(default=0, init=False)
+    _begun: int = field(default=0, init=False)
+
+    def add(self, length: int, count: int) -> None:
+        """Put in all documents of one length."""
+        while count:
+            sufficient = self._rooms >> length
+            room = length + (sufficient & -sufficient).bit_length() - 1 if sufficient else self.capacity
+            each = min(count, room // length) if length else count
+            rows = self._chosen(room if sufficient else None, max(1, count // each))
+            self.rows += rows
+            self.taken += [each] * len(rows)
+            count -= each * len(rows)
+            self._leave(rows, room - each * length)
+
+    def _chosen(self, room: int | None, most: int) -> list[int]:
+        """Rows with some room, the latest first; new ones if none has enough."""
+        if room is None:
+            self._begun += most
+            return list(range(self._begun - most, self._begun))
+        there = self._with_room[room]
+        chosen = there[: -most - 1 : -1]
+        del there[-most:]
+        if not there:
+            self._rooms ^= 1 << room
+        return chosen
+
+    def _leave(self, rows: list[int], room: int) -> None:
+        self._with_room.setdefault(room, []).extend(rows)
+        self._rooms |= 1 << room
+
+
+def _grouped(places: NDArray[np.signedinteger], counts: NDArray[np.signedinteger]) -> list[list[int]]:
+    flat = places.tolist()
+    return [flat[start:end] for start, end in pairwise([0, *counts.cumsum().tolist()])]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from planner.desired import Desired
 from planner.kind import Probe, Resource, Resources, Source
@@ -15,6 +16,9 @@ from planner.structure import settings_of
 from state.diagnostic import Diagnostic, ProblemError, Severity, errors
 from state.files import FileDigests
 from state.record import Record, State
+
+if TYPE_CHECKING:
+    from executor.row_sample import Sample
 
 
 @frozen
@@ -26,8 +30,11 @@ class Surroundings:
     digests: FileDigests
     state: State
     resources: Resources
+    """Those that were probed before, which are the ones referred to, have their settings resolved."""
     known: Mapping[Source, str] = field(factory=dict)
     """Output digests that earlier probes made certain."""
+    samples: dict[str, Sample] = field(factory=dict)
+    """First rows that were read already, by the address of their tokens."""
 
     def record(self, resource: Resource) -> Record | None:
         """What state says of the resource, as a shortcut past work that was done before."""
@@ -55,14 +62,17 @@ def desire(
 ) -> tuple[tuple[Desired, ...], tuple[Diagnostic, ...]]:
     """All resources of a recipe, resolved, with warnings and assumptions; raises ProblemError with all errors."""
     known: dict[Source, str] = {}
-    surroundings = Surroundings(folder, digests, state, recipe.resources, known)
+    resources = dict(recipe.resources)
+    surroundings = Surroundings(folder, digests, state, resources, known)
     found: list[Diagnostic] = []
     desired = []
     for resource in recipe.resources.values():
         probe: Probe = resource.kind.probe(resource, surroundings)
-        found += probe.diagnostics
+        resources[resource.address] = _resolved(resource, probe)
+        # What the recipe left open may not fit, now that it is known.
+        found += [*probe.diagnostics, *resource.kind.check(resource, resources)]
         known |= {Source(resource.address, part): digest for part, digest in probe.known.items()}
-        desired.append(_desired(resource, probe, recipe.resources))
+        desired.append(_desired(resource, probe, resources))
     # The same row can be found broken by its dataset and by the tokens that are made of it.
     unique = tuple(dict.fromkeys(found))
     if errors(unique):
@@ -77,6 +87,10 @@ def examine(resources: Resources, folder: Path, digests: FileDigests, state: Sta
     return errors([one for each in resources.values() for one in each.kind.probe(each, surroundings).diagnostics])
 
 
+def _resolved(resource: Resource, probe: Probe) -> Resource:
+    return evolve(resource, specification=evolve(resource.specification, **probe.settings))
+
+
 def _desired(resource: Resource, probe: Probe, resources: Resources) -> Desired:
     return Desired(
         address=resource.address,
@@ -89,4 +103,5 @@ def _desired(resource: Resource, probe: Probe, resources: Resources) -> Desired:
         builds=probe.builds,
         known=probe.known,
         facts=probe.facts,
+        notes=probe.notes,
     )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from attrs import Factory, frozen
 
+from executor.turn_ends import TrainOnEos
 from planner.effects import Effect, reference, setting
 from planner.limits import fraction, not_empty, not_negative, positive
 from planner.schedule import Schedule, total_steps
@@ -98,12 +99,14 @@ class Stage:
 
     sequence_len: int = setting(2048, effect=Effect.UPSTREAM, why="it decides the tokens", validator=positive)
     sample_packing: bool = setting(default=False, effect=Effect.UPSTREAM, why="it decides the tokens")
-    excess_length_strategy: Literal["error", "drop", "truncate"] = setting(
+    excess_length_strategy: Literal["error", "drop", "truncate", "split"] = setting(
         "error", effect=Effect.UPSTREAM, why="it decides the tokens"
     )
     roles_to_train: tuple[str, ...] = setting(
         ("assistant",), effect=Effect.UPSTREAM, why="it decides the labels", validator=not_empty
     )
+    train_on_eos: TrainOnEos = setting("turn", effect=Effect.UPSTREAM, why="it decides the labels")
+    """Which of the tokens that end a turn are trained: those of trained messages, all, only the last, none."""
     val_set_size: float = setting(0.0, effect=Effect.UPSTREAM, why="it decides the rows", validator=fraction)
 
     bf16: bool = setting(default=True, effect=Effect.REBUILD, why="the arithmetic has another precision")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 NOTE = "note generated"
 """The variable through which a rendering hears of what was generated; no template can name it, because of the space."""
+_OF_DICTIONARIES = frozenset(dir(dict))
 DATE = datetime(2024, 7, 26, tzinfo=UTC)
 """What `strftime_now` tells templates that write the date into a system prompt (Llama 3, gpt-oss).
 
@@ -23,7 +24,6 @@ def environment() -> Environment:
     """Jinja's sandbox with what transformers gives to templates."""
     from jinja2 import TemplateError
     from jinja2.ext import loopcontrols
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     def fail(message: str) -> None:
         raise TemplateError(message)
@@ -41,11 +41,24 @@ def environment() -> Environment:
         return DATE.strftime(form)
 
     extensions = [_generation(), loopcontrols]
-    made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
+    made = _sandbox()(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
     made.filters["tojson"] = to_json
     made.globals["raise_exception"] = fail
     made.globals["strftime_now"] = fixed_date
     return made
+
+
+def _sandbox() -> type[Environment]:
+    """Jinja's sandbox, with a short way to what templates look up most: a name in a message, there or not."""
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Sandbox(ImmutableSandboxedEnvironment):
+        def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401  jinja2's signature
+            if type(obj) is dict and attribute not in _OF_DICTIONARIES:
+                return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
+            return super().getattr(obj, attribute)
+
+    return Sandbox
 
 
 def _generation() -> type[Extension]:

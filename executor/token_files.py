@@ -2,60 +2,194 @@
 
 from __future__ import annotations
 
+import struct
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xxhash
-from attrs import frozen
+from attrs import field, frozen
 
-from executor.encoding import IGNORED, Encoded
-from state.canonical import Plain
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 TRAIN, VALIDATION, PROMPTS = "train.arrow", "validation.arrow", "prompts.arrow"
+_BATCH_TOKENS = 1 << 19
+"""About so many tokens are written at once: few enough for what is copied to be in the processor's cache still."""
+_BATCH_PROMPTS = 250
+_INTEGER_BYTES = 4
 
 
 @frozen
-class TokenRow:
-    """One row to train on: one document, or several packed ones with their lengths in order."""
+class Documents:
+    """Encoded documents that lie somewhere in a content: their ids, and further on their labels.
 
-    ids: Sequence[int]
-    labels: Sequence[int]
-    lengths: tuple[int, ...]
+    Each has a token at least, and no two share a part: they are the same or apart.
+    """
 
+    content: memoryview
+    starts: array[int]
+    """Where the ids of a document begin, in bytes."""
+    distances: array[int]
+    """How many bytes behind each id its label stands."""
+    lengths: array[int]
+    trained: array[int]
+    """How many of its tokens are trained."""
 
-def row_of(documents: Sequence[Encoded]) -> TokenRow:
-    """Documents behind each other, as one row."""
-    return TokenRow(
-        ids=[token for document in documents for token in document.ids],
-        labels=[label for document in documents for label in document.labels],
-        lengths=tuple(len(document.ids) for document in documents),
-    )
+    def ids(self, at: int) -> array[int]:
+        """The ids of a document."""
+        return self._integers(self.starts[at], self.lengths[at])
 
+    def labels(self, at: int) -> array[int]:
+        """The labels of a document."""
+        return self._integers(self.starts[at] + self.distances[at], self.lengths[at])
 
-def write_rows(path: Path, rows: Sequence[TokenRow]) -> None:
-    """Write `input_ids`, `labels` (-100 where nothing is trained) and `seq_lengths` as an Arrow stream of int32."""
-    import pyarrow as pa
-
-    integers = pa.list_(pa.int32())
-    columns = {
-        "input_ids": [row.ids for row in rows],
-        "labels": [row.labels for row in rows],
-        "seq_lengths": [row.lengths for row in rows],
-    }
-    table = pa.table({name: pa.array(values, integers) for name, values in columns.items()})
-    _write(path, table)
+    def _integers(self, start: int, count: int) -> array[int]:
+        return array("i", self.content[start : start + _INTEGER_BYTES * count].tobytes())
 
 
-def write_prompts(path: Path, prompts: Iterable[tuple[Sequence[int], str]]) -> None:
-    """Write `input_ids` and the `reference` answer as an Arrow stream."""
-    import pyarrow as pa
+@frozen
+class TokenWriter:
+    """Writes token rows, and digests them on the way: ids, labels and boundaries in order, not a file's bytes."""
 
-    pairs = list(prompts)
-    ids = pa.array([ids for ids, _ in pairs], pa.list_(pa.int32()))
-    references = pa.array([reference for _, reference in pairs], pa.string())
-    _write(path, pa.table({"input_ids": ids, "reference": references}))
+    _hasher: xxhash.xxh3_128 = field(factory=lambda: xxhash.xxh3_128(b"tune-tokens-2\n"), init=False)
+
+    @property
+    def digest(self) -> str:
+        """The identity of all that was written so far."""
+        return self._hasher.hexdigest()
+
+    def rows(self, path: Path, documents: Documents, rows: Sequence[Sequence[int]]) -> None:
+        """Write `input_ids`, `labels` (-100 where nothing is trained) and `seq_lengths` as an Arrow stream of int32.
+
+        A row is one document, or several packed ones by their places, with their lengths in order.
+        """
+        import pyarrow as pa
+
+        integers = pa.list_(pa.int32())
+        schema = pa.schema([(name, integers) for name in ("input_ids", "labels", "seq_lengths")])
+        columns = [xxhash.xxh3_128() for _ in range(4)]
+
+        def write(batch: _Batch) -> None:
+            for hasher, part in zip(columns, batch.parts(), strict=True):
+                hasher.update(part)
+            writer.write_batch(pa.record_batch(batch.arrays(), schema=schema))
+
+        with (
+            pa.OSFile(str(path), "wb") as sink,
+            pa.ipc.new_stream(sink, schema) as writer,
+            ThreadPoolExecutor(1) as beside,  # neither digesting nor writing holds Python back
+        ):
+            written: Future[None] | None = None
+            for batch in _batches(documents, rows):
+                if written is not None:
+                    written.result()
+                written = beside.submit(write, batch)
+            if written is not None:
+                written.result()
+        self._hasher.update(f"{path.name}:{len(rows)}\n".encode() + b"".join(one.digest() for one in columns))
+
+    def prompts(self, path: Path, prompts: Sequence[tuple[array[int], str]]) -> None:
+        """Write `input_ids` and the `reference` answer as an Arrow stream."""
+        import pyarrow as pa
+
+        for ids, reference in prompts:
+            said = reference.encode()
+            self._hasher.update(struct.pack("<QQ", len(ids), len(said)) + ids.tobytes() + said)
+        ids_column = _lists(
+            b"".join(ids.tobytes() for ids, _ in prompts),
+            array("i", accumulate((len(ids) for ids, _ in prompts), initial=0)),
+        )
+        references = pa.array([reference for _, reference in prompts], pa.string())
+        table = pa.table({"input_ids": ids_column, "reference": references})
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table, max_chunksize=_BATCH_PROMPTS)
+
+
+@frozen
+class _Batch:
+    """The columns of some rows, behind each other."""
+
+    document_ends: NDArray[np.int64]
+    """Where the documents of each row end, counted in documents; from 0 on."""
+    token_ends: NDArray[np.int64]
+    """Where each row ends, in tokens; from 0 on."""
+    lengths: NDArray[np.int32]
+    """Tokens of each document."""
+    ids: memoryview
+    labels: memoryview
+
+    def parts(self) -> tuple[bytes | memoryview, ...]:
+        """What is digested: the number of documents of each row first."""
+        import numpy as np
+
+        counts = np.diff(self.document_ends).astype(np.int32)
+        return counts.tobytes(), self.lengths.tobytes(), self.ids, self.labels
+
+    def arrays(self) -> list[Any]:
+        """As Arrow arrays: ids and labels by row, and the lengths of its documents."""
+        columns = (self.ids, self.token_ends), (self.labels, self.token_ends), (self.lengths, self.document_ends)
+        return [_lists(integers, ends.astype("i")) for integers, ends in columns]
+
+
+@frozen
+class _Columns:
+    """Ids and labels that lie somewhere, as elements of one Arrow array of bytes: it copies them many at once."""
+
+    elements: Any
+    ids: NDArray[np.int64]
+    """Which element holds the ids of each document that is wanted, in the order in which they are."""
+    labels: NDArray[np.int64]
+
+    @staticmethod
+    def of(documents: Documents, places: NDArray[np.int64]) -> _Columns:
+        import numpy as np
+        import pyarrow as pa
+
+        starts, sizes = np.asarray(documents.starts), _INTEGER_BYTES * np.asarray(documents.lengths, np.int64)
+        behind = starts + np.asarray(documents.distances)
+        edges = np.sort(np.concatenate((starts, starts + sizes, behind, behind + sizes)))
+        edges = edges[np.diff(edges, prepend=-1) > 0]
+        buffers = [None, pa.py_buffer(edges), pa.py_buffer(documents.content)]
+        elements = pa.Array.from_buffers(pa.large_binary(), len(edges) - 1, buffers)
+        ids, labels = (np.searchsorted(edges, one)[places] for one in (starts, behind))
+        return _Columns(elements, ids, labels)
+
+    def copied(self, wanted: slice, tokens: int) -> tuple[memoryview, memoryview]:
+        """The ids and the labels of some documents, which have so many tokens."""
+        import numpy as np
+        import pyarrow as pa
+
+        chosen = np.concatenate((self.ids[wanted], self.labels[wanted]))
+        both = memoryview(self.elements.take(pa.array(chosen)).buffers()[2])
+        middle = _INTEGER_BYTES * tokens
+        return both[:middle], both[middle : 2 * middle]
+
+
+def _batches(documents: Documents, rows: Sequence[Sequence[int]]) -> Iterator[_Batch]:
+    """Rows, cut where the next million bytes of ids begin."""
+    import numpy as np
+
+    places = np.fromiter(chain.from_iterable(rows), np.int64)
+    lengths = np.asarray(documents.lengths)[places]
+    document_ends = np.cumsum([0, *map(len, rows)])
+    token_ends = np.append(0, np.cumsum(lengths, dtype=np.int64))[document_ends]
+    columns = _Columns.of(documents, places)
+    cuts = np.flatnonzero(np.diff(token_ends[1:] // _BATCH_TOKENS)) + 1
+    for start, end in pairwise([0, *cuts.tolist(), len(rows)]):
+        first, behind = document_ends[start], document_ends[end]
+        ids, labels = columns.copied(slice(first, behind), token_ends[end] - token_ends[start])
+        yield _Batch(
+            document_ends=document_ends[start : end + 1] - first,
+            token_ends=token_ends[start : end + 1] - token_ends[start],
+            lengths=lengths[first:behind],
+            ids=ids,
+            labels=labels,
+        )
 
 
 def read_columns(path: Path) -> dict[str, list[Any]]:
@@ -67,38 +201,11 @@ def read_columns(path: Path) -> dict[str, list[Any]]:
     return columns
 
 
-def digest_rows(parts: Mapping[str, Sequence[TokenRow]], prompts: Sequence[tuple[Sequence[int], str]]) -> str:
-    """The identity of tokens: ids, labels and boundaries in order, not the bytes of a file format."""
-    hasher = xxhash.xxh3_128(b"tune-tokens-1\n")
-    for name, rows in sorted(parts.items()):
-        hasher.update(f"{name}:{len(rows)}\n".encode())
-        for row in rows:
-            for values in (row.lengths, row.ids, row.labels):
-                hasher.update(_bytes(values))
-    for ids, reference in prompts:
-        hasher.update(_bytes(ids) + _bytes(reference.encode()))
-    return hasher.hexdigest()
-
-
-def statistics(rows: Sequence[TokenRow]) -> dict[str, Plain]:
-    """Counts over rows: rows, documents, tokens, trained tokens, the longest row."""
-    return {
-        "rows": len(rows),
-        "documents": sum(len(row.lengths) for row in rows),
-        "tokens": sum(len(row.ids) for row in rows),
-        "trained_tokens": sum(label != IGNORED for row in rows for label in row.labels),
-        "longest": max((len(row.ids) for row in rows), default=0),
-    }
-
-
-def _bytes(values: Sequence[int] | bytes) -> bytes:
-    """Length first, so that no two sequences of sequences look alike; little-endian on every machine we run on."""
-    body = bytes(values) if isinstance(values, bytes) else array("i", values).tobytes()
-    return len(values).to_bytes(8, "little") + body
-
-
-def _write(path: Path, table: Any) -> None:  # noqa: ANN401  pyarrow has no types
+def _lists(integers: Any, ends: Any) -> Any:  # noqa: ANN401  pyarrow has no types, nor have buffers
+    """An Arrow array of lists, made of packed integers without looking at each."""
     import pyarrow as pa
 
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table, max_chunksize=1000)
+    values = pa.Array.from_buffers(
+        pa.int32(), memoryview(integers).nbytes // _INTEGER_BYTES, [None, pa.py_buffer(integers)]
+    )
+    return pa.Array.from_buffers(pa.list_(pa.int32()), len(ends) - 1, [None, pa.py_buffer(ends)], children=[values])

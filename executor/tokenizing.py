@@ -1,143 +1,189 @@
-"""Datasets to token rows: formatted, cut or refused, split, packed and written."""
+"""Datasets to token rows: encoded, cut or refused, split, packed and written."""
 
 from __future__ import annotations
 
-import math
-import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
-from executor.documents import Document, Formatter, formatter
-from executor.encoding import Encoded
-from executor.kinds.dataset import Dataset, broken_rows, check_unchanged, named_files
+from executor import row_cache
+from executor.dataset_fields import dataset_of
+from executor.documents import Formatter, FormatterSettings
+from executor.kinds.dataset import broken_rows, check_unchanged
 from executor.kinds.model import delivered, template_text
+from executor.length_limit import Fitted, fit, too_long
 from executor.packing import pack
-from executor.rows import BrokenRow
+from executor.row_cache import RowCache
+from executor.row_chunks import chunks
+from executor.row_difference import FILE, order_digest, set_digest, write_digests
+from executor.row_encoding import EncodedRows, RowEncoding
 from executor.software import versions
-from executor.task import Input, Outcome, Task, data_moved
-from executor.token_files import (
-    PROMPTS,
-    TRAIN,
-    VALIDATION,
-    TokenRow,
-    digest_rows,
-    row_of,
-    statistics,
-    write_prompts,
-    write_rows,
-)
+from executor.sources.detection import may_be_chats
+from executor.task import Outcome, Task, data_moved
+from executor.templates import built_in
+from executor.token_files import PROMPTS, TRAIN, VALIDATION, Documents, TokenWriter
+from executor.tokenizer_files import tokenizer_digest
+from executor.turn_ends import TrainOnEos
+from executor.validation_split import split
 from executor.worker_reports import Reporter
 from planner.kind import Resource
-from state.canonical import Plain
-from state.diagnostic import Diagnostic, ProblemError, problem
+from state.canonical import Plain, digest
+from state.diagnostic import Diagnostic, Place, ProblemError, problem
+from state.files import FileDigests
+
+CODE = 1
+"""Raised when rows are encoded differently, so that nothing of an earlier way is found in the cache."""
+_DECIDING = ("tokenizers", "jinja2")
+"""Libraries of which another version may encode differently."""
 
 
 def template_for(
     settings: Mapping[str, Plain], tokenizer: Path, folder: Path, datasets: Sequence[Resource]
 ) -> str | None:
     """The text of the template for chats; None where there are none; raises ProblemError if it is missing."""
-    chats = [one for one in datasets if one.specification.type == "chat_template"]
+    chats = [one for one in datasets if may_be_chats(one.specification)]
     text = template_text(settings, tokenizer, folder)
     if chats and text is None:
         detail = f"{chats[0].address} holds chats, but the tokenizer brings no chat template."
-        hint = "Set `chat_template` of the model to a .jinja file."
+        hint = f"Set `chat_template` of the model to one of {', '.join(built_in())}, or to a .jinja file."
         raise ProblemError(Diagnostic("No chat template", detail, hint, chats[0].place("type")))
     return text if chats else None
 
 
 def formatter_of(settings: Mapping[str, Plain], tokenizer: Path, template: str | None) -> Formatter:
     """The formatter that the settings of tokens ask for."""
-    roles = cast("Sequence[str]", settings["roles_to_train"])
-    return formatter(tokenizer, template, roles, with_prompts=bool(settings["prompts"]))
+    return formatter_settings(settings, tokenizer, template).formatter()
 
 
-def tokenize(task: Task, reporter: Reporter) -> Outcome:
-    """Format every row, cut or refuse the long ones, hold some back, pack the rest, write Arrow files."""
-    documents = _read(task, reporter)
-    kept, cut, dropped = _fit(documents, task.settings)
-    training, held_back = _split(kept, task.settings)
-    packed = _rows(training, task.settings)
-    if not packed:
-        detail = (
-            f"{task.address} has no rows left: {dropped} of {len(documents)} were dropped, {len(held_back)} held back."
-        )
-        raise problem("No rows", detail, "Raise `sequence_len`, or lower `val_set_size`.")
-    parts = {TRAIN: packed}
-    if held_back:
-        parts[VALIDATION] = _rows(held_back, {**task.settings, "sample_packing": False})
-    for name, rows in parts.items():
-        write_rows(task.output_folder / name, rows)
-    prompts = [(one.prompt.ids, one.prompt.reference) for one in documents if one.prompt is not None]
-    if prompts:
-        write_prompts(task.output_folder / PROMPTS, prompts)
-    facts: dict[str, Plain] = {**statistics(packed), "truncated": cut, "dropped": dropped}
-    facts["validation_rows"] = len(held_back)
-    return Outcome(digest_rows(parts, prompts), facts=facts, versions=versions())
-
-
-def _read(task: Task, reporter: Reporter) -> list[Document]:
-    """All rows as documents; raises ProblemError with the broken ones."""
-    folder, model = Path(task.recipe_folder), task.one("tokenizer")
-    tokenizer, template = delivered(model, folder)
-    formatting = formatter_of(task.settings, tokenizer, template if "chat_template" in task.inputs else None)
-    total = sum(cast("int", one.facts["rows"]) for one in task.inputs["datasets"])
-    documents, broken = list[Document](), list[BrokenRow]()
-    for dataset in task.inputs["datasets"]:
-        for one in _documents(dataset, formatting, folder):
-            (documents if isinstance(one, Document) else broken).append(one)  # type: ignore[arg-type]  # told apart
-            reporter.progress(len(documents), total, "rows")
-    if broken:
-        raise ProblemError(broken_rows(broken))
-    return documents
-
-
-def _documents(dataset: Input, formatting: Formatter, folder: Path) -> Iterator[Document | BrokenRow]:
-    if not check_unchanged(dataset.settings, folder, dataset.digest):
-        raise data_moved(dataset.address)
-    fields = Dataset(**dict(dataset.settings))  # type: ignore[arg-type]  # recorded settings
-    return formatting.documents(fields, named_files(dataset.settings["source"], folder))
-
-
-def _fit(documents: Sequence[Document], settings: Mapping[str, Plain]) -> tuple[list[Encoded], int, int]:
-    """The documents that fit, how many were cut and how many left out."""
-    limit = cast("int", settings["sequence_len"])
-    if refused := too_long(documents, settings):
-        raise ProblemError(broken_rows(refused))
-    long = [one for one in documents if len(one.encoded.ids) > limit]
-    if settings["excess_length_strategy"] == "drop":
-        return [one.encoded for one in documents if len(one.encoded.ids) <= limit], 0, len(long)
-    cut = [Encoded(one.encoded.ids[:limit], one.encoded.labels[:limit]) for one in documents]
-    trained = [one for one in cut if any(label >= 0 for label in one.labels)]
-    return trained, len(long), len(cut) - len(trained)
-
-
-def too_long(documents: Sequence[Document], settings: Mapping[str, Plain]) -> list[BrokenRow]:
-    """The rows that are longer than is allowed, where the recipe says that this is an error."""
-    limit = cast("int", settings["sequence_len"])
-    if settings["excess_length_strategy"] != "error":
-        return []
-    why = "has {} tokens, more than `sequence_len` = {}; set `excess_length_strategy`, or raise the limit"
-    lengths = ((one.place, len(one.encoded.ids)) for one in documents)
-    return [BrokenRow(place, why.format(length, limit)) for place, length in lengths if length > limit]
-
-
-def _split(documents: Sequence[Encoded], settings: Mapping[str, Plain]) -> tuple[list[Encoded], list[Encoded]]:
-    """Training rows in their order, and the rows held back for validation."""
-    share = cast("float", settings["val_set_size"])
-    if not share:
-        return list(documents), []
-    order = list(range(len(documents)))
-    random.Random(cast("int", settings["split_seed"])).shuffle(order)  # noqa: S311  no secret depends on it
-    held_back = set(order[: math.ceil(share * len(documents))])
-    return (
-        [one for at, one in enumerate(documents) if at not in held_back],
-        [one for at, one in enumerate(documents) if at in held_back],
+def formatter_settings(settings: Mapping[str, Plain], tokenizer: Path, template: str | None) -> FormatterSettings:
+    """What a formatter is made from, by the settings of tokens."""
+    return FormatterSettings(
+        tokenizer=tokenizer,
+        template=template,
+        roles_to_train=tuple(sorted(cast("Sequence[str]", settings["roles_to_train"]))),
+        train_on_eos=cast("TrainOnEos", settings["train_on_eos"]),
+        with_prompts=bool(settings["prompts"]),
     )
 
 
-def _rows(documents: Sequence[Encoded], settings: Mapping[str, Plain]) -> list[TokenRow]:
+def tokenize(task: Task, reporter: Reporter) -> Outcome:
+    """Encode every row that is new, cut or refuse the long ones, hold some back, pack the rest, write Arrow files."""
+    tokenizer, template = delivered(task.one("tokenizer"), Path(task.recipe_folder))
+    formatting = formatter_settings(task.settings, tokenizer, template if "chat_template" in task.inputs else None)
+    with _cache(task, formatting) as cache:
+        rows = _encode(task, RowEncoding(formatting, cache, _expected(task)), reporter)
+        documents = cache.documents(rows.numbers, cache.content())
+        if long := too_long(_lengths(rows, documents), *_limit(task)):
+            raise ProblemError(broken_rows(long))
+        return _write(task, documents, rows)
+
+
+def _cache(task: Task, formatting: FormatterSettings) -> AbstractContextManager[RowCache]:
+    """The rows that are known; of those with prompts none are, because prompts are not kept."""
+    if formatting.with_prompts:
+        return row_cache.temporary(task.output_folder)
+    return row_cache.opened(cache_file(Path(task.tune_folder), formatting))
+
+
+def cache_file(tune_folder: Path, formatting: FormatterSettings) -> Path:
+    """Where rows that are encoded in one way are kept; it can be deleted at any time."""
+    way: dict[str, Plain] = {
+        "code": CODE,
+        "tokenizer": tokenizer_digest(formatting.tokenizer, FileDigests()),
+        "template": formatting.template,
+        "roles_to_train": list(formatting.roles_to_train),
+        "train_on_eos": formatting.train_on_eos,
+        "libraries": {name: version(name) for name in _DECIDING},
+    }
+    return tune_folder / "cache" / "rows" / digest(way)
+
+
+def _expected(task: Task) -> int:
+    return sum(cast("int", one.facts["rows"]) for one in task.inputs["datasets"])
+
+
+def _encode(task: Task, encoding: RowEncoding, reporter: Reporter) -> EncodedRows:
+    """All rows; raises ProblemError with the broken ones, but for those of datasets that skip them."""
+    total = encoding.expected
+    with encoding:
+        for dataset in task.inputs["datasets"]:
+            if not check_unchanged(dataset.settings, Path(dataset.folder), dataset.digest):
+                raise data_moved(dataset.address)
+            fields = dataset_of(dataset.settings)
+            for chunk in chunks(fields, Path(dataset.folder)):
+                encoding.take(fields, chunk)
+                reporter.progress(len(encoding.found.numbers), total, "rows")
+        rows = encoding.finish()
+    reporter.progress(len(rows.numbers), total, "rows")
+    if rows.broken:
+        raise ProblemError(broken_rows(rows.broken))
+    return rows
+
+
+def _limit(task: Task) -> tuple[int, str]:
+    return cast("int", task.settings["sequence_len"]), str(task.settings["excess_length_strategy"])
+
+
+def _lengths(rows: EncodedRows, documents: Documents) -> Iterator[tuple[Place, int]]:
+    return ((rows.place(at), length) for at, length in enumerate(documents.lengths))
+
+
+def _write(task: Task, documents: Documents, rows: EncodedRows) -> Outcome:
+    fitted = fit(documents, *_limit(task))
+    share, seed = cast("float", task.settings["val_set_size"]), cast("int", task.settings["split_seed"])
+    training, held_back = split(fitted, share, seed)
+    if not training:
+        count = len(documents.lengths)
+        detail = (
+            f"{task.address} has no rows left: {fitted.dropped} of {count} were dropped, {len(held_back)} held back."
+        )
+        raise problem("No rows", detail, "Raise `sequence_len`, or lower `val_set_size`.")
+    packed = _rows(fitted.documents, training, task.settings)
+    writer, folder = TokenWriter(), task.output_folder
+    writer.rows(folder / TRAIN, fitted.documents, packed)
+    if held_back:
+        writer.rows(folder / VALIDATION, fitted.documents, [[at] for at in held_back])
+    if rows.prompts:
+        writer.prompts(folder / PROMPTS, [(one.ids, one.reference) for one in rows.prompts])
+    write_digests(folder / FILE, rows.digests)
+    facts = {**_statistics(fitted, packed), **_of_rows(documents, rows), "validation_rows": len(held_back)}
+    return Outcome(writer.digest, facts=facts, versions=versions())
+
+
+def _rows(documents: Documents, places: Sequence[int], settings: Mapping[str, Plain]) -> list[list[int]]:
     if not settings["sample_packing"]:
-        return [row_of([one]) for one in documents]
-    bins = pack([len(one.ids) for one in documents], cast("int", settings["sequence_len"]))
-    return [row_of([documents[at] for at in group]) for group in bins]
+        return [[at] for at in places]
+    lengths = documents.lengths if isinstance(places, range) else [documents.lengths[at] for at in places]
+    bins = pack(lengths, cast("int", settings["sequence_len"]))
+    return bins if isinstance(places, range) else [[places[at] for at in group] for group in bins]
+
+
+def _statistics(fitted: Fitted, rows: Sequence[Sequence[int]]) -> dict[str, Plain]:
+    """Counts over the rows to train on, and over what the length limit did."""
+    lengths, trained = fitted.documents.lengths, fitted.documents.trained
+    return {
+        "rows": len(rows),
+        "documents": sum(map(len, rows)),
+        "tokens": sum(lengths[at] for row in rows for at in row),
+        "trained_tokens": sum(trained[at] for row in rows for at in row),
+        "longest": max(sum(lengths[at] for at in row) for row in rows),
+        "truncated": fitted.truncated,
+        "dropped": fitted.dropped,
+        "untrained": fitted.untrained,
+    }
+
+
+def _of_rows(documents: Documents, rows: EncodedRows) -> dict[str, Plain]:
+    """What all rows are like before any limit, and their identity with and without their order."""
+    powers = Counter(max(length - 1, 0).bit_length() for length in documents.lengths)
+    return {
+        "lengths": {str(2**power): powers[power] for power in sorted(powers)},
+        "encoded_rows": rows.new,
+        "encoder": rows.encoder,
+        "skipped": rows.skipped,
+        "row_set": set_digest(rows.digests),
+        "row_order": order_digest(rows.digests),
+    }

@@ -26,6 +26,7 @@ class Desired:
     builds: bool = True
     known: Mapping[str, str] = field(factory=dict)
     facts: Mapping[str, Plain] = field(factory=dict)
+    notes: Mapping[str, Plain] = field(factory=dict)
 
 
 @frozen

@@ -60,6 +60,8 @@ class Probe:
     known: Mapping[str, str] = field(factory=dict)
     """Output digests that are certain before anything is built, by part."""
     facts: Mapping[str, Plain] = field(factory=dict)
+    notes: Mapping[str, Plain] = field(factory=dict)
+    """What a plan tells beside its reasons, and nobody records."""
     diagnostics: tuple[Diagnostic, ...] = ()
     builds: bool = True
     """False where there is nothing to build and recording what was found is all."""

@@ -32,6 +32,8 @@ class Step:
     code: int
     facts: Mapping[str, Plain]
     estimate: Mapping[str, Plain]
+    notes: Mapping[str, Plain] = field(factory=dict)
+    """What is worth telling beside the reasons; decides nothing."""
 
 
 @frozen
@@ -161,6 +163,7 @@ def _step(desired: Desired, inputs: Inputs, found: Change, record: Record | None
         code=desired.code,
         facts=desired.facts,
         estimate=_estimate(found, record),
+        notes=desired.notes,
     )
 
 

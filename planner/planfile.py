@@ -35,7 +35,13 @@ def to_plain(plan: Plan) -> dict[str, Plain]:
         "steps": [_step_to_plain(step) for step in plan.steps],
         "diagnostics": [diagnostic_to_plain(one) for one in plan.diagnostics],
     }
-    return {"plan_digest": digest(body), **body}
+    return {"plan_digest": digest(_decided(body)), **body}
+
+
+def _decided(body: Mapping[str, Any]) -> dict[str, Plain]:
+    """What a digest approves: all that is done. What is said of it depends on what a machine has and can look at."""
+    steps = [{name: value for name, value in step.items() if name != "notes"} for step in body["steps"]]
+    return {**body, "steps": steps, "diagnostics": []}
 
 
 _SUMMARY = (
@@ -79,7 +85,7 @@ def loads(text: str, file: str) -> Plan:
         raise problem("Plan from a newer tune", detail, "Upgrade tune, or make the plan again.", place)
     body.pop("location", None)
     claimed = body.pop("plan_digest", None)
-    if not matches(claimed, body):
+    if not _is_whole(claimed, body):
         detail = f"The content of `{file}` does not match its own digest: it was edited or damaged."
         raise problem("Damaged plan", detail, "Make the plan again with `tune plan --out`.", place)
     try:
@@ -87,6 +93,16 @@ def loads(text: str, file: str) -> Plan:
     except (ValueError, KeyError, TypeError, AttributeError, ForbiddenExtraKeysError) as error:
         detail = f"`{file}` does not have the shape of {FORMAT}: {error}."
         raise problem("Damaged plan", detail, "Make the plan again with `tune plan --out`.", place) from None
+
+
+def _is_whole(claimed: object, body: Mapping[str, Any]) -> bool:
+    """Whether a plan is the one that was digested; earlier digests cover everything."""
+    if matches(claimed, body):
+        return True
+    try:
+        return matches(claimed, _decided(body))
+    except (KeyError, TypeError, AttributeError):
+        return False
 
 
 def diagnostic_to_plain(diagnostic: Diagnostic) -> dict[str, Plain]:
@@ -123,6 +139,7 @@ def _step_to_plain(step: Step) -> dict[str, Plain]:
         "code": step.code,
         "facts": dict(step.facts),
         "estimate": dict(step.estimate),
+        **({"notes": dict(step.notes)} if step.notes else {}),
     }
 
 
@@ -157,6 +174,7 @@ def _step_from_plain(body: Mapping[str, Any]) -> Step:
         code=body["code"],
         facts=body["facts"],
         estimate=body["estimate"],
+        notes=body.get("notes", {}),
     )
 
 

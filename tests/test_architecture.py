@@ -112,3 +112,4 @@ def test_the_wheel_holds_the_four_packages_and_nothing_else(tmp_path: Path) -> N
     written = {str(path.relative_to(ROOT)) for top in tops - {info} for path in (ROOT / top).rglob("*.py")}
     assert packaged == written
     assert {f"{top}/py.typed" for top in tops - {info}} <= set(names)
+    assert {str(path.relative_to(ROOT)) for path in (ROOT / "executor" / "templates").glob("*.jinja")} <= set(names)

@@ -1,132 +1,239 @@
-"""`[dataset.NAME]`: raw rows, read where they lie and identified by their bytes."""
+"""`[dataset.NAME]`: raw rows, read where they lie, or fetched from the hub and from object storage once."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, cast
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from executor import formats, hub
+from executor.chat_messages import RowError
+from executor.dataset_fields import Dataset, dataset_of
 from executor.probe import Surroundings, assumed
-from executor.rows import MOST_REPORTED, BrokenRow, Row, read_rows, source_files
-from planner.effects import Effect, setting
-from planner.kind import Kind, Probe, Resource
-from planner.limits import not_empty
+from executor.rows import MOST_REPORTED, BrokenRow, Row
+from executor.sources import fetching, origin
+from executor.sources.detection import not_given, resolved
+from executor.sources.origin import Origin, origin_of, sources_of
+from executor.task import Outcome, Task
+from executor.worker_reports import Reporter
+from planner.kind import Kind, Probe, Resource, Resources
 from planner.structure import settings_of
 from state.canonical import Plain, digest
-from state.diagnostic import Diagnostic
+from state.diagnostic import Diagnostic, ProblemError
 from state.files import FileDigests
+from state.record import Record
 
 CODE = 1
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_TAKEN = ("name", "split", "filters", "deduplicate", "sample", "weight", "shuffle")
+"""The fields that decide which rows are taken, in which order."""
 
-@frozen
-class Dataset:
-    """The fields of a dataset."""
 
-    source: str | tuple[str, ...] = setting(
-        effect=Effect.METADATA, why="the bytes decide, not where they lie", validator=not_empty
+def identity(settings: Mapping[str, Plain], content: Sequence[str]) -> str:
+    """The digest of the rows: the bytes in order, and how they are to be read; only what plays a part counts."""
+    defaults = settings_of(Dataset(source="-"))
+    fields = formats.load()[str(settings["type"])].fields
+    drawn = bool(settings["shuffle"]) or settings["sample"] is not None or settings["weight"] != 1
+    names = [*fields[1:], *_TAKEN, *(["seed"] if drawn else [])]
+    given = {name: settings[name] for name in names if settings[name] != defaults[name]}
+    main = {"field": settings[fields[0]]} if fields else {}
+    return digest({**given, **main, "type": settings["type"], "files": list(content)})
+
+
+def check(resource: Resource, _: Resources) -> tuple[Diagnostic, ...]:
+    """The fields must describe one origin."""
+    return tuple(
+        Diagnostic("Invalid recipe", f"{resource.address}: {detail}", hint, resource.place(path))
+        for path, detail, hint in _wrong(resource.specification)
     )
-    """A .jsonl file, a glob, a folder, or a list of these, relative to the recipe."""
-    type: Literal["chat_template", "completion"] = setting(effect=Effect.REBUILD, why="rows are read differently")
-    field_messages: str = setting("messages", effect=Effect.REBUILD, why="rows are read differently")
-    """For chat_template: the field that holds the messages."""
-    field: str = setting("text", effect=Effect.REBUILD, why="rows are read differently")
-    """For completion: the field that holds the text."""
-    description: str = setting("", effect=Effect.METADATA, why="it is a note")
 
 
-def files_of(source: Plain, folder: Path) -> tuple[Path, ...]:
-    """The files of a `source` setting."""
-    sources = (source,) if isinstance(source, str) else cast("Sequence[str]", source)
-    return source_files(sources, folder)
-
-
-def named_files(source: Plain, folder: Path) -> list[tuple[Path, str]]:
-    """The files of a `source` setting with the names that messages and records give them."""
-    return [
-        (path, path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix())
-        for path in files_of(source, folder)
-    ]
-
-
-def identity(settings: Mapping[str, Plain], file_digests: Sequence[str]) -> str:
-    """The digest of the rows: the bytes in order, and how they are to be read."""
-    kind = settings["type"]
-    field = settings["field_messages"] if kind == "chat_template" else settings["field"]
-    return digest({"type": kind, "field": field, "files": list(file_digests)})
+def _wrong(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
+    addresses = ["://" in source for source in sources_of(dataset)]
+    if any(addresses) and not all(addresses):
+        yield "source", "a list holds either files or addresses.", "Make two datasets of them."
+    if dataset.revision and (len(addresses) > 1 or not hub.is_id(sources_of(dataset)[0])):
+        yield "revision", "only a hub id has a revision.", "Remove `revision`."
+    if dataset.name and len(addresses) > 1:
+        yield "name", "only a hub id or a folder has configurations.", "Remove `name`."
 
 
 def probe(resource: Resource, surroundings: Surroundings) -> Probe:
-    """Digest the files; read every row of those that state does not know yet."""
+    """Digest the files, or ask where they lie for their versions; read every row here that state does not know yet."""
     dataset: Dataset = resource.specification
-    files = named_files(dataset.source, surroundings.folder)
+    try:
+        if origin_of(dataset, surroundings.folder) is Origin.LOCAL:
+            return _probe_files(resource, surroundings)
+        return _probe_fetched(resource, surroundings)
+    except ProblemError as error:
+        found = tuple(_placed(one, resource) for one in error.diagnostics)
+    except OSError as error:
+        detail = f"{resource.address}: `{error.filename}` cannot be read: {error.strerror}."
+        found = (Diagnostic("Unreadable file", detail, place=resource.place("source")),)
+    return Probe(diagnostics=found, builds=False)
+
+
+def _probe_files(resource: Resource, surroundings: Surroundings) -> Probe:
+    dataset: Dataset = resource.specification
     record = surroundings.record(resource)
+    files = origin.named_files(dataset, surroundings.folder)
     if not files:
         missing = Probe(diagnostics=(_no_files(resource, dataset),), builds=False)
-        return assumed(resource, surroundings, builds=False) or missing
+        assumption = assumed(resource, surroundings, builds=False)
+        return missing if assumption is None else evolve(assumption, settings=_type_of(record, dataset))
     content = {name: surroundings.digests.digest(path) for path, name in files}
-    known = identity(settings_of(dataset), list(content.values()))
-    if record is not None and record.output_digest == known:
-        return Probe(content, known={"": known}, facts=record.facts, builds=False)
-    rows, found = _examine(dataset, files)
-    if not rows and not found:
-        found = (Diagnostic("Empty dataset", f"{resource.address} has no rows.", place=resource.place("source")),)
-    return Probe(content, known={"": known}, facts={"rows": rows}, diagnostics=found, builds=False)
+    read = resolved(dataset, surroundings.folder)
+    settings = _told(dataset, read)
+    known = identity(settings_of(read), list(content.values()))
+    if record is not None and record.output_digest == known and not _refuses_skipped(record, dataset):
+        return Probe(content, settings, known={"": known}, facts=record.facts, builds=False)
+    seen = examine(resource.address, read, surroundings.folder)
+    found = tuple(_placed(one, resource) for one in seen.wrong)
+    notes = _notes(settings)
+    return Probe(content, settings, known={"": known}, facts=seen.facts, notes=notes, diagnostics=found, builds=False)
+
+
+def _probe_fetched(resource: Resource, surroundings: Surroundings) -> Probe:
+    """Rows that are fetched by the build: their versions are known before, and they themselves perhaps not."""
+    dataset: Dataset = resource.specification
+    record = surroundings.record(resource)
+    try:
+        content = fetching.versions(dataset, surroundings.folder, _commit(dataset, record))
+    except ProblemError:
+        assumption = assumed(resource, surroundings, builds=True)
+        if assumption is None:
+            raise
+        return evolve(assumption, settings=_type_of(record, dataset))
+    settings: Mapping[str, Plain] = {}
+    if not dataset.type:
+        folder = fetching.present(dataset, content)
+        settings = _told(dataset, resolved(dataset, folder)) if folder is not None else _type_of(record, dataset)
+    read = dataset_of({**settings_of(dataset), **settings})
+    if not read.type:
+        detail = f"{resource.address} names no `type`, and its rows are not on this machine yet."
+        hint = f"Set `type` to one of {', '.join(sorted(formats.load()))}."
+        return Probe(diagnostics=(Diagnostic("Unknown type", detail, hint, resource.place()),))
+    known = identity(settings_of(read), list(content.values()))
+    facts = record.facts if record is not None and record.output_digest == known else {}
+    return Probe(content, settings, known={"": known}, facts=facts, notes=_notes(settings))
+
+
+def _placed(diagnostic: Diagnostic, resource: Resource) -> Diagnostic:
+    return diagnostic if diagnostic.place.file else hub.at(diagnostic, resource.place("source"))
+
+
+def _told(dataset: Dataset, read: Dataset) -> dict[str, Plain]:
+    """The settings that the rows told."""
+    given, settings = settings_of(dataset), settings_of(read)
+    return {name: value for name, value in settings.items() if value != given[name]}
+
+
+def _notes(told: Mapping[str, Plain]) -> dict[str, Plain]:
+    """What a plan says of settings that the recipe leaves to the rows."""
+    return {"detected": dict(told)} if told else {}
+
+
+def _type_of(record: Record | None, dataset: Dataset) -> dict[str, Plain]:
+    """What state says of the type of rows that cannot be looked at here."""
+    if record is None or dataset.type:
+        return {}
+    told = ("type", *formats.load()[str(record.settings["type"])].fields)
+    return not_given(dataset, {name: value for name, value in record.settings.items() if name in told})
+
+
+def _commit(dataset: Dataset, record: Record | None) -> str:
+    """The commit of a revision, or what it was resolved to before: a plan must not move by itself."""
+    if _COMMIT.fullmatch(dataset.revision):
+        return dataset.revision
+    if record is None or (record.settings.get("source"), record.settings.get("revision")) != (
+        dataset.source,
+        dataset.revision,
+    ):
+        return ""
+    return record.content.get(fetching.COMMIT, "")
 
 
 def _no_files(resource: Resource, dataset: Dataset) -> Diagnostic:
-    sources = dataset.source if isinstance(dataset.source, str) else ", ".join(dataset.source)
-    detail = f"{resource.address}.source names `{sources}`, which matches no file."
-    hint = "Paths are relative to the recipe's folder; a folder is searched for *.jsonl."
+    detail = f"{resource.address}.source names `{', '.join(sources_of(dataset))}`, which matches no file."
+    hint = "Paths are relative to the recipe's folder; a folder is searched for files of a known format."
     return Diagnostic("Missing file", detail, hint, resource.place("source"))
 
 
-def _examine(dataset: Dataset, files: Sequence[tuple[Path, str]]) -> tuple[int, tuple[Diagnostic, ...]]:
-    """The number of good rows, and a diagnostic for each broken one up to a limit, the rest counted."""
-    rows, broken = 0, list[BrokenRow]()
-    for path, name in files:
-        for row in read_rows(path, name):
-            fault = row if isinstance(row, BrokenRow) else next(faults(row, dataset), None)
-            if fault is None:
-                rows += 1
-            else:
-                broken.append(fault)
-    return rows, broken_rows(broken)
+def _refuses_skipped(record: Record, dataset: Dataset) -> bool:
+    """Whether rows that were passed over when the record was made are an error now."""
+    return bool(record.facts.get("skipped")) and dataset.on_bad_row == "error"
 
 
-def broken_rows(broken: Sequence[BrokenRow]) -> tuple[Diagnostic, ...]:
-    """Diagnostics of broken rows: the first ones each, the rest as a number."""
+@frozen
+class Seen:
+    """What reading all rows of a dataset shows."""
+
+    facts: Mapping[str, Plain]
+    wrong: tuple[Diagnostic, ...]
+
+
+def examine(address: str, dataset: Dataset, folder: Path) -> Seen:
+    """Count the sound rows, and the broken ones, of which the first are told one by one unless they are skipped."""
+    count, broken, first = 0, 0, list[BrokenRow]()
+    for row in origin.rows(dataset, folder):
+        fault = row if isinstance(row, BrokenRow) else next(faults(row, dataset), None)
+        if fault is None:
+            count += 1
+            continue
+        broken += 1
+        if len(first) <= MOST_REPORTED:
+            first.append(fault)
+    skips = dataset.on_bad_row == "skip"
+    wrong = () if skips else broken_rows(first, broken)
+    if not count and not wrong:
+        wrong = (Diagnostic("Empty dataset", f"{address} has no rows{' that can be read' if broken else ''}."),)
+    return Seen({"rows": count, **({"skipped": broken} if skips and broken else {})}, wrong)
+
+
+def broken_rows(broken: Sequence[BrokenRow], count: int | None = None) -> tuple[Diagnostic, ...]:
+    """Diagnostics of broken rows: the first ones each, the rest as a number; `count` where not all are given."""
     shown = [Diagnostic("Broken row", f"This row {one.why}.", place=one.place) for one in broken[:MOST_REPORTED]]
     if len(broken) > MOST_REPORTED:
-        more = len(broken) - MOST_REPORTED
+        more = (len(broken) if count is None else count) - MOST_REPORTED
         shown.append(Diagnostic("Broken row", f"{more} more rows are broken.", place=broken[MOST_REPORTED].place))
     return tuple(shown)
 
 
 def faults(row: Row, dataset: Dataset) -> Iterator[BrokenRow]:
     """What keeps a row from being one of this dataset's type, without looking at any template."""
-    if dataset.type == "completion":
-        text = row.values.get(dataset.field)
-        if not isinstance(text, str) or not text:
-            yield BrokenRow(row.place, f"has no text in the field `{dataset.field}`")
-        return
-    messages = row.values.get(dataset.field_messages)
-    if not isinstance(messages, list) or not messages:
-        yield BrokenRow(row.place, f"has no list of messages in the field `{dataset.field_messages}`")
-        return
-    for number, message in enumerate(messages, start=1):
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            yield BrokenRow(row.place, f"has no role in message {number}")
-        elif not isinstance(message.get("content"), str) and not message.get("tool_calls"):
-            yield BrokenRow(row.place, f"has no text content in message {number}")
+    try:
+        formats.load()[dataset.type].example(row.values, dataset)
+    except RowError as error:
+        yield BrokenRow(row.place, str(error))
 
 
 def check_unchanged(settings: Mapping[str, Plain], folder: Path, expected: str) -> bool:
-    """Whether the files are still those that were probed."""
+    """Whether the files are still those that were probed; what was fetched by its version cannot change."""
+    dataset = dataset_of(settings)
+    if origin_of(dataset, folder) is not Origin.LOCAL:
+        return True
     digests = FileDigests()
-    return identity(settings, [digests.digest(file) for file in files_of(settings["source"], folder)]) == expected
+    content = [digests.digest(path) for path, _ in origin.named_files(dataset, folder)]
+    return identity(settings, content) == expected
+
+
+def locate(record: Record, recipe_folder: Path) -> Path:
+    """The folder below which the files lie; raises ProblemError if what was fetched is not on this machine."""
+    return fetching.located(dataset_of(record.settings), recipe_folder, record.content)
+
+
+def build(task: Task, reporter: Reporter) -> Outcome:
+    """Fetch the files and read every row."""
+    dataset = dataset_of(task.settings)
+    reporter.message(f"downloading {', '.join(sources_of(dataset))}")
+    seen = examine(task.address, dataset, fetching.fetch(dataset, task.content))
+    if seen.wrong:
+        raise ProblemError(seen.wrong)
+    known = identity(task.settings, list(task.content.values()))
+    return Outcome(known, facts=seen.facts, has_artifact=False)
 
 
 KIND = Kind(
@@ -135,5 +242,8 @@ KIND = Kind(
     code=CODE,
     verb="re-read",
     inputs=lambda *_: {},
+    check=check,
     probe=probe,
+    locate=locate,
+    build=build,
 )

@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from attrs import Factory, frozen
 
+from executor import formats
+from executor.examples import TRAINED_ALONE
 from executor.kinds.tokens import KIND as TOKENS
-from executor.kinds.tokens import Tokens
-from executor.lineage import model_sources, root_model
+from executor.kinds.tokens import Tokens, made_before
+from executor.lineage import model_sources, root_model, trained_on
+from executor.probe import Surroundings
 from executor.software import gpus, hardware, versions
+from executor.sources.detection import may_be_chats
 from executor.task import Outcome, Task
 from executor.worker_reports import Reporter
 from planner.effects import Effect, reference, setting
-from planner.kind import Kind, Resource, Resources, Source
+from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.limits import not_empty, positive
 from planner.structure import suggestion
 from state.canonical import Plain, digest
@@ -69,10 +73,14 @@ def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
 
 
 def _faults(evaluation: Evaluation, resources: Resources) -> Iterator[tuple[str, str, str]]:
-    if "exact_match" in evaluation.metrics:
-        for address in evaluation.datasets:
-            if resources[address].specification.type != "chat_template":
-                yield "datasets", f"exact_match needs chats, and {address} holds plain texts", "Use perplexity there."
+    measured = formats.yielding(TRAINED_ALONE)
+    for address in evaluation.datasets:
+        dataset = resources[address].specification
+        if dataset.type and dataset.type not in measured:
+            hint = f"It measures on {', '.join(measured)}."
+            yield "datasets", f"{address} is of the type {dataset.type}, which has no answers to measure on", hint
+        elif "exact_match" in evaluation.metrics and not may_be_chats(dataset):
+            yield "datasets", f"exact_match needs chats, and {address} holds plain texts", "Use perplexity there."
     for name, condition in evaluation.gate.items():
         path = f"gate.{name}"
         if name not in evaluation.metrics:
@@ -123,6 +131,19 @@ def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Sourc
     }
 
 
+def probe(resource: Resource, surroundings: Surroundings) -> Probe:
+    """Warn of rows that the model is trained on, unless state has the tokens of all of them already."""
+    resources = surroundings.resources
+    trained = trained_on(resource.specification.model, resources)
+    tokens = resources[f"tokens.eval.{resource.name}"]
+    training = [resources[f"tokens.{one.partition('.')[2]}"] for one in trained]
+    if all(made_before(one, surroundings) for one in (tokens, *training)):
+        return Probe()
+    from executor.row_sample import overlaps
+
+    return Probe(diagnostics=overlaps(tokens, training, surroundings))
+
+
 def build(task: Task, reporter: Reporter) -> Outcome:
     """Measure, and keep every answer beside the question and the reference."""
     from executor.evaluating import answer, negative_log_likelihood
@@ -163,6 +184,7 @@ KIND = Kind(
     inputs=inputs,
     derive=derive,
     check=check,
+    probe=probe,
     judge=judge,
     build=build,
 )

@@ -12,11 +12,13 @@ from attrs import Factory, frozen
 from executor import hub
 from executor.probe import Surroundings, assumed
 from executor.task import Input, Outcome, Task
+from executor.templates import built_in
 from executor.tokenizer_files import has_tokenizer, own_template, tokenizer_digest
 from executor.worker_reports import Reporter
 from planner.effects import Effect, setting
 from planner.kind import Kind, Probe, Resource, Resources
 from planner.limits import not_negative
+from planner.structure import suggestion
 from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic
 from state.record import Record
@@ -39,7 +41,7 @@ class Model:
     tokenizer: str = setting("", effect=Effect.METADATA, why="the files decide, not where they lie")
     """For random weights: the folder of the tokenizer."""
     chat_template: str = setting("tokenizer", effect=Effect.METADATA, why="the template's text decides")
-    """ "tokenizer" for the one that comes with it, or a .jinja file relative to the recipe."""
+    """ "tokenizer" for the one that comes with it, a built-in one by name, or a .jinja file relative to the recipe."""
     description: str = setting("", effect=Effect.METADATA, why="it is a note")
 
 
@@ -63,8 +65,14 @@ def _faults(model: Model) -> Iterator[tuple[str, str, str]]:
         yield "tokenizer", "a `source` brings its own tokenizer.", "Remove `tokenizer`."
     if model.config and model.revision:
         yield "revision", "random weights have no revision.", "Remove `revision`."
-    if model.chat_template != "tokenizer" and not model.chat_template.endswith(".jinja"):
-        yield "chat_template", 'expected "tokenizer" or a .jinja file.', ""
+    if not _is_template(model.chat_template):
+        known = f"Known: {', '.join(built_in())}."
+        detail = 'expected "tokenizer", the name of a built-in template, or a .jinja file.'
+        yield "chat_template", detail, suggestion(model.chat_template, list(built_in())) or known
+
+
+def _is_template(name: str) -> bool:
+    return name == "tokenizer" or name.endswith(".jinja") or name in built_in()
 
 
 def probe(resource: Resource, surroundings: Surroundings) -> Probe:
@@ -97,12 +105,12 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
 
 
 def _template(resource: Resource, folder: Path) -> tuple[str | None, Diagnostic | None]:
-    """The text of a template file; None for the tokenizer's own."""
+    """The text of the template that the recipe names; None for the tokenizer's own."""
     name = resource.specification.chat_template
-    if name == "tokenizer":
+    if name == "tokenizer" or not _is_template(name):
         return None, None
     try:
-        return (folder / name).read_text(encoding="utf-8"), None
+        return _named_template(name, folder), None
     except (OSError, UnicodeDecodeError) as error:
         detail = f"{resource.address}.chat_template names `{name}`, which cannot be read: {error.__class__.__name__}."
         hint = "Paths are relative to the recipe's folder."
@@ -116,7 +124,7 @@ def _is_hub(model: Model, folder: Path) -> bool:
 def _probe_hub(resource: Resource, surroundings: Surroundings, template: str | None) -> Probe:
     model: Model = resource.specification
     record = surroundings.record(resource)
-    commit = model.revision if _COMMIT.fullmatch(model.revision) else _recorded_commit(model, record)
+    commit = model.revision if _COMMIT.fullmatch(model.revision) else recorded_commit(model, record)
     if not commit:
         resolved = hub.resolve(model.source, model.revision or "main")
         if isinstance(resolved, Diagnostic):
@@ -130,7 +138,7 @@ def _probe_hub(resource: Resource, surroundings: Surroundings, template: str | N
     return Probe(content={"commit": commit, "chat_template": known["chat_template"]}, known=known)
 
 
-def _recorded_commit(model: Model, record: Record | None) -> str:
+def recorded_commit(model: Model, record: Record | None) -> str:
     """What the same branch or tag was resolved to before; a plan must not move by itself."""
     if record is None or (record.settings.get("source"), record.settings.get("revision")) != (
         model.source,
@@ -176,7 +184,13 @@ def delivered(model: Input, recipe_folder: Path) -> tuple[Path, str | None]:
 def template_text(settings: Mapping[str, Plain], tokenizer: Path, recipe_folder: Path) -> str | None:
     """The chat template of a model resource, given the folder of its tokenizer; None if it has none."""
     name = str(settings["chat_template"])
-    return own_template(tokenizer) if name == "tokenizer" else (recipe_folder / name).read_text(encoding="utf-8")
+    return own_template(tokenizer) if name == "tokenizer" else _named_template(name, recipe_folder)
+
+
+def _named_template(name: str, folder: Path) -> str:
+    if name in built_in():
+        return built_in()[name].text
+    return (folder / name).read_text(encoding="utf-8")
 
 
 KIND = Kind(

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from itertools import islice
+from pathlib import Path
 from typing import Literal
 
-from attrs import frozen
+from attrs import asdict, frozen
 
-from executor.kinds.dataset import broken_rows, named_files
+from executor import formats
+from executor.examples import TRAINED_ALONE
 from executor.probe import Surroundings
-from executor.rows import BrokenRow
+from executor.sources.detection import may_be_chats, resolved
+from executor.sources.origin import Origin, origin_of
 from executor.task import Outcome, Task
 from executor.tokenizer_files import has_tokenizer
+from executor.turn_ends import TrainOnEos
 from executor.worker_reports import Reporter
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.structure import settings_of
+from state.canonical import Plain
 from state.diagnostic import ProblemError
+from state.layout import Layout
 
-CODE = 1
+CODE = 2
 LIBRARIES = ("tokenizers", "jinja2")
 """What reading rows as a model sees them takes; a machine that only plans may lack them."""
-SAMPLE_ROWS = 2000
-"""Rows of each dataset that a plan reads as the model would, where the libraries for it are installed."""
+MOST_COMPARED = 200_000
+"""Rows that a plan compares with those of before: a second's work."""
 
 
 @frozen
@@ -34,10 +39,11 @@ class Tokens:
     datasets: tuple[str, ...] = reference("dataset")
     model: str = reference("model")
     sequence_len: int = setting(effect=Effect.REBUILD, why="rows are cut or refused elsewhere")
-    excess_length_strategy: Literal["error", "drop", "truncate"] = setting(
+    excess_length_strategy: Literal["error", "drop", "truncate", "split"] = setting(
         effect=Effect.REBUILD, why="long rows are treated differently"
     )
     roles_to_train: tuple[str, ...] = setting(effect=Effect.REBUILD, why="other tokens carry the loss")
+    train_on_eos: TrainOnEos = setting("turn", effect=Effect.REBUILD, why="other tokens carry the loss")
     sample_packing: bool = setting(default=False, effect=Effect.REBUILD, why="rows are combined differently")
     val_set_size: float = setting(0.0, effect=Effect.REBUILD, why="other rows are held back")
     split_seed: int = setting(0, effect=Effect.REBUILD, why="other rows are held back")
@@ -48,7 +54,7 @@ class Tokens:
 def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Source, ...]]:
     """The rows and the tokenizer; the template only where there are chats to render."""
     tokens: Tokens = resource.specification
-    chats = any(resources[one].specification.type == "chat_template" for one in tokens.datasets)
+    chats = any(may_be_chats(resources[one].specification) for one in tokens.datasets)
     template = {"chat_template": (Source(tokens.model, "chat_template"),)} if chats else {}
     return {
         "datasets": tuple(Source(one) for one in tokens.datasets),
@@ -59,43 +65,67 @@ def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Sourc
 
 def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     """Read a sample of the rows as the model will, unless state has tokens of exactly these rows already."""
-    tokens: Tokens = resource.specification
-    model = surroundings.resources[tokens.model]
-    settings = settings_of(model.specification)
-    folder = surroundings.folder / str(settings["tokenizer"] or settings["source"])
-    if _made_before(resource, surroundings) or not has_tokenizer(folder) or not _can_read():
+    if made_before(resource, surroundings):
         return Probe()
-    datasets = [surroundings.resources[one] for one in tokens.datasets]
-    if any(Source(one.address) not in surroundings.known for one in datasets):
-        return Probe()
-    from executor.documents import Document
-    from executor.tokenizing import formatter_of, template_for, too_long
+    notes = _row_changes(resource, surroundings)
+    tokenizer = readable_with(resource, surroundings)
+    if tokenizer is None:
+        return Probe(notes=notes)
+    from executor.row_sample import sample
 
     try:
-        template = template_for(settings, folder, surroundings.folder, datasets)
-        formatting = formatter_of(settings_of(tokens), folder, template)
+        return Probe(notes=notes, diagnostics=sample(resource, tokenizer, surroundings).diagnostics)
     except ProblemError as error:
         return Probe(diagnostics=error.diagnostics)
-    broken: list[BrokenRow] = []
-    for dataset in datasets:
-        files = named_files(dataset.specification.source, surroundings.folder)
-        formatted = list(islice(formatting.documents(dataset.specification, files), SAMPLE_ROWS))
-        broken += [one for one in formatted if isinstance(one, BrokenRow)]
-        broken += too_long([one for one in formatted if isinstance(one, Document)], settings_of(tokens))
-    return Probe(diagnostics=broken_rows(broken))
 
 
-def _can_read() -> bool:
-    return all(find_spec(library) is not None for library in LIBRARIES)
+def readable_with(resource: Resource, surroundings: Surroundings) -> Path | None:
+    """The folder of the tokenizer with which rows can be read here and now; None if they cannot."""
+    model = settings_of(surroundings.resources[resource.specification.model].specification)
+    folder = surroundings.folder / str(model["tokenizer"] or model["source"])
+    libraries = all(find_spec(library) is not None for library in LIBRARIES)
+    return folder if libraries and has_tokenizer(folder) and _rows_are_here(resource, surroundings) else None
 
 
-def _made_before(resource: Resource, surroundings: Surroundings) -> bool:
+def _rows_are_here(resource: Resource, surroundings: Surroundings) -> bool:
+    """Whether all rows can be read; those that are fetched are looked at when they have come."""
+    datasets = [surroundings.resources[one] for one in resource.specification.datasets]
+    readable = formats.yielding(TRAINED_ALONE)
+    return all(
+        origin_of(one.specification, surroundings.folder) is Origin.LOCAL
+        and Source(one.address) in surroundings.known
+        and one.specification.type in readable
+        for one in datasets
+    )
+
+
+def made_before(resource: Resource, surroundings: Surroundings) -> bool:
+    """Whether state has tokens of exactly these rows."""
     record = surroundings.record(resource)
     if record is None or not record.output_digest or record.settings != settings_of(resource.specification):
         return False
     wanted = inputs(resource, surroundings.resources)
     digests = {name: [surroundings.known.get(source) for source in group] for name, group in wanted.items()}
     return digests == {name: [one.digest for one in group] for name, group in record.inputs.items()}
+
+
+def _row_changes(resource: Resource, surroundings: Surroundings) -> dict[str, Plain]:
+    """How the rows differ from those that the tokens on this machine were made of, if other ones are read now."""
+    record = surroundings.record(resource)
+    if record is None or not record.output_digest or not _rows_are_here(resource, surroundings):
+        return {}
+    before = [one.digest for one in record.inputs.get("datasets", ())]
+    if before == [surroundings.known[Source(one)] for one in resource.specification.datasets]:
+        return {}
+    from executor.row_difference import count_digests, since
+
+    folder = surroundings.folder
+    artifact = Layout(folder).root / record.artifact
+    if (count := count_digests(artifact)) > MOST_COMPARED:
+        return {"rows": {"before": count}}
+    datasets = [resolved(surroundings.resources[one].specification, folder) for one in resource.specification.datasets]
+    found = since(artifact, [(one, folder) for one in datasets])
+    return {} if found is None else {"rows": asdict(found)}
 
 
 def build(task: Task, reporter: Reporter) -> Outcome:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from executor import methods
+from executor import formats, methods
 from executor.kinds.tokens import KIND as TOKENS
 from executor.kinds.tokens import Tokens
 from executor.lineage import model_sources, root_model
+from executor.method import Method
 from executor.probe import Surroundings
 from executor.stage import Stage, schedule_of
 from executor.task import Outcome, Task
@@ -95,10 +96,11 @@ FORBIDDEN = frozenset(
 
 def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
     """What is wrong with the fields together."""
-    del resources
+    stage: Stage = resource.specification
+    faults = (*_faults(stage), *_data_faults(stage, resources))
     return tuple(
         Diagnostic("Invalid recipe", f"{resource.address}.{path}: {detail}.", hint, resource.place(path))
-        for path, detail, hint in _faults(resource.specification)
+        for path, detail, hint in faults
     )
 
 
@@ -117,8 +119,26 @@ def _faults(stage: Stage) -> Iterator[tuple[str, str, str]]:
     yield from _trainer_faults(stage)
 
 
+def _data_faults(stage: Stage, resources: Resources) -> Iterator[tuple[str, str, str]]:
+    """Types of rows that do not go with the method or with splitting; one that is not known yet is asked later."""
+    method, splittable = _method(stage), formats.splittable()
+    fitting = formats.yielding(method.learns_from)
+    for address in stage.datasets:
+        kind = resources[address].specification.type
+        if kind and kind not in fitting:
+            hint = f"It trains on {', '.join(fitting)}."
+            yield "datasets", f"{address} is of the type {kind}, which {method.name} cannot train on", hint
+        elif kind and stage.excess_length_strategy == "split" and kind not in splittable:
+            detail = f'"split" is for {" and ".join(splittable)}, and {address} is of the type {kind}'
+            yield "excess_length_strategy", detail, 'Use "truncate" or "drop".'
+
+
+def _method(stage: Stage) -> Method:
+    return next(one for one in METHODS.values() if one.specification is type(stage))
+
+
 def _trainer_faults(stage: Stage) -> Iterator[tuple[str, str, str]]:
-    accepted = next(one.trainer_arguments for one in METHODS.values() if one.specification is type(stage))
+    accepted = _method(stage).trainer_arguments
     for name in stage.trainer:
         path = f"trainer.{name}"
         if name in OWNED:
@@ -138,6 +158,7 @@ def derive(resource: Resource, resources: Resources) -> tuple[Resource, ...]:
         sequence_len=stage.sequence_len,
         excess_length_strategy=stage.excess_length_strategy,
         roles_to_train=stage.roles_to_train,
+        train_on_eos=stage.train_on_eos,
         sample_packing=stage.sample_packing,
         val_set_size=stage.val_set_size,
         split_seed=stage.seed if stage.val_set_size else 0,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 
+from executor.examples import TRAINED_ALONE
 from executor.method import Method
 from executor.stage import Stage
 from executor.token_files import TRAIN, VALIDATION
@@ -47,4 +48,4 @@ def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
     return made
 
 
-METHOD = Method(name="sft", specification=Sft, trainer_arguments=SFT, train=trainer)
+METHOD = Method(name="sft", specification=Sft, learns_from=TRAINED_ALONE, trainer_arguments=SFT, train=trainer)

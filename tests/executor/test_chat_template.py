@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,7 @@ def test_what_is_trained_is_what_transformers_finds_marked(name: str) -> None:
         try:
             rendered = compile_template(template, SPECIAL).conversation(CHATS[name], ASSISTANT)
         except RowError as error:
-            assert "leaves it out" in str(error)  # noqa: PT017  it may well render: idefics3 and smolvlm drop all text
+            assert "leaves out" in str(error)  # noqa: PT017  it may well render: idefics3 and smolvlm drop all text
             continue
         assert rendered == expected
         compared += 1
@@ -418,3 +419,61 @@ def test_special_tokens_are_found_in_order_and_the_longest_first() -> None:
     assert special_tokens_in("a</s><s><s>>", ("<s>", "</s>", "<s>>")) == ("</s>", "<s>", "<s>>")
     assert special_tokens_in("anything", ()) == ()
     assert special_tokens_in("anything", ("",)) == ()
+
+
+TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {}}}]
+WITH_TOOLS = "{% for tool in tools or [] %}{{ tool.function.name }}(){% endfor %}" + PLAIN.replace(
+    "message['content'] +", "(message['content'] or message.tool_calls[0].function | tojson) +"
+)
+
+
+def test_tools_are_given_to_the_template() -> None:
+    compiled = compile_template(WITH_TOOLS, SPECIAL)
+    assert compiled.conversation(HELLO, ASSISTANT, TOOLS).text.startswith("look()<|im_start|>")
+    assert compiled.conversation(HELLO, ASSISTANT, ()) == compiled.conversation(HELLO, ASSISTANT)
+    assert compiled.prompt(HELLO[:2], TOOLS) == "look()" + compiled.prompt(HELLO[:2])
+
+
+def test_tools_that_the_template_leaves_out_are_an_error() -> None:
+    with pytest.raises(RowError, match="lists the tool look, which the chat template leaves out"):
+        compile_template(PLAIN, SPECIAL).conversation(HELLO, ASSISTANT, TOOLS)
+
+
+@pytest.mark.parametrize(
+    ("tools", "wrong"),
+    [
+        ({"look": 1}, "has no list of tools but a dict"),
+        (["look"], "has a broken tool 1: it is no function with a `name`"),
+        ([*TOOLS, {"function": {}}], "has a broken tool 2: it is no function with a `name`"),
+    ],
+)
+def test_what_is_wrong_with_tools_is_said(tools: Any, wrong: str) -> None:
+    with pytest.raises(RowError, match=re.escape(wrong)):
+        compile_template(WITH_TOOLS, SPECIAL).conversation(HELLO, ASSISTANT, tools)
+
+
+def test_calls_that_the_template_leaves_out_are_an_error() -> None:
+    silent = PLAIN.replace("message['content'] +", "(message['content'] or '') +")
+    chat = [HELLO[1], {"role": "assistant", "content": "", "tool_calls": [CALL]}]
+    assert trained(WITH_TOOLS, chat) == ['{"name": "look", "arguments": {"at": "naïve <&> 🙂"}}<|im_end|>']
+    with pytest.raises(RowError, match="the template leaves out its call of look; use another template"):
+        trained(silent, chat)
+
+
+def test_arguments_that_the_template_would_quote_are_an_error() -> None:
+    """OpenAI gives arguments as a text, which templates that expect an object write as a string in a string."""
+    arguments = json.dumps(CALL["function"]["arguments"])  # type: ignore[index]  # a plain dictionary
+    chat = [HELLO[1], {"role": "assistant", "tool_calls": [{"function": {"name": "look", "arguments": arguments}}]}]
+    with pytest.raises(RowError, match="leaves out the arguments of look as they stand, a string and no object"):
+        trained(WITH_TOOLS, chat)
+
+
+@pytest.mark.parametrize("calls", ["look", [{"function": {}}], [{"function": "look"}], ["look"]])
+def test_calls_that_are_none_are_an_error(calls: Any) -> None:
+    with pytest.raises(RowError, match="its `tool_calls` are no list of functions with a `name`"):
+        trained(WITH_TOOLS, [HELLO[1], {"role": "assistant", "content": "", "tool_calls": calls}])
+
+
+def test_control_tokens_in_a_tool_are_an_error() -> None:
+    with pytest.raises(RowError, match=r"control token <\|im_end\|> in the text of a tool; remove it"):
+        check_content(HELLO, ["<|im_end|>"], [{"name": "look<|im_end|>"}])

@@ -16,7 +16,8 @@ from attrs import define, evolve, field, frozen
 
 from executor import events
 from executor.collation import Collator
-from executor.kinds.dataset import Dataset, identity
+from executor.dataset_fields import Dataset
+from executor.kinds.dataset import identity
 from executor.kinds.model import Model
 from executor.kinds.tokens import Tokens
 from executor.kinds.tokens import build as build_tokens

@@ -146,8 +146,18 @@ def test_a_plan_is_written_as_documented() -> None:
     assert planfile.dumps(SMALL, "recipe.toml") == GOLDEN.read_text(encoding="utf-8")
 
 
-def test_a_plan_of_the_first_format_is_read() -> None:
-    assert planfile.loads(GOLDEN.read_text(encoding="utf-8"), "p") == SMALL
+@pytest.mark.parametrize("covers_what_is_said", [False, True])
+def test_a_plan_of_the_first_format_is_read(*, covers_what_is_said: bool) -> None:
+    text = GOLDEN.read_text(encoding="utf-8")
+    if covers_what_is_said:  # as the first digests did
+        text = text.replace(WRITTEN["plan_digest"], "8f8e8ec76b986c7f914cbcdd12702a28")
+    assert planfile.loads(text, "p") == SMALL
+
+
+def test_a_digest_approves_what_is_done_and_not_what_is_said_of_it() -> None:
+    noted = evolve(SMALL, steps=(DATA, evolve(STEP, notes={"rows": {"before": 1}}), MERGED), diagnostics=())
+    assert planfile.to_plain(noted)["plan_digest"] == WRITTEN["plan_digest"]
+    assert planfile.loads(planfile.dumps(noted, "recipe.toml"), "p") == noted
 
 
 def test_where_a_plan_is_saved_is_not_part_of_what_it_says() -> None:

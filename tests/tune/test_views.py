@@ -6,11 +6,13 @@ import io
 from typing import Any
 
 import pytest
+from attrs import evolve
 from rich.console import Console
 
 from planner.kind import Kinds
 from planner.plan import Plan
 from state.lookup import Found
+from tune.views.notes import notes as told
 from tune.views.plan import print_plan, print_why
 from tune.views.state import print_list, print_record
 
@@ -53,7 +55,6 @@ def edit(workshop: Any, old: str, new: str) -> None:
 
 
 def without_times(plan: Plan) -> Plan:
-    from attrs import evolve
 
     return evolve(plan, steps=tuple(evolve(step, estimate={}) for step in plan.steps))
 
@@ -148,3 +149,29 @@ def test_states_are_listed_and_shown(finished: Any) -> None:
     assert "  made from     raw.data as base, digest " in text
     assert '  setting       colour = "red"\n' in text
     assert "  checkpoints   at step 1, 2, 3, 4\n" in text
+
+
+@pytest.mark.parametrize(
+    ("notes", "lines"),
+    [
+        ({}, []),
+        ({"surprise": 1}, []),
+        (
+            {"detected": {"type": "completion", "field": "content"}},
+            ['type = "completion", field = "content" (told from the first rows)'],
+        ),
+        (
+            {"rows": {"added": 12, "removed": 3, "changed": 1, "kept": 1600}},
+            ["rows: 12 added, 3 removed, 1 changed; 1,600 kept"],
+        ),
+        (
+            {"rows": {"added": 0, "removed": 0, "changed": 0, "kept": 7}},
+            ["rows: the same, taken otherwise; 7 kept"],
+        ),
+        ({"rows": {"before": 300_000}}, ["rows: 300,000 before, too many to compare for a plan"]),
+    ],
+)
+def test_notes_are_lines_below_the_reasons(notes: dict[str, Any], lines: list[str], workshop: Any) -> None:
+    workshop.write("[thing.a]\n")
+    (step,) = workshop.plan().steps
+    assert list(told(evolve(step, notes=notes))) == lines

@@ -11,6 +11,7 @@ from planner.diff import WORKS, Action
 from planner.kind import Kinds
 from planner.plan import Plan, Step
 from tune.views.diagnostics import render
+from tune.views.notes import notes
 from tune.views.reasons import chain, sentence
 from tune.views.terminal import Hanging, hanging
 from tune.views.words import COLOURS, SYMBOLS, duration, short
@@ -53,8 +54,8 @@ def print_step(out: Console, step: Step, kinds: Kinds) -> None:
     line.append(f"  {_headline(step, verb)}", style="not bold")
     out.print(Hanging(line, SYMBOL_INDENT, f"{SYMBOLS[step.action]:>{SYMBOL_INDENT - 1}}", COLOURS[step.action]))
     if step.action is not Action.REUSE:
-        for reason in step.reasons:
-            out.print(hanging(sentence(reason, verb), STEP_INDENT))
+        for said in (*(sentence(reason, verb) for reason in step.reasons), *notes(step)):
+            out.print(hanging(said, STEP_INDENT))
 
 
 def print_why(out: Console, plan: Plan, step: Step, kinds: Kinds) -> None:
@@ -64,6 +65,8 @@ def print_why(out: Console, plan: Plan, step: Step, kinds: Kinds) -> None:
         out.print(hanging("Settings, data and inputs are those that it was made with.", 4))
     for depth, text in chain(step.reasons, kinds[step.kind].verb if step.kind in kinds else "rebuild"):
         out.print(hanging(f"because {text}", 4 + 2 * depth))
+    for note in notes(step):
+        out.print(hanging(note, 4))
     dependants = [
         one.address
         for one in plan.steps

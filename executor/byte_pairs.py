@@ -1,0 +1,232 @@
+"""Byte-level byte-pair encoding, pre-token by pre-token, many times faster than the tokenizers library on whole texts.
+
+GPT-2, Llama 3, Qwen and their like cut a text at its added tokens and by one regular expression into pre-tokens, and
+encode each for itself (https://huggingface.co/docs/tokenizers/pipeline). Text repeats its words, so nearly every
+pre-token has been seen before, and its ids are found in a dictionary. What is new is asked of the tokenizer's own
+model: only the cutting is done anew here, and that is proved. A tokenizer of another structure, or one for which a
+tricky text comes out differently, gets no encoder; a character that is cut differently sends its text back.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+import warnings
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from itertools import chain, product, zip_longest
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from tokenizers.models import Model
+
+_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+"""What ByteLevel cuts by itself (tokenizers, pre_tokenizers/byte_level.rs)."""
+_KEPT = 500_000
+"""Pre-tokens that are remembered; far more than the words of any language."""
+
+_REPRESENTATIVES = "a'sL1 \n\r\t!_-é中²\u0301\u00a0🙂\x00"
+_COMMON = "aSL1 \n\r\t!'-é"
+_TRICKY = (
+    "",
+    "I'm you're WE'LL it'S o'clock 'tis ''s 'ſ 'ſſ don’t",  # noqa: RUF001  meant
+    "  two   three    four\n\n  five \r\n\r\n\t\tsix \u3000 seven\u2028eight\x85nine\x1c\x1dten",
+    "1 12 123 1234 12345.678,90 ١٢٣ ४५ ½ Ⅷ x² 3rd v2.0",
+    "def f(x: int) -> str:\n    return f'{x!r}'  # done\n\n\n",
+    "naïve Ångström ﬁn ǅ ʰ ª ß ẞ İ ı K Å Ω straße",  # noqa: RUF001  meant
+    "日本語のテキスト、中文，한국어! ไทย हिन्दी עברית العربية",  # noqa: RUF001  meant
+    "👩‍👩‍👧 🇪🇺 ❤️ \ufe0f\u200d \u200b \ufeff \U000e0001 \U0010ffff \ue000",
+    "<|im_start|>user\n<|im_end|>< |im_end|> <|im_end |> </s><s><unk> <|endoftext|><|eot_id|>",
+)
+
+
+@frozen
+class BytePairs:
+    """An encoder for one tokenizer; what it gives are the tokenizer's own ids, or None where that is not certain."""
+
+    ids_of_piece: Callable[[str], bytes]
+    cut_ascii: Callable[[str], list[str]]
+    cut: Callable[[str], list[str]]
+    split_added: Callable[[str], list[str]]
+    """Cuts a text at added tokens, which stand at the odd places."""
+    added: Mapping[str, bytes]
+    widths: array[int]
+    """The number of bytes that each token stands for."""
+    normalizes: bool
+    cut_by_library: Callable[[str], list[str]]
+    checked: dict[str, bool] = field(factory=dict)
+    """Characters beyond ASCII, and whether they are cut as the library cuts them."""
+
+    def encode(self, text: str) -> bytes | None:
+        """The ids of a text as packed 32-bit integers, no special tokens added; None if the library must do it."""
+        if not (text.isascii() or self._certain(text)):
+            return None
+        parts = self.split_added(text)
+        texts, added = map(self._piece, parts[::2]), map(self.added.__getitem__, parts[1::2])
+        return b"".join(chain.from_iterable(zip_longest(texts, added, fillvalue=b"")))
+
+    def _piece(self, piece: str) -> bytes:
+        cut = self.cut_ascii if piece.isascii() else self.cut
+        return b"".join(map(self.ids_of_piece, cut(piece)))
+
+    def _certain(self, text: str) -> bool:
+        if self.normalizes and not unicodedata.is_normalized("NFC", text):
+            return False
+        return all(map(self._agrees, set(text)))
+
+    def _agrees(self, character: str) -> bool:
+        """Whether a character is cut as by the library; the expressions tell characters apart by their class only."""
+        known = self.checked.get(character)
+        if known is None:
+            probe = _around(character)
+            # What Python does not know yet, it can neither classify nor call normalized.
+            known = unicodedata.category(character) != "Cn" and self.cut(probe) == self.cut_by_library(probe)
+            self.checked[character] = known
+        return known
+
+
+class _Pieces(dict[str, bytes]):
+    """Pre-tokens and their packed ids; those not met before are asked of the tokenizer's model."""
+
+    def __init__(self, model: Model) -> None:
+        from tokenizers.pre_tokenizers import ByteLevel
+
+        self._model = model
+        self._spell = ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str
+        super().__init__()
+
+    def __missing__(self, piece: str) -> bytes:
+        if len(self) >= _KEPT:
+            self.clear()
+        spelled = self._spell(piece)[0][0]
+        self[piece] = ids = array("i", [token.id for token in self._model.tokenize(spelled)]).tobytes()
+        return ids
+
+
+def byte_pairs(tokenizer: Tokenizer) -> BytePairs | None:
+    """An encoder that is proved to give this tokenizer's ids; None if there is none, or a library for it is missing."""
+    if any(find_spec(library) is None for library in ("regex", "numpy")):
+        return None
+    specification = json.loads(tokenizer.to_str())
+    pattern = _pattern(specification)
+    if pattern is None or not _plain(specification) or not _whole_alphabet(specification):
+        return None
+    made = _compiled(tokenizer, specification, pattern)
+    return made if made is not None and agrees(made, tokenizer, _tricky()) else None
+
+
+def agrees(encoder: BytePairs, tokenizer: Tokenizer, texts: Sequence[str]) -> bool:
+    """Whether an encoder gives the ids of the tokenizer for each of some texts, or leaves them to it."""
+    expected = (array("i", one.ids).tobytes() for one in tokenizer.encode_batch(texts, add_special_tokens=False))
+    return all(encoder.encode(text) in (None, ids) for text, ids in zip(texts, expected, strict=True))
+
+
+def _around(one: str) -> str:
+    """A character in all company that expressions look at."""
+    return f"a{one}a1{one}1 {one} {one}{one}!{one}!'{one}\n{one}\n{one} a"
+
+
+def _tricky() -> list[str]:
+    """Texts that tell expressions apart: all short rows of characters of each class, and known pitfalls."""
+    short = product(_REPRESENTATIVES, repeat=2), product(_COMMON, repeat=3), product("a \n", repeat=5)
+    return [*_TRICKY, *map("".join, chain(*short)), *map(_around, map(chr, range(128)))]
+
+
+def _pattern(specification: Mapping[str, Any]) -> str | None:
+    """The one regular expression by which a tokenizer cuts before it goes to bytes; None if it does otherwise."""
+    steps = specification["pre_tokenizer"] or {}
+    match steps.get("pretokenizers", [steps]):
+        case [{"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}]:
+            return _GPT2
+        case [
+            {"type": "Split", "pattern": {"Regex": str(pattern)}, "behavior": "Isolated", "invert": False},
+            {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
+        ]:
+            return pattern
+    return None
+
+
+def _plain(specification: Mapping[str, Any]) -> bool:
+    """Whether nothing but pattern and merges decides: no dropout or affixes, added tokens found as they are written."""
+    model, normalizer = specification["model"], specification["normalizer"]
+    added = specification["added_tokens"]
+    trims = '"trim_offsets": true' in json.dumps(specification["post_processor"])
+    return bool(
+        model["type"] == "BPE"
+        and not any(model.get(name) for name in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"))
+        and not model.get("byte_fallback")
+        and (normalizer is None or normalizer == {"type": "NFC"})
+        and not any(one[name] for one in added for name in ("single_word", "lstrip", "rstrip"))
+        and len({one["normalized"] for one in added}) <= 1
+        and not trims
+    )
+
+
+def _whole_alphabet(specification: Mapping[str, Any]) -> bool:
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    return set(ByteLevel.alphabet()) <= set(specification["model"]["vocab"])
+
+
+def _compiled(tokenizer: Tokenizer, specification: Mapping[str, Any], pattern: str) -> BytePairs | None:
+    import regex  # type: ignore[import-untyped]  # it has no types
+
+    try:
+        with warnings.catch_warnings(action="error", category=FutureWarning):  # of what will be read differently
+            general, ascii_only = regex.compile(pattern), re.compile(_for_ascii(pattern))
+    except (regex.error, re.error, FutureWarning):
+        return None
+    if general.groups or ascii_only.groups:
+        return None
+    added = {one["content"]: one["id"] for one in specification["added_tokens"]}
+    longest_first = sorted(added, key=len, reverse=True)
+    at_added = re.compile(f"({'|'.join(map(re.escape, longest_first)) or '(?!)'})")
+    cut_by_library = tokenizer.pre_tokenizer.pre_tokenize_str
+    return BytePairs(
+        ids_of_piece=_Pieces(tokenizer.model).__getitem__,
+        cut_ascii=ascii_only.findall,
+        cut=general.findall,
+        split_added=at_added.split,
+        added={content: array("i", [number]).tobytes() for content, number in added.items()},
+        widths=_widths(specification["model"]["vocab"], added),
+        normalizes=specification["normalizer"] is not None,
+        cut_by_library=lambda text: [text[start:end] for _, (start, end) in cut_by_library(text)],
+    )
+
+
+def _widths(vocabulary: Mapping[str, int], added: Mapping[str, int]) -> array[int]:
+    """Bytes of each token by its id; the vocabulary writes each byte as one character."""
+    widths = array("i", [0]) * (1 + max((*vocabulary.values(), *added.values())))
+    for token, number in vocabulary.items():
+        widths[number] = len(token)
+    for content, number in added.items():
+        widths[number] = len(content.encode())
+    return widths
+
+
+def _for_ascii(pattern: str) -> str:
+    r"""A pattern for ASCII texts in Python's own, faster syntax: `\p{L}` and `\s` written out.
+
+    Python's `\s` also matches the separators U+001C to U+001F, which are no white space in Unicode.
+    """
+    written, in_class = [], False
+    for part in re.findall(r"\\p\{\w+\}|\\.|.", pattern, re.DOTALL):
+        in_class = part == "[" or (in_class and part != "]")
+        members = _ascii_members(part)
+        alone = f"[{members}]" if members else "(?!)"
+        written.append(part if members is None else members if in_class else alone)
+    return "".join(written)
+
+
+def _ascii_members(part: str) -> str | None:
+    r"""What a `\p{L}`, `\s` or `\S` matches, written for a class; None for any other part of an expression."""
+    white = r"\t-\r "
+    if not part.startswith(r"\p{"):
+        return {r"\s": white, r"\S": f"^{white}"}.get(part)
+    known = (one for one in map(chr, range(128)) if unicodedata.category(one).startswith(part[3:-1]))
+    return "".join(map(re.escape, known))

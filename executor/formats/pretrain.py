@@ -1,0 +1,9 @@
+"""`pretrain`: texts to learn a language from, trained whole; never told from rows, which look like `completion`."""
+
+from __future__ import annotations
+
+from executor.examples import Text
+from executor.format import Format
+from executor.formats.completion import example
+
+FORMAT = Format(name="pretrain", example=example, recognises=lambda _: None, yields=(Text,), fields=("field",))

@@ -1,0 +1,53 @@
+"""`prompt`: what is asked in reinforcement learning; the row's other columns go to the reward functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from executor.answers import CHOSEN, PROMPTS, REJECTED, field_of, prompt
+from executor.chat_messages import RowError
+from executor.examples import Example, Prompt
+from executor.format import Format, Values
+from executor.message_fields import tools
+from state.canonical import Plain
+
+if TYPE_CHECKING:
+    from executor.dataset_fields import Dataset
+
+_ANSWERED = (
+    *CHOSEN, *REJECTED, "completion", "completions", "output", "response", "segments", "input_ids", "messages",
+    "conversations", "conversation",
+)  # fmt: skip
+
+
+def example(values: Values, dataset: Dataset) -> Example:
+    """The prompt of a row."""
+    asked = prompt(values, dataset)
+    if asked is None:
+        reason = f"has nothing in the field `{dataset.field_prompt or PROMPTS[0]}`"
+        raise RowError(reason)
+    taken = (
+        field_of(values, dataset.field_prompt, (*PROMPTS, dataset.field_messages)),
+        dataset.field_system,
+        dataset.field_tools,
+    )
+    columns = {name: value for name, value in values.items() if name not in taken}
+    return Prompt(asked, columns, tools(values, dataset.field_tools))
+
+
+def _recognises(values: Values) -> Mapping[str, Plain] | None:
+    asked = values.get("prompt") is not None
+    return {} if asked and not any(values.get(name) is not None for name in _ANSWERED) else None
+
+
+FORMAT = Format(
+    name="prompt",
+    example=example,
+    recognises=_recognises,
+    yields=(Prompt,),
+    fields=(
+        "field_prompt", "field_messages", "message_property_mappings", "roles", "field_system", "field_tools",
+    ),
+    renders=lambda _: True,
+)  # fmt: skip

@@ -1,0 +1,72 @@
+"""`sharegpt`: `conversations` of `from` and `value`, where a human and a gpt talk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from executor.chat_messages import ASSISTANT, Message, RowError
+from executor.examples import Conversation, Example
+from executor.format import Format, Values
+from executor.message_fields import USUAL, Convention, from_text, is_chat, names, tools, with_system
+from state.canonical import Plain
+
+if TYPE_CHECKING:
+    from executor.dataset_fields import Dataset
+
+_CALL = "function_call"
+_SHAREGPT = Convention(
+    {"role": "from", "content": "value"},
+    {
+        **USUAL.roles,
+        _CALL: _CALL,
+        **dict.fromkeys(("chatgpt", "bing", "bard", "model"), ASSISTANT),
+        **dict.fromkeys(("observation", "function_response"), "tool"),
+    },
+    other_roles=False,
+)
+"""The roles that data of this kind uses (LLaMA-Factory's and Axolotl's readers know the same)."""
+
+
+def example(values: Values, dataset: Dataset) -> Example:
+    """The conversation of a row."""
+    field = dataset.field_messages if dataset.field_messages in values else "conversations"
+    if field not in values:
+        field = dataset.field_messages
+    naming = names(dataset, _SHAREGPT)
+    messages = tuple(
+        _called(one, number) for number, one in enumerate(naming.messages(values.get(field), field), start=1)
+    )
+    return Conversation(with_system(messages, values.get(dataset.field_system)), tools(values, dataset.field_tools))
+
+
+def _called(message: Message, number: int) -> Message:
+    """A `function_call` is an answer whose text is a call, or a list of them, as JSON."""
+    if message["role"] != _CALL:
+        return message
+    given: Any = from_text(message["content"])
+    calls = given if isinstance(given, list) else [given]
+    if not calls or not all(isinstance(call, Mapping) and "name" in call for call in calls):
+        reason = f"has a `{_CALL}` in message {number} that is no JSON object with `name` and `arguments`"
+        raise RowError(reason)
+    made = [{"type": "function", "function": call} for call in calls]
+    return {**message, "role": ASSISTANT, "content": "", "tool_calls": made}
+
+
+def _recognises(values: Values) -> Mapping[str, Plain] | None:
+    fields = ("conversations", "conversation", "messages")
+    field = next((name for name in fields if is_chat(values.get(name), "from", "value")), None)
+    return {"field_messages": field} if field else None
+
+
+FORMAT = Format(
+    name="sharegpt",
+    example=example,
+    recognises=_recognises,
+    yields=(Conversation,),
+    fields=(
+        "field_messages", "message_property_mappings", "roles", "message_field_training", "field_system", "field_tools",
+        "allow_control_tokens",
+    ),
+    renders=lambda _: True,
+)  # fmt: skip

@@ -1,0 +1,101 @@
+"""Files that keep columns: Parquet, and Arrow as file or stream; rows are named by their number."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import decimal
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
+from typing import Any, BinaryIO
+
+from executor.rows import BrokenRow, Row
+from state.canonical import Plain
+from state.diagnostic import Place, problem
+
+_BATCH_ROWS = 256
+"""Rows that are held in memory at once; a row of a chat can be a megabyte."""
+
+_OF_DAMAGE = (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
+"""What pyarrow raises beside its own errors; a damaged length asks for more memory than there is."""
+
+_ARROW_FILE = b"ARROW1"
+
+
+def read_parquet(stream: BinaryIO, name: str) -> Iterator[Row | BrokenRow]:
+    """Rows of a .parquet file."""
+    _need_pyarrow(name)
+    from pyarrow import parquet
+
+    def batches() -> Iterator[Any]:
+        with parquet.ParquetFile(stream, pre_buffer=False) as file:
+            yield from file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False)
+
+    return _rows(batches(), name, "Parquet")
+
+
+def read_arrow(stream: BinaryIO, name: str) -> Iterator[Row | BrokenRow]:
+    """Rows of an .arrow file, in either of its two forms."""
+    _need_pyarrow(name)
+    from pyarrow import ipc
+
+    def batches() -> Iterator[Any]:
+        magic = stream.read(len(_ARROW_FILE))
+        stream.seek(0)
+        if magic == _ARROW_FILE:
+            with ipc.open_file(stream) as file:
+                yield from (file.get_batch(number) for number in range(file.num_record_batches))
+        else:
+            with ipc.open_stream(stream) as batches:
+                yield from batches
+
+    return _rows(batches(), name, "Arrow")
+
+
+def _need_pyarrow(name: str) -> None:
+    if find_spec("pyarrow") is None:
+        detail = f"Reading `{name}` needs the Python package pyarrow, which is not installed here."
+        raise problem("Missing library", detail, "Install `tuneform[train]`, or give the rows as .jsonl.", Place(name))
+
+
+def _rows(batches: Iterable[Any], name: str, form: str) -> Iterator[Row | BrokenRow]:
+    """The rows of record batches; damage ends a file, for nothing tells where sound data would begin again."""
+    import pyarrow as pa
+
+    number = 0
+    try:
+        for batch in batches:
+            batch.validate(full=True)  # else damaged offsets lead anywhere in memory
+            for start in range(0, batch.num_rows, _BATCH_ROWS):
+                for values in batch.slice(start, _BATCH_ROWS).to_pylist():
+                    number += 1
+                    yield Row(Place(name, number), {field: _plain(value) for field, value in values.items()})
+    except (pa.ArrowException, *_OF_DAMAGE) as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        yield BrokenRow(Place(name, number + 1), f"cannot be read as {form}: {reason}")
+
+
+def _plain(value: object) -> Plain:
+    """A value as JSON has it: what JSON has no number for is null, and what it does not know is a text."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float | decimal.Decimal):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    """Times in ISO 8601; bytes as the text that they are, else in base 64."""
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    if not isinstance(value, bytes):
+        return str(value)
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(value).decode()

@@ -1,0 +1,53 @@
+"""What a file's name says of its format, and the rows in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePath
+from typing import BinaryIO, TypeAlias
+
+from executor.rows import BrokenRow, Row
+from executor.sources import columns, compression, delimited, json_document, json_lines, plain_text
+from state.diagnostic import Place
+
+Reader: TypeAlias = Callable[[BinaryIO, str], Iterator[Row | BrokenRow]]
+
+_READERS: dict[str, Reader] = {
+    ".jsonl": json_lines.read,
+    ".ndjson": json_lines.read,
+    ".json": json_document.read,
+    ".csv": delimited.read_commas,
+    ".tsv": delimited.read_tabs,
+    ".txt": plain_text.read,
+    ".parquet": columns.read_parquet,
+    ".arrow": columns.read_arrow,
+}
+SUFFIXES = tuple(_READERS)
+
+_JUMPING = (".parquet", ".arrow")
+"""Formats whose readers jump about in the file."""
+
+
+def suffix(name: str) -> str:
+    """The ending that tells the format, without that of compression; "" for one that is not known."""
+    path = PurePath(name)
+    ending = PurePath(path.stem).suffix if path.suffix in compression.SUFFIXES else path.suffix
+    return ending.lower() if ending.lower() in _READERS else ""
+
+
+def read_file(path: Path, name: str) -> Iterator[Row | BrokenRow]:
+    """Every row of a file, one at a time; `name` is how messages call the file."""
+    ending = suffix(path.name) or ".jsonl"
+    open_file = compression.seekable if ending in _JUMPING else compression.opened
+    last = Place(name)
+    try:
+        with open_file(path) as stream:
+            for row in _READERS[ending](stream, name):
+                last = row.place
+                yield row
+    except compression.UNREADABLE as error:
+        yield BrokenRow(Place(name, last.line + 1), f"cannot be read: {_reason(error)}")
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or error.__class__.__name__

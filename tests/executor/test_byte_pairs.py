@@ -1,0 +1,193 @@
+"""The direct encoder gives the ids of the tokenizers library, for every tokenizer that it takes on and any text."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from array import array
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from executor.byte_pairs import BytePairs, byte_pairs
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+tokenizers = pytest.importorskip("tokenizers")
+pytest.importorskip("regex")
+pytest.importorskip("numpy")
+
+EXPRESSIONS = {
+    "llama3": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+",
+    "qwen": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+",
+    "gpt-oss": r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+}
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|im_end|>x"]
+CORPUS = [
+    "Hello there, how are you today? I'm fine: 12345.",
+    "def f(x):\n    return x  # naïve été 日本語 🙂\n\n\n",
+] * 5
+
+
+def tokenizer_of(expression: str | None, **changes: Any) -> Tokenizer:
+    """As GPT-2 if there is no expression. What is changed is changed in tokenizer.json."""
+    made = tokenizers.Tokenizer(tokenizers.models.BPE())
+    cut = tokenizers.pre_tokenizers
+    to_bytes = cut.ByteLevel(add_prefix_space=False, use_regex=expression is None)
+    split = [] if expression is None else [cut.Split(tokenizers.Regex(expression), "isolated")]
+    made.pre_tokenizer = cut.Sequence([*split, to_bytes])
+    made.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=380, special_tokens=SPECIAL, initial_alphabet=cut.ByteLevel.alphabet(), show_progress=False
+    )
+    made.train_from_iterator(CORPUS, trainer)
+    specification = json.loads(made.to_str())
+    for name, value in changes.items():
+        where, _, key = name.partition("__")
+        if key:
+            specification[where][key] = value
+        else:
+            specification[where] = value
+    loaded: Tokenizer = tokenizers.Tokenizer.from_str(json.dumps(specification))
+    return loaded
+
+
+TOKENIZERS: Mapping[str, Tokenizer] = {
+    **{name: tokenizer_of(expression) for name, expression in EXPRESSIONS.items()},
+    "gpt2": tokenizer_of(None),
+    "normalized": tokenizer_of(EXPRESSIONS["qwen"], normalizer={"type": "NFC"}),
+    "whole words first": tokenizer_of(EXPRESSIONS["llama3"], model__ignore_merges=True),
+}
+ENCODERS: Mapping[str, BytePairs | None] = {name: byte_pairs(one) for name, one in TOKENIZERS.items()}
+
+AWKWARD = [
+    "<|im_end|>",
+    "<|im_end|>x",
+    "<|im_",
+    "'s",
+    "'LL",
+    "'\u017f",
+    "\r\n",
+    "\n",
+    "  ",
+    " ",
+    "\t",
+    "\u00a0",
+    "\u3000",
+    "\x85",
+]
+AWKWARD += [
+    "e\u0301",
+    "\u0301",
+    "é",
+    "Å",
+    "12",
+    "½",
+    "Ⅷ",
+    "٣",
+    "🙂",
+    "👩‍👩‍👧",
+    "日本",
+    "ǅ",
+    "ʰ",
+    "ª",
+    "_",
+    "--",
+    "/",
+    "\x00",
+    "\x1c",
+]
+texts = st.lists(st.sampled_from(AWKWARD) | st.text(max_size=5), max_size=12).map("".join)
+
+
+def same_ids(name: str, text: str) -> bool:
+    """Whether a text has the library's ids; those that are left to the library are encoded by it anyway."""
+    encoder = ENCODERS[name]
+    assert encoder is not None
+    ids = encoder.encode(text)
+    return ids is None or ids == array("i", TOKENIZERS[name].encode(text, add_special_tokens=False).ids).tobytes()
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@given(text=texts)
+def test_ids_are_those_of_the_library(name: str, text: str) -> None:
+    assert same_ids(name, text)
+
+
+@pytest.mark.parametrize("name", ["qwen", "gpt-oss"])
+def test_every_character_that_python_knows_is_cut_as_by_the_library(name: str) -> None:
+    """In steps, so that it takes no minute; every class and every block of Unicode is among them."""
+    encoder = ENCODERS[name]
+    assert encoder is not None
+    known = (chr(code) for code in range(128, 0x110000) if not 0xD800 <= code < 0xE000)
+    assigned = [one for one in known if unicodedata.category(one) not in ("Cn", "Co")]
+    left = [one for one in assigned[::37] if encoder.encode(f"a{one} {one}1") is None]
+    assert left == []
+
+
+def test_what_is_not_normalized_or_not_known_is_left_to_the_library() -> None:
+    normalized, plain = ENCODERS["normalized"], ENCODERS["qwen"]
+    assert normalized is not None
+    assert plain is not None
+    assert normalized.encode("e\u0301") is None
+    assert plain.encode("e\u0301") is not None
+    assert plain.encode("a\U0003fffd") is None
+
+
+def test_words_that_were_met_are_remembered_and_forgotten_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("executor.byte_pairs._KEPT", 3)
+    encoder = byte_pairs(TOKENIZERS["qwen"])
+    assert encoder is not None
+    for text in ("one two three four five", "five one two", "one"):
+        assert encoder.encode(text) == array("i", TOKENIZERS["qwen"].encode(text).ids).tobytes()
+
+
+REFUSED: Mapping[str, Any] = {
+    "dropout": {"model__dropout": 0.1},
+    "a normalizer that changes texts": {"normalizer": {"type": "Lowercase"}},
+    "offsets that are trimmed": {
+        "post_processor": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+    },
+    "an added token that takes white space with it": {
+        "added_tokens": [
+            {"id": 1, "content": "<|im_start|>", "special": True, "normalized": False}
+            | {"single_word": False, "lstrip": True, "rstrip": False}
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("changes", REFUSED.values(), ids=REFUSED)
+def test_tokenizers_that_do_more_than_cut_and_merge_are_left_to_the_library(changes: Mapping[str, Any]) -> None:
+    assert byte_pairs(tokenizer_of(EXPRESSIONS["qwen"], **changes)) is None
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [r"\p{L}+", r"(\p{L}+|\s+|[^\p{L}\s]+)", r"\p{Han}+|[^\p{Han}]+", r"\w+|\W+", r"[\p{L}&&[^a]]+|[^\p{L}]+|a"],
+    ids=["leaves text between", "has groups", "names scripts", "uses classes of the library", "cuts classes"],
+)
+def test_expressions_that_are_not_proved_are_left_to_the_library(expression: str) -> None:
+    """Or they give the same ids."""
+    tokenizer = tokenizer_of(expression)
+    encoder = byte_pairs(tokenizer)
+    for text in CORPUS:
+        expected = array("i", tokenizer.encode(text).ids).tobytes()
+        assert encoder is None or encoder.encode(text) in (None, expected)
+
+
+def test_a_vocabulary_without_all_bytes_or_merges_is_left_to_the_library() -> None:
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0}, "a"))
+    assert byte_pairs(words) is None
+    few = tokenizers.Tokenizer(tokenizers.models.BPE({"a": 0}, []))
+    few.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    assert byte_pairs(few) is None

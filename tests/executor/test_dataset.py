@@ -1,0 +1,249 @@
+"""Datasets in a recipe: what is resolved, what is identity, what is counted, and what is said of broken rows."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from executor import formats, kinds
+from executor.dataset_fields import Dataset, Filter, dataset_of
+from executor.kinds.dataset import KIND, check_unchanged, identity
+from executor.probe import desire
+from executor.task import Outcome, Task
+from executor.worker_reports import Reporter
+from planner.desired import Desired
+from planner.recipe import BrokenRecipeError, parse
+from planner.structure import settings_of
+from state.canonical import digest
+from state.diagnostic import ProblemError
+from state.files import FileDigests, digest_file
+from state.record import Provenance, Record, State, Status
+
+
+def desired(folder: Path, table: str, state: State | None = None) -> Desired:
+    """The dataset of a recipe, resolved and probed."""
+    recipe = parse(f"[dataset.x]\n{table}", "recipe.toml", kinds.load())
+    found, _ = desire(recipe, folder, FileDigests(), state or State("lineage", 0))
+    return found[0]
+
+
+def recorded(one: Desired) -> State:
+    record = Record(
+        "dataset", one.settings, one.content, {}, 1, "", Status.READY, output_digest=one.known[""], facts=one.facts
+    )
+    return State("lineage", 1, records={"dataset.x": record})
+
+
+def problems(folder: Path, table: str, state: State | None = None) -> list[str]:
+    with pytest.raises(ProblemError) as refused:
+        desired(folder, table, state)
+    return [f"{one.place}: {one.summary}: {one.detail}" for one in refused.value.diagnostics]
+
+
+def write(folder: Path, *rows: Any) -> None:
+    (folder / "x.jsonl").write_text("".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows))
+
+
+SHARED = {"instruction": "a", "response": "b"}
+SEVERAL = "`type` is not set, and the rows can be read in several ways"
+SOURCE = 'source = "x.jsonl"\n'
+
+
+def test_a_type_that_is_left_out_is_resolved_with_its_field(tmp_path: Path) -> None:
+    write(tmp_path, SHARED, SHARED)
+    one = desired(tmp_path, SOURCE)
+    assert (one.settings["type"], one.settings["field_output"]) == ("alpaca", "response")
+    assert one.facts == {"rows": 2}
+    given = desired(tmp_path, SOURCE + 'type = "alpaca"\nfield_output = "response"')
+    assert given.settings == one.settings
+    assert given.known == one.known
+    assert given.facts == {"rows": 2}
+
+
+def test_a_field_that_is_given_holds_against_what_rows_tell(tmp_path: Path) -> None:
+    write(tmp_path, {**SHARED, "output": "c", "best": "d"})
+    assert desired(tmp_path, SOURCE + 'field_output = "best"').settings["field_output"] == "best"
+
+
+def test_most_of_the_first_rows_tell_the_type(tmp_path: Path) -> None:
+    write(tmp_path, {"a": 1}, SHARED, SHARED)
+    assert problems(tmp_path, SOURCE) == ["x.jsonl:1: Broken row: This row has no text in the field `instruction`."]
+
+
+def test_a_type_that_cannot_be_told_is_asked_for(tmp_path: Path) -> None:
+    write(tmp_path, {"ask": "a", "say": "b"})
+    assert problems(tmp_path, SOURCE) == [
+        "x.jsonl:1: Unknown type: `type` is not set, and this row has fields that tell of no known one: `ask`, `say`."
+    ]
+    write(tmp_path, {"prompt": "a", "completions": ["b"], "labels": [1], "input_ids": [1]})
+    assert problems(tmp_path, SOURCE) == [f"recipe.toml:2:1: Unknown type: {SEVERAL}: stepwise, tokenized."]
+    write(tmp_path, "nonsense\n")
+    assert problems(tmp_path, SOURCE) == ["x.jsonl:1: Broken row: This row is not JSON: Expecting value in column 1."]
+    write(tmp_path)
+    assert problems(tmp_path, SOURCE) == [
+        "recipe.toml:2:1: Empty dataset: There is no row from which the `type` could be told."
+    ]
+
+
+def test_broken_rows_are_skipped_only_if_that_is_asked_for(tmp_path: Path) -> None:
+    write(tmp_path, SHARED, "nonsense\n", {"instruction": "a"}, SHARED)
+    skipping = desired(tmp_path, SOURCE + 'on_bad_row = "skip"')
+    assert skipping.facts == {"rows": 2, "skipped": 2}
+    refused = [
+        "x.jsonl:2: Broken row: This row is not JSON: Expecting value in column 1.",
+        "x.jsonl:3: Broken row: This row has no text in the field `response`.",
+    ]
+    assert problems(tmp_path, SOURCE) == refused
+    assert problems(tmp_path, SOURCE, recorded(skipping)) == refused
+    write(tmp_path, "nonsense\n")
+    assert problems(tmp_path, SOURCE + 'type = "alpaca"\non_bad_row = "skip"') == [
+        "recipe.toml:2:1: Empty dataset: dataset.x has no rows that can be read."
+    ]
+
+
+def test_what_state_knows_is_not_read_again(tmp_path: Path) -> None:
+    write(tmp_path, SHARED)
+    one = desired(tmp_path, SOURCE)
+    state = recorded(evolve(one, facts={"rows": 99}))
+    assert desired(tmp_path, SOURCE, state).facts == {"rows": 99}
+    assert desired(tmp_path, SOURCE + "sample = 1", state).facts == {"rows": 1}
+
+
+@pytest.mark.parametrize(
+    ("fields", "count"),
+    [
+        ('[[dataset.x.filters]]\nfield = "n"\noperator = ">"\nvalue = 5', 4),
+        ('[[dataset.x.filters]]\nfield = "kind"\noperator = "in"\nvalue = ["even"]', 5),
+        ("sample = 3", 3),
+        ("weight = 3", 30),
+        ("deduplicate = true", 10),
+        ("shuffle = true", 10),
+        ('split = "train[:30%]"', 3),
+    ],
+)
+def test_rows_are_counted_as_they_are_taken(fields: str, count: int, tmp_path: Path) -> None:
+    write(tmp_path, *({"text": str(at), "n": at, "kind": ("even", "odd")[at % 2]} for at in range(10)))
+    one = desired(tmp_path, SOURCE + 'type = "completion"\n' + fields)
+    assert one.facts == {"rows": count}
+    assert one.known != desired(tmp_path, SOURCE + 'type = "completion"').known
+
+
+def settings(**fields: Any) -> Any:
+    return settings_of(Dataset(source="x", **fields))
+
+
+def test_only_what_plays_a_part_is_identity() -> None:
+    chats = settings(type="chat_template")
+    assert identity(chats, ["1"]) == digest({"type": "chat_template", "field": "messages", "files": ["1"]})
+    for same in ({"field": "body"}, {"seed": 7}, {"on_bad_row": "skip"}, {"description": "d"}, {"system_prompt": "s"}):
+        assert identity(settings(type="chat_template", **same), ["1"]) == identity(chats, ["1"])
+    seen = {identity(chats, ["1"]), identity(chats, ["2"]), identity(settings(type="sharegpt"), ["1"])}
+    others: list[dict[str, Any]] = [
+        {"field_messages": "talk"}, {"roles": {"user": ["a"]}}, {"field_system": "s"}, {"shuffle": True},
+        {"shuffle": True, "seed": 7}, {"sample": 3}, {"sample": 3, "seed": 7}, {"weight": 2.0}, {"deduplicate": True},
+        {"filters": (Filter("a", "==", 1),)}, {"filters": (Filter("a", "==", value=True),)}, {"split": "train"},
+        {"name": "a"},
+    ]  # fmt: skip
+    seen |= {identity(settings(type="chat_template", **one), ["1"]) for one in others}
+    assert len(seen) == 3 + len(others)
+
+
+def test_settings_come_back_from_state_as_they_were() -> None:
+    one = Dataset(
+        source=("a", "b"), type="kto", filters=(Filter("a", "in", ("x", "y")),), sample=0.5, roles={"user": ["q"]}
+    )
+    assert dataset_of(json.loads(json.dumps(settings_of(one)))) == one
+
+
+def test_files_that_changed_since_are_noticed(tmp_path: Path) -> None:
+    write(tmp_path, SHARED)
+    given = settings_of(Dataset(source="x.jsonl", type="alpaca"))
+    expected = identity(given, [digest_file(tmp_path / "x.jsonl")])
+    assert check_unchanged(given, tmp_path, expected)
+    write(tmp_path, SHARED, SHARED)
+    assert not check_unchanged(given, tmp_path, expected)
+
+
+TYPES = ", ".join(f'"{name}"' for name in sorted(formats.load()))
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ('type = "alpca"', f'dataset.x.type: expected one of {TYPES}; got "alpca".'),
+        ("sample = 1.0", "dataset.x.sample: expected a number of rows, or a share between 0 and 1, got 1.0."),
+        ("sample = 0", "dataset.x.sample: expected a number of rows, or a share between 0 and 1, got 0."),
+        ("weight = 0", "dataset.x.weight: expected a number above 0, got 0.0."),
+        (
+            'split = "train["',
+            "dataset.x.split: expected a split such as train, train[:10%] or train+test, got 'train['.",
+        ),
+        ('roles = {user = "a"}', 'dataset.x.roles: expected a list of names for user, got "a".'),
+        ('revision = "main"', "dataset.x: only a hub id has a revision."),
+        ("shuffle = 1", "dataset.x.shuffle: expected true or false, got 1."),
+    ],
+)  # fmt: skip
+def test_fields_that_cannot_be_meant_are_refused(field: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(BrokenRecipeError) as refused:
+        desired(tmp_path, 'source = "x"\n' + field)
+    assert [one.detail for one in refused.value.diagnostics] == [said]
+
+
+def test_files_and_addresses_do_not_mix(tmp_path: Path) -> None:
+    with pytest.raises(BrokenRecipeError, match="a list holds either files or addresses"):
+        desired(tmp_path, 'source = ["a.jsonl", "s3://b/c.jsonl"]')
+
+
+def fetched(folder: Path, source: str, **fields: Any) -> Outcome:
+    """What building a dataset that lies elsewhere produces."""
+    one = desired(folder, f'source = "{source}"\ntype = "completion"\n')
+    assert one.builds
+    made = {**one.settings, **fields}
+    task = Task("dataset.x", "dataset", made, one.content, {}, str(folder), str(folder / "out"), "", "")
+    outcome: Outcome = KIND.build(task, Reporter("dataset.x", lambda _: None))
+    assert outcome.output_digest == one.known[""]
+    return outcome
+
+
+def test_what_lies_elsewhere_is_fetched_and_read_by_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write(tmp_path, {"text": "a"}, {"text": "b"})
+    address = f"file://{tmp_path}/x.jsonl"
+    outcome = fetched(tmp_path, address)
+    assert (outcome.facts, outcome.has_artifact) == ({"rows": 2}, False)
+    detected = desired(tmp_path, f'source = "{address}"')
+    assert detected.settings["type"] == "completion"
+    write(tmp_path, {"text": "a"}, {"txt": "b"})
+    with pytest.raises(ProblemError, match="This row has no text in the field `text`"):
+        fetched(tmp_path, address)
+    assert fetched(tmp_path, address, on_bad_row="skip").facts == {"rows": 1, "skipped": 1}
+
+
+def test_the_type_of_what_is_not_here_must_be_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write(tmp_path, {"text": "a"})
+    assert problems(tmp_path, f'source = "file://{tmp_path}/x.jsonl"') == [
+        "recipe.toml:1:1: Unknown type: dataset.x names no `type`, and its rows are not on this machine yet."
+    ]
+
+
+def test_what_another_machine_fetched_is_assumed_where_nothing_can_be_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write(tmp_path, {"text": "a"})
+    table = f'source = "file://{tmp_path}/x.jsonl"\n'
+    state = recorded(desired(tmp_path, table + 'type = "completion"'))
+    (tmp_path / "x.jsonl").unlink()
+    (one,) = state.records.values()
+    assert (desired(tmp_path, table, state).content, desired(tmp_path, table, state).settings["type"]) == (
+        one.content,
+        "completion",
+    )
+    here = evolve(one, provenance=Provenance(host=socket.gethostname()))
+    assert "cannot be listed" in problems(tmp_path, table, evolve(state, records={"dataset.x": here}))[0]
