@@ -55,7 +55,8 @@ def command(  # noqa: PLR0913  one parameter for each option
     plan, desired = project.plan(strict=strict)
     if saved is not None:
         plan = _still_valid(saved[0], plan)
-    digest = str(planfile.to_plain(plan)["plan_digest"])
+    # What was approved is the plan that was saved, though another step's record has moved the state on since then.
+    digest = str(planfile.to_plain(plan if saved is None else saved[0])["plan_digest"])
     if expect_digest is not None and not digest.startswith(expect_digest):
         detail = f"The plan has the digest {digest}, and {expect_digest} was approved."
         raise problem("Plan not approved", detail, "See what changed with `tune plan`.")

@@ -14,6 +14,7 @@ from state.diagnostic import Diagnostic, Severity, problem
 from state.durable import write_atomically
 from state.lock import is_dead, read_owner
 from state.plain import as_bytes
+from tune.cli import usage_problem
 from tune.project import Project, open_project
 from tune.views.diagnostics import print_diagnostics
 from tune.views.plan import print_plan, print_why
@@ -23,6 +24,7 @@ from tune.views.terminal import console
 @click.command()
 @click.argument("recipe", default=".")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print the plan as one comment for a pull request.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for `tune apply FILE`.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if there are changes, 0 if there are none.")
 @click.option("--why", metavar="ADDRESS", help="Explain one step: the whole chain of its reasons.")
@@ -34,6 +36,7 @@ def command(  # noqa: PLR0913  one parameter for each option
     recipe: str,
     *,
     as_json: bool,
+    as_markdown: bool,
     out: Path | None,
     detailed_exitcode: bool,
     why: str | None,
@@ -41,6 +44,8 @@ def command(  # noqa: PLR0913  one parameter for each option
     strict: bool,
 ) -> None:
     """Compare RECIPE (a file, or a folder with a recipe.toml) with its state."""
+    if sum((as_json, as_markdown, why is not None)) > 1:
+        raise usage_problem("--json, --markdown and --why each print the plan in another form.", "Choose one.")
     project = open_project(recipe)
     plan, _ = project.plan(strict=strict)
     _warn_of_apply(project)
@@ -50,6 +55,10 @@ def command(  # noqa: PLR0913  one parameter for each option
         from planner import planfile
 
         click.echo(json.dumps(planfile.to_plain(plan), indent=1, ensure_ascii=False))
+    elif as_markdown:
+        from tune.views.markdown import markdown
+
+        click.echo(markdown(plan, project.kinds, os.path.relpath(project.file), str(out or "")), nl=False)
     elif why is not None:
         print_why(console(), plan, _step(plan, why), project.kinds)
     else:

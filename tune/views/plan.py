@@ -50,7 +50,7 @@ def print_step(out: Console, step: Step, kinds: Kinds) -> None:
     kind = kinds.get(step.kind)
     verb = kind.verb if kind is not None else "rebuild"
     line = Text(step.address, style="bold")
-    line.append(f"  {_headline(step, verb)}", style="not bold")
+    line.append(f"  {headline(step, verb)}", style="not bold")
     out.print(Hanging(line, SYMBOL_INDENT, f"{SYMBOLS[step.action]:>{SYMBOL_INDENT - 1}}", COLOURS[step.action]))
     if step.action is not Action.REUSE:
         for reason in step.reasons:
@@ -81,7 +81,7 @@ def print_why(out: Console, plan: Plan, step: Step, kinds: Kinds) -> None:
 def print_step_head(out: Console, step: Step, kinds: Kinds) -> None:
     """The first line of a step."""
     verb = kinds[step.kind].verb if step.kind in kinds else "rebuild"
-    out.print(Text(f"{SYMBOLS[step.action]} {step.address}  {_headline(step, verb)}", style="bold"), soft_wrap=True)
+    out.print(Text(f"{SYMBOLS[step.action]} {step.address}  {headline(step, verb)}", style="bold"), soft_wrap=True)
 
 
 def footer(plan: Plan) -> str:
@@ -95,7 +95,8 @@ def footer(plan: Plan) -> str:
     return f"Plan: {', '.join(counts)}.{_estimate(plan)}"
 
 
-def _headline(step: Step, verb: str) -> str:
+def headline(step: Step, verb: str) -> str:
+    """What a step does, in the words of its kind; `verb` is what the kind calls a rebuild."""
     match step.action:
         case Action.REBUILD:
             text = verb

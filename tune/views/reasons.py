@@ -107,12 +107,13 @@ def _root(because: tuple[Reason, ...]) -> str:
     while reasons and isinstance(reasons[0], InputChanged):
         through.append(reasons[0].input)
         reasons = reasons[0].because
-    cause = _brief(reasons[0]) if reasons else ""
+    cause = brief(reasons[0]) if reasons else ""
     way = f" through {', '.join(through)}" if through else ""
     return f"{way}, because {cause}" if cause else way
 
 
-def _brief(reason: Reason) -> str:
+def brief(reason: Reason) -> str:
+    """A reason without its consequence."""
     match reason:
         case FieldChanged(field, before, after):
             return f"{field}: {value(before)} -> {value(after)}"
