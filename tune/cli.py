@@ -20,6 +20,7 @@ INTERRUPTED = 130
 PACKAGES = ("state", "planner", "executor")
 COMMANDS = {
     "validate": "Check a recipe without planning anything.",
+    "fmt": "Put a recipe in canonical form.",
     "plan": "Show what has to be done, and why.",
     "apply": "Do what the plan says, and record it.",
     "show": "Show a saved plan.",
