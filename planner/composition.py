@@ -19,16 +19,16 @@ Load: TypeAlias = Callable[[str], str]
 def compose(file: str, load: Load) -> Written:
     """The recipe in a file together with all that it extends; what is nearest to the file wins."""
     found: dict[str, Written] = {}
-    _collect(file, (), load, found)
+    _collect(file, load(file), (), load, found)
     whole, *nearer = found.values()
     for one in nearer:
         whole = _merged(whole, one)
     return evolve(whole, file=file)
 
 
-def _collect(file: str, chain: tuple[str, ...], load: Load, found: dict[str, Written]) -> None:
+def _collect(file: str, text: str, chain: tuple[str, ...], load: Load, found: dict[str, Written]) -> None:
     """Add a file behind those that it extends: each once, so that what two of them share overrides neither."""
-    written = read(load(file), file)
+    written = read(text, file)
     chain = (*chain, file)
     for base in _bases(written):
         # Joined by hand: places are to read the same on every machine.
@@ -38,7 +38,7 @@ def _collect(file: str, chain: tuple[str, ...], load: Load, found: dict[str, Wri
             circle = " -> ".join((*chain[chain.index(path) :], path))
             raise problem("Cycle", f"These recipes extend each other: {circle}.", place=place)
         if path not in found:
-            _collect(path, chain, _or_problem(load, place), found)
+            _collect(path, _text(path, load, place), chain, load, found)
     found[file] = evolve(written, tables={name: one for name, one in written.tables.items() if name != EXTENDS})
 
 
@@ -50,18 +50,13 @@ def _bases(written: Written) -> list[str]:
     return bases
 
 
-def _or_problem(load: Load, place: Place) -> Load:
-    """As `load`, with a file that cannot be read as a problem of the one that extends it."""
-
-    def read_base(file: str) -> str:
-        try:
-            return load(file)
-        except OSError as error:
-            detail = f"`{file}`, which this recipe extends, cannot be read: {error.strerror or 'it is not there'}."
-            hint = "Paths in `extends` start at the file that says it."
-            raise problem("Missing recipe", detail, hint, place) from None
-
-    return read_base
+def _text(file: str, load: Load, place: Place) -> str:
+    """The text of a file that is extended at a place."""
+    try:
+        return load(file)
+    except OSError as error:
+        detail = f"`{file}`, which this recipe extends, cannot be read: {error.strerror or 'it is not there'}."
+        raise problem("Missing recipe", detail, "Paths in `extends` start at the file that says it.", place) from None
 
 
 def _merged(below: Written, above: Written) -> Written:

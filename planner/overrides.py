@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from datetime import date, time
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -13,6 +12,7 @@ from planner.structure import suggestion
 from planner.written import Written, replaced
 from state.diagnostic import Place, ProblemError, problem
 
+_PLAIN = (str, int, float, list, dict)
 DEPTH = 2
 """Names of an address: a field further down may be new, what it belongs to may not."""
 
@@ -42,7 +42,8 @@ def plain_value(text: str) -> Any:  # noqa: ANN401  whatever the text says
     except tomllib.TOMLDecodeError:
         return text
     value = document.pop("value")
-    return text if document or isinstance(value, date | time) else value
+    # Dates are values of TOML too, and no recipe holds any; a line break may have smuggled in further keys.
+    return value if isinstance(value, _PLAIN) and not document else text
 
 
 def with_settings(written: Written, settings: tuple[str, ...]) -> Written:
@@ -90,8 +91,9 @@ def _at(tables: Any, path: tuple[str, ...]) -> Any:  # noqa: ANN401  plain value
 
 
 def _unknown(written: Written, path: tuple[str, ...], place: Place) -> ProblemError:
-    around = _at(written.tables, path[:-1])
-    known = [".".join((*path[:-1], name)) for name, one in around.items() if isinstance(one, Mapping)]
-    missing = ".".join(path)
-    hint = suggestion(missing, known) or f"It has: {', '.join(known)}."
-    return problem("Unknown path", f"The recipe has no table `{missing}`.", hint, place)
+    *around, missing = path
+    tables = _at(written.tables, path[:-1])
+    known = [name for name, one in tables.items() if isinstance(one, Mapping)]
+    close = suggestion(missing, known)
+    hint = close or (f"It has: {', '.join('.'.join((*around, name)) for name in known)}." if known else "")
+    return problem("Unknown path", f"The recipe has no table `{'.'.join(path)}`.", hint, place)

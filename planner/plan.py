@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 from planner.desired import Desired, Given, Inputs
 from planner.diff import WORKS, Action, Change, Local, Situation, change
 from planner.kind import Kinds, Source
+from planner.overrides import Overrides
 from planner.reason import NotInRecipe, Reason
 from state.canonical import Plain
 from state.change import worth_keeping
@@ -53,6 +54,8 @@ class Plan:
     state: StateVersion
     steps: tuple[Step, ...]
     diagnostics: tuple[Diagnostic, ...] = ()
+    overrides: Overrides = field(factory=Overrides)
+    """What was given from outside the recipe, so that a saved plan is applied to the same."""
 
     @property
     def changes(self) -> tuple[Step, ...]:

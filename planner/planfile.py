@@ -12,6 +12,7 @@ from planner.desired import Given
 from planner.diff import Action
 from planner.effects import Effect
 from planner.kind import Source
+from planner.overrides import Overrides
 from planner.plan import Plan, StateVersion, Step
 from planner.reason import CODES, InputChanged, Reason
 from state.canonical import Plain, digest, matches
@@ -29,7 +30,7 @@ def to_plain(plan: Plan) -> dict[str, Plain]:
     """The plan as the documented JSON; deterministic, with paths relative to the recipe's folder."""
     body: dict[str, Plain] = {
         "format": FORMAT,
-        "recipe": {"path": plan.recipe, "digest": plan.recipe_digest},
+        "recipe": {"path": plan.recipe, "digest": plan.recipe_digest, **_overrides_to_plain(plan.overrides)},
         "state": _converter.unstructure(plan.state),
         "summary": {action.value: plan.count(action) for action in _SUMMARY},
         "steps": [_step_to_plain(step) for step in plan.steps],
@@ -109,6 +110,12 @@ def reason_to_plain(reason: Reason) -> dict[str, Plain]:
     return {"code": CODES[type(reason)], **body}
 
 
+def _overrides_to_plain(overrides: Overrides) -> dict[str, Plain]:
+    """Nothing where nothing was given: the usual plan says no more than it did before there were overrides."""
+    given: dict[str, Plain] = {"variables": dict(overrides.variables), "settings": list(overrides.settings)}
+    return {name: one for name, one in given.items() if one}
+
+
 def _step_to_plain(step: Step) -> dict[str, Plain]:
     return {
         "address": step.address,
@@ -131,13 +138,20 @@ def _given_to_plain(given: Given) -> dict[str, Plain]:
 
 
 def _plan_from_plain(body: Mapping[str, Any]) -> Plan:
+    recipe = body["recipe"]
     return Plan(
-        recipe=body["recipe"]["path"],
-        recipe_digest=body["recipe"]["digest"],
+        recipe=recipe["path"],
+        recipe_digest=recipe["digest"],
         state=_converter.structure(body["state"], StateVersion),
         steps=tuple(_step_from_plain(step) for step in body["steps"]),
         diagnostics=tuple(diagnostic_from_plain(one) for one in body["diagnostics"]),
+        overrides=_overrides_from_plain(recipe),
     )
+
+
+def _overrides_from_plain(recipe: Mapping[str, Any]) -> Overrides:
+    variables = {name: str(text) for name, text in recipe.get("variables", {}).items()}
+    return Overrides(variables, tuple(str(text) for text in recipe.get("settings", ())))
 
 
 def _step_from_plain(body: Mapping[str, Any]) -> Step:

@@ -11,11 +11,15 @@ from attrs import define, evolve
 from executor import kinds as kind_folder
 from executor.local import this_machine
 from executor.probe import desire, examine
+from planner.composition import compose
 from planner.desired import Desired
 from planner.kind import Kinds
+from planner.overrides import Overrides, with_settings
 from planner.plan import Plan, make
-from planner.recipe import BrokenRecipeError, Recipe, parse, read_state_table
+from planner.recipe import BrokenRecipeError, Recipe, assemble, read_state_table
 from planner.state_table import StateTable
+from planner.variables import with_variables
+from planner.written import YAML_SUFFIXES, Written
 from state.backend import Backend
 from state.diagnostic import Diagnostic, ProblemError, Severity, problem
 from state.files import FileDigests
@@ -26,8 +30,9 @@ from state.shared_store import SharedStore
 from state.store import Store
 from state.writer import current_state
 from tune import __version__
+from tune.overriding import from_environment
 
-DEFAULT = "recipe.toml"
+DEFAULTS = tuple(f"recipe{suffix}" for suffix in (".toml", *YAML_SUFFIXES))
 
 
 @define(slots=False, frozen=True)
@@ -36,14 +41,19 @@ class Project:
 
     file: Path
     kinds: Kinds
+    overrides: Overrides
 
     @functools.cached_property
-    def text(self) -> str:
-        """The recipe as it was written."""
+    def written(self) -> Written:
+        """The recipe with all that it extends and all that is set from outside; variables still stand in it."""
+        return with_settings(compose(self.file.name, self._text), self.overrides.settings)
+
+    def _text(self, name: str) -> str:
+        """What a file says, by its path from the recipe's folder."""
         try:
-            return self.file.read_text(encoding="utf-8")
+            return (self.file.parent / name).read_text(encoding="utf-8")
         except UnicodeDecodeError:
-            raise problem("Invalid recipe", f"`{self.file}` is not UTF-8.") from None
+            raise problem("Invalid recipe", f"`{name}` is not UTF-8.") from None
 
     @property
     def layout(self) -> Layout:
@@ -53,7 +63,7 @@ class Project:
     @functools.cached_property
     def where(self) -> StateTable:
         """Where the recipe says that its state lies."""
-        return read_state_table(self.text, self.file.name)
+        return read_state_table(self.written, self.overrides)
 
     @functools.cached_property
     def backend(self) -> Backend:
@@ -82,7 +92,7 @@ class Project:
 
     def recipe(self) -> Recipe:
         """The recipe, structured; raises ProblemError with everything that is wrong with it."""
-        return parse(self.text, self.file.name, self.kinds)
+        return assemble(with_variables(self.written, self.overrides), self.kinds)
 
     def state(self) -> State:
         """What exists, the work of a killed run included."""
@@ -108,15 +118,25 @@ class Project:
         recipe, desired, diagnostics = self.desired(state, strict=strict)
         local = this_machine(self.layout, self.shared)
         made = make(tuple(desired.values()), state, self.kinds, local, (recipe.file, recipe.digest))
-        return evolve(made, diagnostics=tuple(diagnostics)), desired
+        given = self.overrides.without_environment(self.written)
+        return evolve(made, diagnostics=tuple(diagnostics), overrides=given), desired
 
 
-def open_project(recipe: str) -> Project:
-    """The project of a recipe file, or of a folder that holds one."""
+def open_project(recipe: str, overrides: Overrides | None = None) -> Project:
+    """The project of a recipe file, or of a folder that holds one; without overrides, the environment may give some."""
     path = Path(recipe)
-    file = path / DEFAULT if path.is_dir() else path
+    file = _default(path) if path.is_dir() else path
     if not file.is_file():
         detail = f"There is no `{file}`."
         hint = "Name a recipe file, or a folder with a recipe.toml in it."
         raise problem("Missing recipe", detail, hint)
-    return Project(file.resolve(), kind_folder.load())
+    return Project(file.resolve(), kind_folder.load(), from_environment() if overrides is None else overrides)
+
+
+def _default(folder: Path) -> Path:
+    """The recipe of a folder."""
+    found = [folder / name for name in DEFAULTS if (folder / name).is_file()]
+    if len(found) > 1:
+        names = " and ".join(f"`{one.name}`" for one in found)
+        raise problem("Several recipes", f"`{folder}` holds {names}.", "Name the one that is meant.")
+    return found[0] if found else folder / DEFAULTS[0]

@@ -18,11 +18,13 @@ from executor.means import Means
 from executor.provenance import origin
 from planner import planfile
 from planner.desired import Desired
+from planner.overrides import Overrides
 from planner.plan import Plan
 from planner.staleness import moved
 from state.diagnostic import Diagnostic, ProblemError, problem
 from state.lock import read_owner
 from tune.cli import INTERRUPTED, usage_problem
+from tune.overriding import overriding
 from tune.project import Project, open_project
 from tune.views.diagnostics import print_diagnostics
 from tune.views.plan import print_plan
@@ -38,6 +40,7 @@ from tune.writing import lock_timeout, open_writer
 @click.option("--expect-digest", metavar="DIGEST", help="Refuse any plan but the one with this digest.")
 @click.option("--strict", is_flag=True, help="Refuse to assume that data which cannot be read here is unchanged.")
 @lock_timeout
+@overriding
 @click.pass_context
 def command(  # noqa: PLR0913  one parameter for each option
     context: click.Context,
@@ -48,10 +51,11 @@ def command(  # noqa: PLR0913  one parameter for each option
     expect_digest: str | None,
     strict: bool,
     lock_timeout: float,
+    overrides: Overrides,
 ) -> None:
     """Make the models match RECIPE_OR_PLAN: a recipe, a folder with a recipe.toml, or a file from `tune plan --out`."""
     saved = _saved_plan(Path(recipe_or_plan))
-    project = open_project(recipe_or_plan if saved is None else str(saved[1]))
+    project = open_project(recipe_or_plan, overrides) if saved is None else _as_planned(*saved, overrides)
     plan, desired = project.plan(strict=strict)
     if saved is not None:
         plan = _still_valid(saved[0], plan)
@@ -74,6 +78,13 @@ def _saved_plan(path: Path) -> tuple[Plan, Path] | None:
         return None
     text = path.read_text(encoding="utf-8")
     return planfile.loads(text, str(path)), path.parent / planfile.location(text)
+
+
+def _as_planned(saved: Plan, recipe: Path, overrides: Overrides) -> Project:
+    """The project of a saved plan, with what was given when it was made."""
+    if overrides.variables or overrides.settings:
+        raise usage_problem("A saved plan remembers --var and --set.", "Leave them out, or make another plan.")
+    return open_project(str(recipe), saved.overrides)
 
 
 def _still_valid(saved: Plan, current: Plan) -> Plan:
