@@ -24,6 +24,7 @@ COMMANDS = {
     "plan": "Show what has to be done, and why.",
     "apply": "Do what the plan says, and record it.",
     "show": "Show a saved plan.",
+    "graph": "Draw what is made from what.",
     "state": "Look at what exists, and put it in order.",
     "diff": "Show what changed between two writes of the state.",
     "output": "Print where finished artifacts lie.",
