@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
+from planner.lifecycle_table import Lifecycle
 from planner.matrix import member_name
 from planner.schedule import Schedule
 from state.canonical import Plain
@@ -34,6 +35,7 @@ class Resource:
     places: Mapping[str, Place] = field(factory=dict)
     """Where each dotted field stands in the recipe; "" is the block itself."""
     derived_from: str = ""
+    lifecycle: Lifecycle = field(factory=Lifecycle)
     coordinates: tuple[tuple[str, str], ...] = ()
     """For a member of a matrix: the fields that are varied, each with its value as the address says it."""
 

@@ -33,6 +33,17 @@ class Step:
     code: int
     facts: Mapping[str, Plain]
     estimate: Mapping[str, Plain]
+    moved_from: str = ""
+    """The address that its record still has in state."""
+
+
+@frozen
+class Selection:
+    """What was asked for beyond the recipe: which part of the plan, and what is to be made anew; addresses all."""
+
+    target: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
 
 
 @frozen
@@ -56,6 +67,9 @@ class Plan:
     diagnostics: tuple[Diagnostic, ...] = ()
     overrides: Overrides = field(factory=Overrides)
     """What was given from outside the recipe, so that a saved plan is applied to the same."""
+    selection: Selection = field(factory=Selection)
+    left_out: tuple[str, ...] = ()
+    """What would have to be done too if the selection did not leave it out."""
 
     @property
     def changes(self) -> tuple[Step, ...]:

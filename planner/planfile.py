@@ -13,7 +13,7 @@ from planner.diff import Action
 from planner.effects import Effect
 from planner.kind import Source
 from planner.overrides import Overrides
-from planner.plan import Plan, StateVersion, Step
+from planner.plan import Plan, Selection, StateVersion, Step
 from planner.reason import CODES, InputChanged, Reason
 from state.canonical import Plain, digest, matches
 from state.diagnostic import Diagnostic, Place, Severity, problem
@@ -32,6 +32,7 @@ def to_plain(plan: Plan) -> dict[str, Plain]:
         "format": FORMAT,
         "recipe": {"path": plan.recipe, "digest": plan.recipe_digest, **_overrides_to_plain(plan.overrides)},
         "state": _converter.unstructure(plan.state),
+        "selection": {**_converter.unstructure(plan.selection), "left_out": list(plan.left_out)},
         "summary": {action.value: plan.count(action) for action in _SUMMARY},
         "steps": [_step_to_plain(step) for step in plan.steps],
         "diagnostics": [diagnostic_to_plain(one) for one in plan.diagnostics],
@@ -122,6 +123,7 @@ def _step_to_plain(step: Step) -> dict[str, Plain]:
         "kind": step.kind,
         "action": step.action.value,
         "conditional": step.conditional,
+        "moved_from": step.moved_from,
         "reasons": [reason_to_plain(one) for one in step.reasons],
         "resume_from": _converter.unstructure(step.resume_from),
         "settings": dict(step.settings),
@@ -146,7 +148,13 @@ def _plan_from_plain(body: Mapping[str, Any]) -> Plan:
         steps=tuple(_step_from_plain(step) for step in body["steps"]),
         diagnostics=tuple(diagnostic_from_plain(one) for one in body["diagnostics"]),
         overrides=_overrides_from_plain(recipe),
+        selection=_selection(body["selection"]),
+        left_out=tuple(body["selection"]["left_out"]),
     )
+
+
+def _selection(body: Mapping[str, Any]) -> Selection:
+    return Selection(tuple(body["target"]), tuple(body["exclude"]), tuple(body["replace"]))
 
 
 def _overrides_from_plain(recipe: Mapping[str, Any]) -> Overrides:
@@ -171,6 +179,7 @@ def _step_from_plain(body: Mapping[str, Any]) -> Step:
         code=body["code"],
         facts=body["facts"],
         estimate=body["estimate"],
+        moved_from=body["moved_from"],
     )
 
 

@@ -9,12 +9,14 @@ from attrs import define, evolve, field, frozen
 
 from planner.graph import in_order
 from planner.kind import Kind, Kinds, Resource, Resources
+from planner.lifecycle_table import LIFECYCLE, Lifecycle, unfit_fields
 from planner.matrix import Member, members
 from planner.overrides import Overrides
+from planner.refactoring import TABLES, Refactoring, contradictions, refactoring, table_faults
 from planner.references import check_references, reference_fields
 from planner.secret_values import secrets_in
 from planner.state_table import STATE, StateTable, unused
-from planner.structure import Fault, faults, settings_of, structure, suggestion
+from planner.structure import Fault, faults, settings_of, show, structure, suggestion
 from planner.variables import VARIABLES, with_variables
 from planner.written import Written, read
 from state.canonical import Plain, digest
@@ -31,6 +33,8 @@ class Recipe:
     resources: Resources
     state: StateTable = field(factory=StateTable)
     """Where state lies; not part of what the recipe means."""
+    refactoring: Refactoring = field(factory=Refactoring)
+    """What became of addresses; it changes no resource either."""
 
     @property
     def digest(self) -> str:
@@ -60,6 +64,7 @@ def assemble(written: Written, kinds: Kinds) -> Recipe:
     reader = _Reader(written, kinds)
     state = reader.state_table(written.tables.get(STATE, {}))
     resources = {one.address: one for one in reader.resources()}
+    told = reader.refactoring(resources)
     found = [*reader.found, *secrets_in(written.tables, written), *check_references(resources, reader.unusable)]
     roots = {address: one for address, one in resources.items() if not _refers(one)}
     # What refers to others can only be checked if the others are right.
@@ -67,7 +72,7 @@ def assemble(written: Written, kinds: Kinds) -> Recipe:
     found += [fault for group in faults.values() for fault in group]
     if errors(found):
         raise BrokenRecipeError(found, {address: one for address, one in roots.items() if not faults[address]})
-    return Recipe(written.file, in_order(_with_derived(resources)), state)
+    return Recipe(written.file, in_order(_with_derived(resources)), state, told)
 
 
 def read_state_table(written: Written, overrides: Overrides) -> StateTable:
@@ -82,13 +87,30 @@ def read_state_table(written: Written, overrides: Overrides) -> StateTable:
     return table
 
 
+def _lifecycle(table: object, specification: type, kind: Kind) -> tuple[Lifecycle, tuple[Fault, ...]]:
+    """The table `lifecycle` of a resource, or what is wrong with it."""
+    if not isinstance(table, Mapping):
+        return Lifecycle(), (Fault(LIFECYCLE, f"expected a table, got {show(table)}"),)
+    try:
+        lifecycle: Lifecycle = structure(table, Lifecycle)
+    except ExceptionGroup as error:
+        wrong = faults(error, Lifecycle)
+        return Lifecycle(), tuple(evolve(one, path=f"{LIFECYCLE}.{one.path}") for one in wrong)
+    return lifecycle, tuple(unfit_fields(lifecycle, specification, kind.variant))
+
+
 def _refers(resource: Resource) -> bool:
     return any(targets for _, targets in reference_fields(resource.specification))
 
 
 def _meaning(resource: Resource) -> dict[str, Plain]:
     references = {name: list(addresses) for name, addresses in reference_fields(resource.specification)}
-    return {"settings": settings_of(resource.specification), "references": references}
+    ignored: dict[str, Plain] = {"ignored": sorted(resource.lifecycle.ignore_changes)}
+    return {
+        "settings": settings_of(resource.specification),
+        "references": references,
+        **(ignored if resource.lifecycle.ignore_changes else {}),
+    }
 
 
 def _with_derived(written: dict[str, Resource]) -> dict[str, Resource]:
@@ -124,7 +146,7 @@ class _Reader:
                 self._inside.setdefault(f"{kind}.{name}", {})[below] = place
 
     def resources(self) -> Iterator[Resource]:
-        document = {name: one for name, one in self.written.tables.items() if name != STATE}
+        document = {name: one for name, one in self.written.tables.items() if name not in (STATE, *TABLES)}
         if not document:
             self._wrong("Empty recipe", "The recipe defines nothing.", "Start with a `[model.NAME]` table.")
         for kind_name, tables in document.items():
@@ -153,6 +175,19 @@ class _Reader:
             detail = f"`{STATE}.{name}` says where an object store is, and none is named."
             self._wrong("Unused setting", detail, "Remove it, or name one in `url` or `artifacts`.", f"{STATE}.{name}")
         return made
+
+    def refactoring(self, resources: Resources) -> Refactoring:
+        """What the recipe says of addresses; what is wrong with it is noted."""
+        tables = {name: self.written.tables[name] for name in TABLES if name in self.written.tables}
+        wrong = [(name, fault) for name, one in tables.items() for fault in table_faults(name, one)]
+        for name, fault in wrong:
+            self._fault(name, fault, f"{name}.{fault.path}")
+        if wrong:
+            return Refactoring()
+        told = refactoring(tables, self.written.place)
+        kinds = {one.name for one in self.kinds.values() if one.specifications}
+        self.found += contradictions(told, {*resources, *self.unusable}, kinds)
+        return told
 
     def _unknown_kind(self, name: str, kind: Kind | None) -> None:
         writable = sorted(one.name for one in self.kinds.values() if one.specifications)
@@ -184,14 +219,18 @@ class _Reader:
     def _resource(self, kind: Kind, table: str, member: Member, told: set[Fault]) -> Iterator[Resource]:
         """One resource, unless something is wrong with it; what was told of its siblings is not told again."""
         address = f"{kind.name}.{member.name}"
-        specification, wrong = self._specification(kind, member.table)
+        fields = {name: value for name, value in member.table.items() if name != LIFECYCLE}
+        specification, wrong = self._specification(kind, fields)
+        lifecycle = Lifecycle()
         if specification is not None:
+            lifecycle, wrong = _lifecycle(member.table.get(LIFECYCLE, {}), specification, kind)
             try:
-                made = structure(member.table, specification)
+                made = structure(fields, specification)
             except ExceptionGroup as error:
-                wrong = faults(error, specification)
-            else:
-                yield Resource(address, kind, made, self._places(table, member), coordinates=member.coordinates)
+                wrong += faults(error, specification)
+        if specification is not None and not wrong:
+            places = self._places(table, member)
+            yield Resource(address, kind, made, places, coordinates=member.coordinates, lifecycle=lifecycle)
         for fault in wrong:
             if fault not in told:
                 self._fault(address, fault, f"{table}.{member.written_at(fault.path)}")

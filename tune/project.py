@@ -15,8 +15,10 @@ from planner.composition import compose
 from planner.desired import Desired
 from planner.kind import Kinds
 from planner.overrides import Overrides, with_settings
-from planner.plan import Plan, make
+from planner.plan import Plan, Selection
 from planner.recipe import BrokenRecipeError, Recipe, assemble, read_state_table
+from planner.recipe_plan import make_plan, resolved
+from planner.renaming import renamed
 from planner.state_table import StateTable
 from planner.variables import with_variables
 from planner.written import YAML_SUFFIXES, Written
@@ -32,6 +34,7 @@ from state.writer import current_state
 from tune import __version__
 from tune.overriding import from_environment
 
+WHOLE = Selection()
 DEFAULTS = tuple(f"recipe{suffix}" for suffix in (".toml", *YAML_SUFFIXES))
 
 
@@ -98,7 +101,9 @@ class Project:
         """What exists, the work of a killed run included."""
         return current_state(self.store)
 
-    def desired(self, state: State, *, strict: bool = False) -> tuple[Recipe, Mapping[str, Desired], list[Diagnostic]]:
+    def desired(
+        self, state: State, *, strict: bool = False, selection: Selection = WHOLE
+    ) -> tuple[Recipe, Mapping[str, Desired], list[Diagnostic]]:
         """The recipe's resources as they should be; `strict` turns assumptions into errors."""
         digests = FileDigests(self.layout.file_digests)
         try:
@@ -106,18 +111,21 @@ class Project:
         except BrokenRecipeError as error:
             outside = examine(error.sound, self.file.parent, digests, state)
             raise ProblemError((*error.diagnostics, *outside)) from None
-        found, diagnostics = desire(recipe, self.file.parent, digests, state)
+        known = renamed(recipe, state).state
+        found, diagnostics = desire(recipe, self.file.parent, digests, known)
         assumptions = [one for one in diagnostics if one.summary == "Assumption"]
         if strict and assumptions:
             raise ProblemError([evolve(one, severity=Severity.ERROR) for one in assumptions])
-        return recipe, {one.address: one for one in found}, list(diagnostics)
+        found, notes = resolved(recipe, found, known, selection)
+        return recipe, {one.address: one for one in found}, [*diagnostics, *notes]
 
-    def plan(self, *, strict: bool = False) -> tuple[Plan, Mapping[str, Desired]]:
-        """What has to be done so that the models match the recipe."""
+    def plan(self, *, strict: bool = False, selection: Selection = WHOLE) -> tuple[Plan, Mapping[str, Desired]]:
+        """What has to be done so that the models match the recipe, or the part of it that is selected."""
         state = self.state()
-        recipe, desired, diagnostics = self.desired(state, strict=strict)
+        recipe, desired, diagnostics = self.desired(state, strict=strict, selection=selection)
         local = this_machine(self.layout, self.shared)
-        made = make(tuple(desired.values()), state, self.kinds, local, (recipe.file, recipe.digest))
+        known = renamed(recipe, state)
+        made = make_plan(recipe, tuple(desired.values()), known, selection, self.kinds, local)
         given = self.overrides.without_environment(self.written)
         return evolve(made, diagnostics=tuple(diagnostics), overrides=given), desired
 

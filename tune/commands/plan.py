@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from planner.overrides import Overrides
-from planner.plan import Plan, Step
+from planner.plan import Plan, Selection, Step
 from planner.structure import suggestion
 from state.diagnostic import Diagnostic, Severity, problem
 from state.durable import write_atomically
@@ -18,6 +18,7 @@ from state.plain import as_bytes
 from tune.cli import usage_problem
 from tune.overriding import overriding
 from tune.project import Project, open_project
+from tune.selecting import selecting
 from tune.views.diagnostics import print_diagnostics
 from tune.views.plan import print_plan, print_why
 from tune.views.terminal import console
@@ -31,6 +32,7 @@ from tune.views.terminal import console
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if there are changes, 0 if there are none.")
 @click.option("--why", metavar="ADDRESS", help="Explain one step: the whole chain of its reasons.")
 @click.option("--all", "everything", is_flag=True, help="Show reused steps too.")
+@selecting
 @click.option("--strict", is_flag=True, help="Refuse to assume that data which cannot be read here is unchanged.")
 @overriding
 @click.pass_context
@@ -45,13 +47,14 @@ def command(  # noqa: PLR0913  one parameter for each option
     why: str | None,
     everything: bool,
     strict: bool,
+    selection: Selection,
     overrides: Overrides,
 ) -> None:
     """Compare RECIPE (a file, or a folder with a recipe.toml) with its state."""
     if sum((as_json, as_markdown, why is not None)) > 1:
         raise usage_problem("--json, --markdown and --why each print the plan in another form.", "Choose one.")
     project = open_project(recipe, overrides)
-    plan, _ = project.plan(strict=strict)
+    plan, _ = project.plan(strict=strict, selection=selection)
     _warn_of_apply(project)
     if out is not None:
         _save(plan, out.resolve(), project.file)

@@ -42,6 +42,8 @@ def print_plan(out: Console, plan: Plan, kinds: Kinds, *, everything: bool = Fal
         print_step(out, step, kinds)
     if steps:
         out.print()
+    if plan.left_out:
+        out.print(hanging(f"Left out, as asked for: {', '.join(plan.left_out)}.", 0))
     out.print(hanging(footer(plan), 0, style="bold"))
 
 
@@ -87,7 +89,7 @@ def print_step_head(out: Console, step: Step, kinds: Kinds) -> None:
 def footer(plan: Plan) -> str:
     """The sum of a plan in one sentence, each step counted once."""
     if not plan.changes:
-        return "No changes. Your models match the recipe."
+        return "No changes to what was selected." if plan.left_out else "No changes. Your models match the recipe."
     done = (Action.BUILD, Action.REBUILD, Action.RESUME, Action.EXTEND, Action.UPDATE, Action.ADOPT, Action.MOVE)
     counts = [f"{plan.count(action)} to {action}" for action in (*done, Action.FORGET) if plan.count(action)]
     if plan.count(Action.REUSE):
