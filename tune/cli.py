@@ -19,6 +19,7 @@ from tune import __version__
 INTERRUPTED = 130
 PACKAGES = ("state", "planner", "executor")
 COMMANDS = {
+    "init": "Write a recipe to start from.",
     "validate": "Check a recipe without planning anything.",
     "fmt": "Put a recipe in canonical form.",
     "plan": "Show what has to be done, and why.",
@@ -29,6 +30,7 @@ COMMANDS = {
     "diff": "Show what changed between two writes of the state.",
     "output": "Print where finished artifacts lie.",
     "import": "Adopt a model or an adapter that was made elsewhere.",
+    "accept": "Record that what exists is good for an edit, and why.",
     "gc": "Remove artifacts that nothing needs any more.",
     "export-audit": "Write the papers of an artifact: bill of materials, provenance, model card.",
 }
