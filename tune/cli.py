@@ -20,6 +20,7 @@ INTERRUPTED = 130
 PACKAGES = ("state", "planner", "executor")
 COMMANDS = {
     "init": "Write a recipe to start from.",
+    "init": "Write a recipe to start from.",
     "validate": "Check a recipe without planning anything.",
     "fmt": "Put a recipe in canonical form.",
     "plan": "Show what has to be done, and why.",
