@@ -20,7 +20,6 @@ INTERRUPTED = 130
 PACKAGES = ("state", "planner", "executor")
 COMMANDS = {
     "init": "Write a recipe to start from.",
-    "init": "Write a recipe to start from.",
     "validate": "Check a recipe without planning anything.",
     "fmt": "Put a recipe in canonical form.",
     "plan": "Show what has to be done, and why.",
@@ -34,6 +33,7 @@ COMMANDS = {
     "accept": "Record that what exists is good for an edit, and why.",
     "gc": "Remove artifacts that nothing needs any more.",
     "export-audit": "Write the papers of an artifact: bill of materials, provenance, model card.",
+    "completion": "Print what makes a shell complete commands and options.",
 }
 
 
