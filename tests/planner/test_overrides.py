@@ -114,6 +114,13 @@ def test_all_problems_with_variables_are_told_at_once() -> None:
     ]
 
 
+@given(some.text("${}ab", max_size=12))
+def test_what_is_escaped_stands_for_itself(text: str) -> None:
+    escaped = text.replace("${", "$${")
+    written = Written("recipe.toml", {"thing": {"a": {"note": escaped}}}, {})
+    assert with_variables(written, Overrides()).tables == {"thing": {"a": {"note": text}}}
+
+
 def test_a_recipe_without_variables_knows_none() -> None:
     assert problems('[thing.a]\nnote = "${x}"\n') == [
         (
