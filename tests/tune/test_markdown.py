@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import unescape
 from html.parser import HTMLParser
@@ -15,7 +16,8 @@ from markdown_it import MarkdownIt
 
 from planner import planfile
 from planner.effects import Effect
-from planner.plan import Plan
+from planner.overrides import Overrides
+from planner.plan import Plan, Selection
 from planner.reason import FieldChanged, InputChanged, Reason
 from state.diagnostic import Diagnostic, Place, Severity
 from tests.fake_kinds import KINDS
@@ -146,6 +148,19 @@ def test_warnings_stand_apart_from_assumptions() -> None:
     assert "<summary>1 assumption</summary>" in text
 
 
+def test_the_command_gives_again_what_was_given_beside_the_recipe() -> None:
+    overrides = Overrides({"size": "two words"}, ("train.sft.seed=1",))
+    plan = evolve(SMALL, overrides=overrides, selection=Selection(("a.b", "c.d"), (), ("e.f",)), left_out=("g.h",))
+    digest = planfile.to_plain(plan)["plan_digest"]
+    text = markdown(plan, KINDS, "recipe.toml")
+    assert (
+        "\ntune apply recipe.toml --var 'size=two words' --set train.sft.seed=1 "
+        f"--target a.b --target c.d --replace e.f --expect-digest {digest}\n"
+    ) in text
+    assert "<summary>1 step left out, as asked for</summary>\n\n```text\ng.h\n```\n" in text
+    assert f"\ntune apply p.plan.json --expect-digest {digest}\n" in markdown(plan, KINDS, "recipe.toml", "p.plan.json")
+
+
 def test_what_a_recipe_holds_cannot_break_out() -> None:
     inner = changed(HOSTILE)
     plan = with_reasons(inner, InputChanged(HOSTILE, HOSTILE, certain=True, because=(inner,)))
@@ -226,3 +241,13 @@ def test_the_command_prints_the_comment(fresh: Any) -> None:
     assert first.stdout.startswith("<!-- tune-plan: recipe.toml -->\n")
     assert "\ntune apply p.plan.json --expect-digest " in first.stdout
     assert first.stderr == ""
+    given = ("--set", "train.base.seed=7")
+    digest = json.loads(fresh.tune("plan", "--json", *given).stdout)["plan_digest"]
+    printed = fresh.tune("plan", "--markdown", *given).stdout
+    assert f"\ntune apply recipe.toml --set train.base.seed=7 --expect-digest {digest}\n" in printed
+
+
+def test_a_plan_is_printed_in_one_form(fresh: Any) -> None:
+    assert fresh.tune("plan", "--markdown", "--json", expect=1).stderr == (
+        "Error: Invalid usage\n  --json, --markdown and --why each print the plan in another form.\n  hint: Choose one.\n"
+    )

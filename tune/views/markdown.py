@@ -10,6 +10,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
+from attrs import asdict
+
 from planner.kind import Kinds
 from planner.plan import Plan, Step
 from planner.planfile import to_plain
@@ -37,11 +39,12 @@ def markdown(plan: Plan, kinds: Kinds, recipe: str, saved: str = "") -> str:
     """The comment; `recipe` is the recipe's path as `tune apply` will be given it, `saved` that of a saved plan."""
     digest = str(to_plain(plan)["plan_digest"])
     head = f"{marker(recipe)}\n### tune plan: {code(recipe)}\n\n**{footer(plan)}**\n"
-    tail = _tail(plan, digest, shlex.join(["tune", "apply", saved or recipe, "--expect-digest", digest]))
+    given = [saved] if saved else [recipe, *_options(plan)]
+    tail = _tail(plan, digest, shlex.join(["tune", "apply", *given, "--expect-digest", digest]))
     room = LIMIT - RESERVE - _size(head) - _size(tail)
     rows = [_row(step, kinds) for step in plan.changes]
     table = _fitting(rows, room - _size(HEADING))
-    folds = [*_diagnostics(plan.diagnostics), *_details(plan.changes, kinds)]
+    folds = [*_notes(plan), *_details(plan.changes, kinds)]
     shown = _fitting(folds, room - sum(_size(row) + 1 for row in [HEADING, *table]))
     parts = [head]
     if table:
@@ -101,12 +104,15 @@ def _details(steps: Sequence[Step], kinds: Kinds) -> Iterator[str]:
             yield _fold(f"{code(f'{SYMBOLS[step.action]} {step.address}')} {headline(step, verb)}", lines)
 
 
-def _diagnostics(diagnostics: Sequence[Diagnostic]) -> Iterator[str]:
-    assumptions = [one for one in diagnostics if one.summary == ASSUMPTION]
-    others = [one for one in diagnostics if one.summary != ASSUMPTION]
+def _notes(plan: Plan) -> Iterator[str]:
+    """What to know beside the steps."""
+    assumptions = [_told(one) for one in plan.diagnostics if one.summary == ASSUMPTION]
+    others = [_told(one) for one in plan.diagnostics if one.summary != ASSUMPTION]
     for found, noun in ((others, "warning"), (assumptions, "assumption")):
         if found:
-            yield _fold(plural(len(found), noun), [_told(one) for one in found])
+            yield _fold(plural(len(found), noun), found)
+    if plan.left_out:
+        yield _fold(f"{plural(len(plan.left_out), 'step')} left out, as asked for", plan.left_out)
 
 
 def _told(diagnostic: Diagnostic) -> str:
@@ -124,8 +130,19 @@ def _fold(summary: str, entries: Sequence[str]) -> str:
 
 def _tail(plan: Plan, digest: str, command: str) -> str:
     serial = f"State serial {plan.state.serial}" if plan.state.lineage else "No state yet"
-    approve = f" To do exactly this, or less:\n\n{fenced(command)}\n" if plan.changes else "\n"
+    approve = f" To do exactly this, or less:\n\n{fenced(without_secrets(command))}\n" if plan.changes else "\n"
     return f"{serial}, plan digest <code>{digest}</code>.{approve}"
+
+
+def _options(plan: Plan) -> Iterator[str]:
+    """What was given beside the recipe, so that the same plan is made again."""
+    for name, text in plan.overrides.variables.items():
+        yield from ("--var", f"{name}={text}")
+    for setting in plan.overrides.settings:
+        yield from ("--set", setting)
+    for name, addresses in asdict(plan.selection).items():
+        for address in addresses:
+            yield from (f"--{name}", address)
 
 
 def _fitting(parts: Sequence[str], room: int) -> list[str]:
