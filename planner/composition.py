@@ -19,7 +19,7 @@ Load: TypeAlias = Callable[[str], str]
 def compose(file: str, load: Load) -> Written:
     """The recipe in a file together with all that it extends; what is nearest to the file wins."""
     found: dict[str, Written] = {}
-    _collect(file, load(file), (), load, found)
+    _collect(file, _text(file, load, Place(file)), (), load, found)
     whole, *nearer = found.values()
     for one in nearer:
         whole = _merged(whole, one)
@@ -51,12 +51,13 @@ def _bases(written: Written) -> list[str]:
 
 
 def _text(file: str, load: Load, place: Place) -> str:
-    """The text of a file that is extended at a place."""
+    """The text of a file that is named at a place."""
     try:
         return load(file)
-    except OSError as error:
-        detail = f"`{file}`, which this recipe extends, cannot be read: {error.strerror or 'it is not there'}."
-        raise problem("Missing recipe", detail, "Paths in `extends` start at the file that says it.", place) from None
+    except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
+        detail = f"`{file}` cannot be read: {getattr(error, 'strerror', None) or error}."
+        hint = "" if place.file == file else "Paths in `extends` start at the file that says it."
+        raise problem("Missing recipe", detail, hint, place) from None
 
 
 def _merged(below: Written, above: Written) -> Written:

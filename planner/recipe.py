@@ -211,12 +211,16 @@ class _Reader:
         for fault in wrong:
             self._fault(address, fault, f"{address}.{fault.path}")
         told: set[Fault] = set()
+        # All members vary the same fields, so that these stand at the same places.
+        places = self._places(address, found[0]) if found else {}
         for member in found:
-            yield from self._resource(kind, address, member, told)
+            yield from self._resource(kind, address, member, places, told)
         if not wrong and not told:
             self.unusable.remove(address)
 
-    def _resource(self, kind: Kind, table: str, member: Member, told: set[Fault]) -> Iterator[Resource]:
+    def _resource(
+        self, kind: Kind, table: str, member: Member, places: Mapping[str, Place], told: set[Fault]
+    ) -> Iterator[Resource]:
         """One resource, unless something is wrong with it; what was told of its siblings is not told again."""
         address = f"{kind.name}.{member.name}"
         fields = {name: value for name, value in member.table.items() if name != LIFECYCLE}
@@ -229,7 +233,6 @@ class _Reader:
             except ExceptionGroup as error:
                 wrong += faults(error, specification)
         if specification is not None and not wrong:
-            places = self._places(table, member)
             yield Resource(address, kind, made, places, coordinates=member.coordinates, lifecycle=lifecycle)
         for fault in wrong:
             if fault not in told:

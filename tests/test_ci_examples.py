@@ -17,7 +17,6 @@ from typing import Any
 import click
 import pytest
 from attrs import define, field
-from ruamel.yaml import YAML
 
 from planner import planfile
 from tests.fake_kinds import KINDS
@@ -49,6 +48,8 @@ def scripts(value: Any) -> Iterator[str]:
 
 
 def loaded(path: Path) -> Any:
+    from ruamel.yaml import YAML
+
     return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
 
 

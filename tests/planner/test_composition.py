@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -133,9 +134,20 @@ def test_a_missing_base_is_a_problem_of_who_extends_it() -> None:
     assert refused(recipe='extends = ["shared/one.toml"]\n', shared__one='\nextends = ["two.toml"]\n') == (
         "shared/one.toml:2:1",
         "Missing recipe",
-        "`shared/two.toml`, which this recipe extends, cannot be read: No such file or directory.",
+        "`shared/two.toml` cannot be read: No such file or directory.",
         "Paths in `extends` start at the file that says it.",
     )
+
+
+def test_what_cannot_be_a_path_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "folder.toml").mkdir()
+    for name, why in (("folder.toml", "Is a directory"), ("a\\u0000", "embedded null byte")):
+        (tmp_path / "recipe.toml").write_text(f'extends = ["{name}"]\n')
+        with pytest.raises(ProblemError) as caught:
+            compose("recipe.toml", lambda name: (tmp_path / name).read_text())
+        (one,) = caught.value.diagnostics
+        assert (str(one.place), one.summary) == ("recipe.toml:1:1", "Missing recipe")
+        assert one.detail.endswith(f"cannot be read: {why}.")
 
 
 @pytest.mark.parametrize("value", ['"base.toml"', "[1]", '[""]', "true", "{ file = 'base.toml' }"])
