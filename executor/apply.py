@@ -16,7 +16,7 @@ from executor.recording import Recorder
 from planner.desired import Desired, action_key
 from planner.diff import WORKS, Action
 from planner.plan import Plan, Planning, Step
-from state.change import forget, put
+from state.change import forget, put, rename
 from state.diagnostic import Diagnostic, Place, ProblemError, problem
 from state.record import Record, State, Status
 from state.shared_store import SharedStore
@@ -42,6 +42,7 @@ def apply(plan: Plan, desired: Mapping[str, Desired], means: Means) -> Result:
     means.writer.name()
     applying = _Applying(desired, means)
     try:
+        applying.rename(plan)
         applying.share_what_is_not()
         for step in plan.steps:
             applying.step(step)
@@ -79,6 +80,14 @@ class _Applying:
         """As last written."""
         return self.means.writer.state
 
+    def rename(self, plan: Plan) -> None:
+        """Give records the addresses that the recipe has for them, all at once: every step goes by the new ones."""
+        names = {step.moved_from: step.address for step in plan.steps if step.moved_from}
+        if names:
+            said = ", ".join(f"{before} to {after}" for before, after in names.items())
+            self.means.writer.save(rename(self.state, names), f"moved {said}")
+            self.planning.moved_to(self.state)
+
     def share_what_is_not(self) -> None:
         """Upload what was made before there was a shared store, or while it could not be reached."""
         for address in unshared(self.state, self.means.shared):
@@ -110,10 +119,15 @@ class _Applying:
         address, action = planned.address, recorder.step.action
         if action is Action.REUSE:
             early = planned.action in WORKS
-            self._ended(address, "reused", "its inputs came out the same as before" if early else "", started)
+            result = "moved" if planned.action is Action.MOVE else "reused"
+            self._ended(address, result, "its inputs came out the same as before" if early else "", started)
             return
         if not recorder.desired.builds:
             record, result = recorder.found(), "recorded"
+        elif action is Action.ADOPT and recorder.desired.imported and address not in self.state.records:
+            self._tell_others(recorder.desired, self._imported(recorder.desired))
+            self._ended(address, "imported", "", started)
+            return
         elif action is Action.ADOPT:
             record, result = self._adopted(recorder), "adopted"
         else:
@@ -137,6 +151,15 @@ class _Applying:
         # Where things lie here is for us to say; checkpoints stay with whoever made them.
         here = evolve(found.record, artifact=self.means.layout.relative(folder), files=manifest.digests, checkpoints=())
         return recorder.refreshed(here)
+
+    def _imported(self, desired: Desired) -> Record:
+        """What was made elsewhere: checked and copied."""
+        from executor.importing import Surroundings, prepare
+
+        surroundings = Surroundings(self.means.kinds, self.means.layout, self.means.origin)
+        source = self.means.layout.recipe_folder / desired.imported
+        self.means.emit(events.Message(desired.address, f"copying {desired.imported}"))
+        return prepare(source, desired.address, self.desired, self.state, surroundings).carry_out(self.means.writer)
 
     def _work(self, recorder: Recorder, started: float) -> None:
         address = recorder.desired.address

@@ -61,6 +61,8 @@ class Recorder:
             checkpoints=tuple(one for one in reached if resume is not None and one.step <= resume.step),
             facts=self.desired.facts,
             provenance=started,
+            generation=self.desired.generation,
+            protected=self.desired.protected,
         )
 
     def finished(self, begun: Record, outcome: Outcome, artifact: Artifact | None, started: datetime) -> Record:
@@ -99,6 +101,8 @@ class Recorder:
             inputs={name: _as_verified_as(kept.inputs.get(name, ()), group) for name, group in self._inputs().items()},
             code=self.desired.code,
             action_key=self.key,
+            generation=self.desired.generation,
+            protected=self.desired.protected,
             **self._verdict(kept.metrics),
         )
 

@@ -27,6 +27,11 @@ class Desired:
     known: Mapping[str, str] = field(factory=dict)
     facts: Mapping[str, Plain] = field(factory=dict)
     notes: Mapping[str, Plain] = field(factory=dict)
+    generation: int = 0
+    """Raised by one when it is asked to be made anew though nothing has changed."""
+    protected: bool = False
+    imported: str = ""
+    """The folder in which it lies if it was made elsewhere, as the recipe names it."""
 
 
 @frozen
@@ -82,6 +87,8 @@ def action_key(desired: Desired, inputs: Mapping[str, tuple[str, ...]]) -> str:
         for path, value in flatten(desired.settings).items()
         if effect_of(desired.specification, path, desired.settings) in IDENTITY
     }
+    # The first generation has no number, so that keys are what they were before there were generations.
+    generation: dict[str, Plain] = {"generation": desired.generation} if desired.generation else {}
     return digest(
         {
             "kind": desired.kind,
@@ -89,5 +96,6 @@ def action_key(desired: Desired, inputs: Mapping[str, tuple[str, ...]]) -> str:
             "settings": identity,
             "content": dict(desired.content),
             "inputs": {name: list(digests) for name, digests in inputs.items()},
+            **generation,
         }
     )

@@ -10,13 +10,16 @@ from attrs import frozen
 from planner.desired import Desired, Inputs, action_key, effect_of, flatten, same
 from planner.effects import Effect, declared
 from planner.kind import Kind
+from planner.lifecycle_table import LIFECYCLE, WHY
 from planner.reason import (
     ArtifactMissing,
+    AskedFor,
     CodeChanged,
     ContentChanged,
     Failed,
     FieldChanged,
     GateFailed,
+    Imported,
     InputAssumed,
     InputChanged,
     Interrupted,
@@ -115,6 +118,8 @@ def change(situation: Situation) -> Change:
     desired, record = situation.desired, situation.record
     if not desired.builds:
         return _recorded_only(situation)
+    if record is None and desired.imported:
+        return Change(Action.ADOPT, (Imported(desired.imported),))
     made_before = _made_before(situation)
     if made_before is not None:
         return made_before
@@ -236,7 +241,8 @@ def _differences(situation: Situation, record: Record) -> _Differences:
     found = tuple(_input_changes(situation, record))
     inputs = tuple(one for one in found if isinstance(one, InputChanged))
     assumed = tuple(one for one in found if isinstance(one, InputAssumed))
-    forcing: list[Reason] = [one for one in fields if one.effect is Effect.REBUILD]
+    forcing: list[Reason] = [AskedFor()] if situation.desired.generation != record.generation else []
+    forcing += [one for one in fields if one.effect is Effect.REBUILD]
     forcing += _content_changes(situation.desired, record)
     if situation.desired.code != record.code:
         forcing.append(CodeChanged(record.code, situation.desired.code))
@@ -257,6 +263,8 @@ def _field_changes(desired: Desired, record: Record) -> Iterator[FieldChanged]:
             effect = effect_of(desired.specification, path, desired.settings)
             why = declared(desired.specification, path).why
             yield FieldChanged(path, before.get(path), after.get(path), effect, why)
+    if desired.protected != record.protected:
+        yield FieldChanged(f"{LIFECYCLE}.protect", record.protected, desired.protected, Effect.METADATA, WHY)
 
 
 def _content_changes(desired: Desired, record: Record) -> list[Reason]:

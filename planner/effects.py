@@ -71,6 +71,16 @@ def in_settings(field: attrs.Attribute[Any]) -> bool:
 
 
 @cache
+def upstream_fields(specification: type) -> tuple[str, ...]:
+    """The fields that decide what a resource is made from: references, and what belongs to a derived input."""
+    return tuple(
+        field.name
+        for field in attrs.fields(specification)
+        if referenced_kinds(field) or ("setting" in field.metadata and not in_settings(field))
+    )
+
+
+@cache
 def fields(specification: type[attrs.AttrsInstance]) -> dict[str, attrs.Attribute[Any]]:
     """The fields of a specification class by name, their types resolved from the annotations' text."""
     return attrs.fields_dict(attrs.resolve_types(specification))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
+from planner.lifecycle_table import Lifecycle
+from planner.matrix import member_name
 from planner.schedule import Schedule
 from state.canonical import Plain
 from state.diagnostic import NOWHERE, Diagnostic, Place
@@ -33,11 +35,19 @@ class Resource:
     places: Mapping[str, Place] = field(factory=dict)
     """Where each dotted field stands in the recipe; "" is the block itself."""
     derived_from: str = ""
+    lifecycle: Lifecycle = field(factory=Lifecycle)
+    coordinates: tuple[tuple[str, str], ...] = ()
+    """For a member of a matrix: the fields that are varied, each with its value as the address says it."""
 
     @property
     def name(self) -> str:
         """The address without its kind."""
         return self.address.partition(".")[2]
+
+    def name_by(self, fields: Collection[str]) -> str:
+        """The name without what it says of other fields: one for all members of a matrix that agree in these."""
+        decisive = [(path, label) for path, label in self.coordinates if path.partition(".")[0] in fields]
+        return member_name(self.name.partition("[")[0], decisive)
 
     def place(self, path: str = "") -> Place:
         """Where a field was written, or the nearest table around it."""

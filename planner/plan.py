@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 from planner.desired import Desired, Given, Inputs
 from planner.diff import WORKS, Action, Change, Local, Situation, change
 from planner.kind import Kinds, Source
+from planner.overrides import Overrides
 from planner.reason import NotInRecipe, Reason
 from state.canonical import Plain
 from state.change import worth_keeping
@@ -32,8 +33,19 @@ class Step:
     code: int
     facts: Mapping[str, Plain]
     estimate: Mapping[str, Plain]
+    moved_from: str = ""
+    """The address that its record still has in state."""
     notes: Mapping[str, Plain] = field(factory=dict)
     """What is worth telling beside the reasons; decides nothing."""
+
+
+@frozen
+class Selection:
+    """What was asked for beyond the recipe: which part of the plan, and what is to be made anew; addresses all."""
+
+    target: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
 
 
 @frozen
@@ -55,6 +67,11 @@ class Plan:
     state: StateVersion
     steps: tuple[Step, ...]
     diagnostics: tuple[Diagnostic, ...] = ()
+    overrides: Overrides = field(factory=Overrides)
+    """What was given from outside the recipe, so that a saved plan is applied to the same."""
+    selection: Selection = field(factory=Selection)
+    left_out: tuple[str, ...] = ()
+    """What would have to be done too if the selection did not leave it out."""
 
     @property
     def changes(self) -> tuple[Step, ...]:

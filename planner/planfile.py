@@ -12,7 +12,8 @@ from planner.desired import Given
 from planner.diff import Action
 from planner.effects import Effect
 from planner.kind import Source
-from planner.plan import Plan, StateVersion, Step
+from planner.overrides import Overrides
+from planner.plan import Plan, Selection, StateVersion, Step
 from planner.reason import CODES, InputChanged, Reason
 from state.canonical import Plain, digest, matches
 from state.diagnostic import Diagnostic, Place, Severity, problem
@@ -29,8 +30,9 @@ def to_plain(plan: Plan) -> dict[str, Plain]:
     """The plan as the documented JSON; deterministic, with paths relative to the recipe's folder."""
     body: dict[str, Plain] = {
         "format": FORMAT,
-        "recipe": {"path": plan.recipe, "digest": plan.recipe_digest},
+        "recipe": {"path": plan.recipe, "digest": plan.recipe_digest, **_overrides_to_plain(plan.overrides)},
         "state": _converter.unstructure(plan.state),
+        "selection": {**_converter.unstructure(plan.selection), "left_out": list(plan.left_out)},
         "summary": {action.value: plan.count(action) for action in _SUMMARY},
         "steps": [_step_to_plain(step) for step in plan.steps],
         "diagnostics": [diagnostic_to_plain(one) for one in plan.diagnostics],
@@ -125,12 +127,19 @@ def reason_to_plain(reason: Reason) -> dict[str, Plain]:
     return {"code": CODES[type(reason)], **body}
 
 
+def _overrides_to_plain(overrides: Overrides) -> dict[str, Plain]:
+    """Nothing where nothing was given: the usual plan says no more than it did before there were overrides."""
+    given: dict[str, Plain] = {"variables": dict(overrides.variables), "settings": list(overrides.settings)}
+    return {name: one for name, one in given.items() if one}
+
+
 def _step_to_plain(step: Step) -> dict[str, Plain]:
     return {
         "address": step.address,
         "kind": step.kind,
         "action": step.action.value,
         "conditional": step.conditional,
+        "moved_from": step.moved_from,
         "reasons": [reason_to_plain(one) for one in step.reasons],
         "resume_from": _converter.unstructure(step.resume_from),
         "settings": dict(step.settings),
@@ -148,13 +157,26 @@ def _given_to_plain(given: Given) -> dict[str, Plain]:
 
 
 def _plan_from_plain(body: Mapping[str, Any]) -> Plan:
+    recipe = body["recipe"]
     return Plan(
-        recipe=body["recipe"]["path"],
-        recipe_digest=body["recipe"]["digest"],
+        recipe=recipe["path"],
+        recipe_digest=recipe["digest"],
         state=_converter.structure(body["state"], StateVersion),
         steps=tuple(_step_from_plain(step) for step in body["steps"]),
         diagnostics=tuple(diagnostic_from_plain(one) for one in body["diagnostics"]),
+        overrides=_overrides_from_plain(recipe),
+        selection=_selection(body["selection"]),
+        left_out=tuple(body["selection"]["left_out"]),
     )
+
+
+def _selection(body: Mapping[str, Any]) -> Selection:
+    return Selection(tuple(body["target"]), tuple(body["exclude"]), tuple(body["replace"]))
+
+
+def _overrides_from_plain(recipe: Mapping[str, Any]) -> Overrides:
+    variables = {name: str(text) for name, text in recipe.get("variables", {}).items()}
+    return Overrides(variables, tuple(str(text) for text in recipe.get("settings", ())))
 
 
 def _step_from_plain(body: Mapping[str, Any]) -> Step:
@@ -175,6 +197,7 @@ def _step_from_plain(body: Mapping[str, Any]) -> Step:
         facts=body["facts"],
         estimate=body["estimate"],
         notes=body.get("notes", {}),
+        moved_from=body["moved_from"],
     )
 
 

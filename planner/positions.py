@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 Path: TypeAlias = tuple[str, ...]
 
@@ -23,6 +23,22 @@ def positions(text: str) -> dict[str, tuple[int, int]]:
     return dict(_Scanner(text).scan())
 
 
+@frozen
+class Statement:
+    """One table header or key of a TOML text with all of its lines, from its first character to the end of its line."""
+
+    path: Path
+    start: int
+    end: int
+    value: int
+    """Where the `=` of a key stands; 0 for a header."""
+
+
+def statements(text: str) -> Iterator[Statement]:
+    """Every table header and key, in order; the text must be valid TOML."""
+    return _Scanner(text).statements()
+
+
 @define
 class _Scanner:
     text: str
@@ -33,14 +49,19 @@ class _Scanner:
     entries: dict[Path, int] = field(factory=dict)
 
     def scan(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        for statement in self.statements():
+            yield ".".join(statement.path), self._place(statement.start)
+
+    def statements(self) -> Iterator[Statement]:
         while self._skip_blank():
             start = self.at
             if self.text.startswith("[", start):
-                yield ".".join(self._header()), self._place(start)
+                path, value = self._header(), 0
+                self._to_end_of_line()
             else:
-                path = (*self.table, *self._key())
-                yield ".".join(path), self._place(start)
+                path, value = (*self.table, *self._key()), self.at
                 self._skip_value()
+            yield Statement(path, start, self.at, value)
 
     def _skip_blank(self) -> bool:
         """Go to the next header or key; False at the end of the text."""

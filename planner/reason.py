@@ -126,6 +126,30 @@ class Shared:
     """Where it lies."""
 
 
+@frozen
+class AskedFor:
+    """Nothing has changed; somebody wants it made anew."""
+
+
+@frozen
+class Moved:
+    """The recipe says that it had another address before."""
+
+    before: str
+
+
+@frozen
+class Removed:
+    """The recipe says that it was taken out on purpose."""
+
+
+@frozen
+class Imported:
+    """The recipe says that it was made elsewhere, and where it lies."""
+
+    folder: str
+
+
 Reason: TypeAlias = (
     NotInState
     | NotInRecipe
@@ -142,6 +166,10 @@ Reason: TypeAlias = (
     | GateFailed
     | MadeBefore
     | Shared
+    | AskedFor
+    | Moved
+    | Removed
+    | Imported
 )
 
 CODES: dict[type[Reason], str] = {
@@ -160,5 +188,9 @@ CODES: dict[type[Reason], str] = {
     GateFailed: "gate_failed",
     MadeBefore: "made_before",
     Shared: "shared",
+    AskedFor: "asked_for",
+    Moved: "moved",
+    Removed: "removed",
+    Imported: "imported",
 }
 """Stable names for machines; readers must tolerate ones that they do not know."""

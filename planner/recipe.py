@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from planner.graph import in_order
 from planner.kind import Kind, Kinds, Resource, Resources
-from planner.positions import positions
+from planner.lifecycle_table import LIFECYCLE, Lifecycle, unfit_fields
+from planner.matrix import Member, members
+from planner.overrides import Overrides
+from planner.refactoring import TABLES, Refactoring, contradictions, refactoring, table_faults
 from planner.references import check_references, reference_fields
 from planner.secret_values import secrets_in
 from planner.state_table import STATE, StateTable, unused
-from planner.structure import Fault, faults, settings_of, structure, suggestion
+from planner.structure import Fault, faults, settings_of, show, structure, suggestion
+from planner.variables import VARIABLES, with_variables
+from planner.written import Written, read
 from state.canonical import Plain, digest
-from state.diagnostic import Diagnostic, Place, ProblemError, errors, problem
+from state.diagnostic import Diagnostic, Place, ProblemError, errors
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -30,6 +33,8 @@ class Recipe:
     resources: Resources
     state: StateTable = field(factory=StateTable)
     """Where state lies; not part of what the recipe means."""
+    refactoring: Refactoring = field(factory=Refactoring)
+    """What became of addresses; it changes no resource either."""
 
     @property
     def digest(self) -> str:
@@ -50,32 +55,48 @@ class BrokenRecipeError(ProblemError):
 
 
 def parse(text: str, file: str, kinds: Kinds) -> Recipe:
-    """The recipe in a TOML text; raises BrokenRecipeError with everything that is wrong with it."""
-    document = _read_toml(text, file)
-    reader = _Reader(file, kinds, positions(text))
-    state = reader.state_table(document.pop(STATE, {}))
-    written = {resource.address: resource for resource in reader.resources(document)}
-    found = [*reader.found, *secrets_in(document, file, reader.where), *check_references(written, reader.unusable)]
-    roots = {address: one for address, one in written.items() if not _refers(one)}
+    """The recipe in one text that needs nothing from outside it; raises ProblemError."""
+    return assemble(with_variables(read(text, file), Overrides()), kinds)
+
+
+def assemble(written: Written, kinds: Kinds) -> Recipe:
+    """The recipe in composed tables; raises BrokenRecipeError with everything that is wrong with it."""
+    reader = _Reader(written, kinds)
+    state = reader.state_table(written.tables.get(STATE, {}))
+    resources = {one.address: one for one in reader.resources()}
+    told = reader.refactoring(resources)
+    found = [*reader.found, *secrets_in(written.tables, written), *check_references(resources, reader.unusable)]
+    roots = {address: one for address, one in resources.items() if not _refers(one)}
     # What refers to others can only be checked if the others are right.
-    faults = {one.address: one.kind.check(one, written) for one in (roots if errors(found) else written).values()}
+    faults = {one.address: one.kind.check(one, resources) for one in (roots if errors(found) else resources).values()}
     found += [fault for group in faults.values() for fault in group]
     if errors(found):
         raise BrokenRecipeError(found, {address: one for address, one in roots.items() if not faults[address]})
-    return Recipe(file, in_order(_with_derived(written)), state)
+    return Recipe(written.file, in_order(_with_derived(resources)), state, told)
 
 
-def read_state_table(text: str, file: str) -> StateTable:
+def read_state_table(written: Written, overrides: Overrides) -> StateTable:
     """Where the state of a recipe lies, however wrong the rest of the recipe is; raises ProblemError."""
-    if STATE not in text:
-        return StateTable()  # most recipes do not name it, and reading a long one twice takes its time
-    document = _read_toml(text, file)
-    reader = _Reader(file, {}, positions(text))
-    table = reader.state_table(document.get(STATE, {}))
-    found = [*reader.found, *secrets_in({STATE: document.get(STATE, {})}, file, reader.where)]
+    tables = {name: one for name, one in written.tables.items() if name in (STATE, VARIABLES)}
+    alone = with_variables(evolve(written, tables=tables), overrides)
+    reader = _Reader(alone, {})
+    table = reader.state_table(alone.tables.get(STATE, {}))
+    found = [*reader.found, *secrets_in(alone.tables, alone)]
     if found:
         raise ProblemError(found)
     return table
+
+
+def _lifecycle(table: object, specification: type, kind: Kind) -> tuple[Lifecycle, tuple[Fault, ...]]:
+    """The table `lifecycle` of a resource, or what is wrong with it."""
+    if not isinstance(table, Mapping):
+        return Lifecycle(), (Fault(LIFECYCLE, f"expected a table, got {show(table)}"),)
+    try:
+        lifecycle: Lifecycle = structure(table, Lifecycle)
+    except ExceptionGroup as error:
+        wrong = faults(error, Lifecycle)
+        return Lifecycle(), tuple(evolve(one, path=f"{LIFECYCLE}.{one.path}") for one in wrong)
+    return lifecycle, tuple(unfit_fields(lifecycle, specification, kind.variant))
 
 
 def _refers(resource: Resource) -> bool:
@@ -84,39 +105,33 @@ def _refers(resource: Resource) -> bool:
 
 def _meaning(resource: Resource) -> dict[str, Plain]:
     references = {name: list(addresses) for name, addresses in reference_fields(resource.specification)}
-    return {"settings": settings_of(resource.specification), "references": references}
+    ignored: dict[str, Plain] = {"ignored": sorted(resource.lifecycle.ignore_changes)}
+    return {
+        "settings": settings_of(resource.specification),
+        "references": references,
+        **(ignored if resource.lifecycle.ignore_changes else {}),
+    }
 
 
 def _with_derived(written: dict[str, Resource]) -> dict[str, Resource]:
     """The derived resources are planned before what derives them, as any input."""
     complete: dict[str, Resource] = {}
     for address, resource in written.items():
-        complete |= {derived.address: derived for derived in resource.kind.derive(resource, written)}
+        for derived in resource.kind.derive(resource, written):
+            shared = complete.setdefault(derived.address, derived)
+            if shared.specification != derived.specification:
+                message = f"{address} and {shared.derived_from} derive {derived.address} differently"
+                raise TypeError(message)  # a kind that names by less than decides: a bug, and dear if it stays unseen
         complete[address] = resource
     return complete
 
 
-def _read_toml(text: str, file: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        message, _, where = str(error).rpartition(" (at ")
-        numbers = [int(number) for number in re.findall(r"\d+", where)]
-        line, column = numbers or _end(text)
-        raise problem("Invalid TOML", f"{message}.", place=Place(file, line, column)) from None
-
-
-def _end(text: str) -> tuple[int, int]:
-    return text.count("\n") + 1, len(text) - text.rfind("\n")
-
-
 @define
 class _Reader:
-    """Turns the tables of one document into resources and collects what is wrong with them."""
+    """Turns the tables of a recipe into resources and collects what is wrong with them."""
 
-    file: str
+    written: Written
     kinds: Kinds
-    where: Mapping[str, tuple[int, int]]
     found: list[Diagnostic] = field(factory=list)
     unusable: set[str] = field(factory=set)
     """Addresses of tables that are no resources because of their problems."""
@@ -124,13 +139,14 @@ class _Reader:
     """The places of the fields of every block, by address and path below it."""
 
     def __attrs_post_init__(self) -> None:
-        for path, at in self.where.items():
+        for path, place in self.written.where.items():
             kind, _, rest = path.partition(".")
             name, _, below = rest.partition(".")
             if below:
-                self._inside.setdefault(f"{kind}.{name}", {})[below] = Place(self.file, *at)
+                self._inside.setdefault(f"{kind}.{name}", {})[below] = place
 
-    def resources(self, document: Mapping[str, object]) -> Iterator[Resource]:
+    def resources(self) -> Iterator[Resource]:
+        document = {name: one for name, one in self.written.tables.items() if name not in (STATE, *TABLES)}
         if not document:
             self._wrong("Empty recipe", "The recipe defines nothing.", "Start with a `[model.NAME]` table.")
         for kind_name, tables in document.items():
@@ -142,7 +158,7 @@ class _Reader:
                 self._wrong("Table without a name", f"`{kind_name}` must hold named tables.", hint, kind_name)
             else:
                 for name, table in tables.items():
-                    yield from self._resource(kind, name, table)
+                    yield from self._members(kind, name, table)
 
     def state_table(self, table: object) -> StateTable:
         """The table `[state]`; the default where it is wrong, with the problem noted."""
@@ -154,11 +170,24 @@ class _Reader:
             made = structure(table, StateTable)
         except ExceptionGroup as error:
             for fault in faults(error, StateTable):
-                self._fault(STATE, fault)
+                self._fault(STATE, fault, f"{STATE}.{fault.path}")
         for name in unused(made):
             detail = f"`{STATE}.{name}` says where an object store is, and none is named."
             self._wrong("Unused setting", detail, "Remove it, or name one in `url` or `artifacts`.", f"{STATE}.{name}")
         return made
+
+    def refactoring(self, resources: Resources) -> Refactoring:
+        """What the recipe says of addresses; what is wrong with it is noted."""
+        tables = {name: self.written.tables[name] for name in TABLES if name in self.written.tables}
+        wrong = [(name, fault) for name, one in tables.items() for fault in table_faults(name, one)]
+        for name, fault in wrong:
+            self._fault(name, fault, f"{name}.{fault.path}")
+        if wrong:
+            return Refactoring()
+        told = refactoring(tables, self.written.place)
+        kinds = {one.name for one in self.kinds.values() if one.specifications}
+        self.found += contradictions(told, {*resources, *self.unusable}, kinds)
+        return told
 
     def _unknown_kind(self, name: str, kind: Kind | None) -> None:
         writable = sorted(one.name for one in self.kinds.values() if one.specifications)
@@ -169,57 +198,70 @@ class _Reader:
         hint = suggestion(name, writable) or f"Known kinds: {', '.join(writable)}."
         self._wrong("Unknown kind", f"There is no kind `{name}`.", hint, name)
 
-    def _resource(self, kind: Kind, name: str, table: Mapping[str, Plain]) -> Iterator[Resource]:
+    def _members(self, kind: Kind, name: str, table: Mapping[str, Plain]) -> Iterator[Resource]:
+        """The resource of a table, or those of its matrix."""
         address = f"{kind.name}.{name}"
         self.unusable.add(address)
         if not _NAME.fullmatch(name):
             detail = f"`{name}` cannot name a resource."
-            self._wrong(
-                "Invalid name", detail, "Use letters, digits, `-` and `_`, starting with none of these two.", address
-            )
+            hint = "Use letters, digits, `-` and `_`, starting with none of these two."
+            self._wrong("Invalid name", detail, hint, address)
             return
-        specification = self._specification(kind, address, table)
-        if specification is None:
-            return
-        try:
-            made = structure(table, specification)
-        except ExceptionGroup as error:
-            for fault in faults(error, specification):
-                self._fault(address, fault)
-            return
-        self.unusable.remove(address)
-        yield Resource(address, kind, made, self._places(address))
+        found, wrong = members(name, table)
+        for fault in wrong:
+            self._fault(address, fault, f"{address}.{fault.path}")
+        told: set[Fault] = set()
+        # All members vary the same fields, so that these stand at the same places.
+        places = self._places(address, found[0]) if found else {}
+        for member in found:
+            yield from self._resource(kind, address, member, places, told)
+        if not wrong and not told:
+            self.unusable.remove(address)
 
-    def _specification(self, kind: Kind, address: str, table: Mapping[str, Plain]) -> type | None:
-        """The class of a kind's fields, picked by the field that tells its variants apart."""
+    def _resource(
+        self, kind: Kind, table: str, member: Member, places: Mapping[str, Place], told: set[Fault]
+    ) -> Iterator[Resource]:
+        """One resource, unless something is wrong with it; what was told of its siblings is not told again."""
+        address = f"{kind.name}.{member.name}"
+        fields = {name: value for name, value in member.table.items() if name != LIFECYCLE}
+        specification, wrong = self._specification(kind, fields)
+        lifecycle = Lifecycle()
+        if specification is not None:
+            lifecycle, wrong = _lifecycle(member.table.get(LIFECYCLE, {}), specification, kind)
+            try:
+                made = structure(fields, specification)
+            except ExceptionGroup as error:
+                wrong += faults(error, specification)
+        if specification is not None and not wrong:
+            yield Resource(address, kind, made, places, coordinates=member.coordinates, lifecycle=lifecycle)
+        for fault in wrong:
+            if fault not in told:
+                self._fault(address, fault, f"{table}.{member.written_at(fault.path)}")
+        told |= set(wrong)
+        if wrong:
+            self.unusable.add(address)
+
+    def _specification(self, kind: Kind, table: Mapping[str, Plain]) -> tuple[type | None, tuple[Fault, ...]]:
+        """The class of a kind's fields, picked by the field that tells its variants apart; or what is wrong with it."""
         if not kind.variant:
-            return kind.specifications[""]
+            return kind.specifications[""], ()
         chosen = table.get(kind.variant)
         known = sorted(kind.specifications)
         if isinstance(chosen, str) and chosen in kind.specifications:
-            return kind.specifications[chosen]
+            return kind.specifications[chosen], ()
         hint = (suggestion(chosen, known) if isinstance(chosen, str) else "") or f"Known: {', '.join(known)}."
         message = f"there is no {kind.variant} {chosen!r}" if chosen is not None else "this field is required"
-        self._fault(address, Fault(kind.variant, message, hint))
-        return None
+        return None, (Fault(kind.variant, message, hint),)
 
-    def _fault(self, address: str, fault: Fault) -> None:
+    def _fault(self, address: str, fault: Fault, written_at: str) -> None:
         path = f"{address}.{fault.path}" if fault.path else address
-        self._wrong("Invalid recipe", f"{path}: {fault.message}.", fault.hint, path)
+        self._wrong("Invalid recipe", f"{path}: {fault.message}.", fault.hint, written_at.rstrip("."))
 
     def _wrong(self, summary: str, detail: str, hint: str, path: str = "") -> None:
-        self.found.append(Diagnostic(summary, detail, hint, self._place(path)))
+        self.found.append(Diagnostic(summary, detail, hint, self.written.place(path)))
 
-    def _place(self, path: str) -> Place:
-        """Where a path stands; else the first thing inside it, else whatever encloses it."""
-        while path:
-            inside = (at for key, at in self.where.items() if key.startswith(f"{path}."))
-            at = self.where.get(path) or next(inside, None)
-            if at is not None:
-                return Place(self.file, *at)
-            path = path.rpartition(".")[0]
-        return Place(self.file, 1, 1)
-
-    def _places(self, address: str) -> dict[str, Place]:
-        """The places of one block's fields; the block itself falls back to whatever encloses it."""
-        return {"": self._place(address), **self._inside.get(address, {})}
+    def _places(self, table: str, member: Member) -> dict[str, Place]:
+        """The places of a resource's fields; the resource itself falls back to whatever encloses it."""
+        inside = self._inside.get(table, {})
+        varied = {path: self.written.place(f"{table}.{member.written_at(path)}") for path, _ in member.coordinates}
+        return {"": self.written.place(table), **inside, **varied}

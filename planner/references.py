@@ -42,6 +42,10 @@ def _check_fields(resource: Resource, resources: Resources, unusable: Collection
 
 
 def _unknown(resource: Resource, name: str, target: str, fitting: tuple[str, ...], resources: Resources) -> Diagnostic:
+    members = [address for address in resources if address.startswith(f"{target}[")]
+    if members:
+        detail = f"{resource.address}.{name} names {target}, which is a matrix of {len(members)}."
+        return Diagnostic("Unknown reference", detail, f"Name one: {', '.join(members)}.", resource.place(name))
     candidates = [address for address, one in resources.items() if one.kind.name in fitting]
     known = f"Known: {', '.join(candidates)}." if candidates else f"Define a `[{fitting[0]}.NAME]` table."
     detail = f"{resource.address}.{name} names {target}, which the recipe does not define."

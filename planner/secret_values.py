@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from state.diagnostic import Diagnostic, Place
+from planner.written import Written
+from state.diagnostic import Diagnostic
 from state.secrets import looks_secret
 
 HINT = "Remove it, and revoke it if it was ever pushed. Libraries read credentials from the environment."
 
 
-def secrets_in(document: object, file: str, where: Mapping[str, tuple[int, int]]) -> Iterator[Diagnostic]:
-    """A problem for each text in a document that looks like a secret; the secret itself is not repeated."""
+def secrets_in(document: object, written: Written) -> Iterator[Diagnostic]:
+    """A problem for each text in (a part of) a recipe that looks like a secret; the secret itself is not repeated."""
     for path in _secret_paths(document, ""):
-        known = path
-        while known and known not in where:
-            known = known.rpartition(".")[0]
-        place = Place(file, *where.get(known, (1, 1)))
-        yield Diagnostic("Secret in the recipe", f"{path} looks like a password or a token.", HINT, place)
+        detail = f"{path} looks like a password or a token."
+        yield Diagnostic("Secret in the recipe", detail, HINT, written.place(path))
 
 
 def _secret_paths(value: object, path: str) -> Iterator[str]:

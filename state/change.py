@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import evolve
 
 from state.record import Record, State, Superseded
@@ -26,6 +28,22 @@ def forget(state: State, address: str) -> State:
     before = state.records[address]
     kept = {before.action_key: Superseded(address, before)} if worth_keeping(before) else {}
     return evolve(state, records=state.records.changed({address: None}), superseded=state.superseded.changed(kept))
+
+
+def rename(state: State, names: Mapping[str, str]) -> State:
+    """The state with records under other addresses; `names` maps each old address to its new one.
+
+    What was made from them knows them by their new addresses too.
+    """
+    changed: dict[str, Record | None] = dict.fromkeys(names)
+    for address, record in state.records.items():
+        inputs = {
+            field: tuple(evolve(one, address=names.get(one.address, one.address)) for one in group)
+            for field, group in record.inputs.items()
+        }
+        if address in names or inputs != record.inputs:
+            changed[names.get(address, address)] = evolve(record, inputs=inputs)
+    return evolve(state, records=state.records.changed(changed))
 
 
 def worth_keeping(record: Record) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from attrs import frozen
@@ -30,15 +31,15 @@ class Layout:
 
     def artifact(self, kind: str, name: str, key: str) -> Path:
         """The folder of what a resource of this action key produces."""
-        return self.root / "artifacts" / kind / name / key
+        return self.root / "artifacts" / kind / _file_name(name) / key
 
     def checkpoints(self, kind: str, name: str, key: str) -> Path:
         """The folder of the checkpoints that are written on the way to an artifact."""
-        return self.root / "checkpoints" / kind / name / key
+        return self.root / "checkpoints" / kind / _file_name(name) / key
 
     def log(self, address: str, run: str) -> Path:
         """What a step's process and its libraries printed."""
-        return self.root / "logs" / f"{address}-{run}.log"
+        return self.root / "logs" / f"{_file_name(address)}-{run}.log"
 
     def relative(self, path: Path) -> str:
         """A path below `.tune/` as state writes it, the same on every machine."""
@@ -50,3 +51,11 @@ class Layout:
         ignore = self.root / ".gitignore"
         if not ignore.exists():
             ignore.write_text(IGNORED)
+
+
+def _file_name(name: str) -> str:
+    """A name in characters that no shell and no file system minds: `x[learning_rate=0.0001]` has others.
+
+    Two names may become one; the action key, which follows it, tells them apart.
+    """
+    return re.sub(r"[^A-Za-z0-9_.=-]+", "-", name).strip("-")

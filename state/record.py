@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from state.canonical import Plain
 from state.entries import Entries
+from state.plain import later
 
 
 class Status(StrEnum):
@@ -92,6 +93,10 @@ class Record:
     """What was found out while making it: rows, parameters, resolved module names."""
     provenance: Provenance = field(factory=Provenance)
     error: str = ""
+    generation: int = later(0)
+    """How often it was asked to be made anew though nothing had changed; part of what it is, if not 0."""
+    protected: bool = later(default=False)
+    """Whether a plan that would rebuild or forget it is an error, whatever the recipe still says of it."""
 
 
 @frozen

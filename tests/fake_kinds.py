@@ -20,8 +20,10 @@ from executor.provenance import Origin
 from executor.task import Outcome, Task
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Probe, Resource, Resources, Source
-from planner.plan import Plan, make
+from planner.plan import Plan, Selection
 from planner.recipe import parse
+from planner.recipe_plan import make_plan, resolved
+from planner.renaming import renamed
 from planner.schedule import Schedule
 from state import artifacts
 from state.backend import Backend
@@ -84,6 +86,7 @@ THING = Kind(
     "thing", {"": Thing}, 1, "rebuild", inputs=_inputs, schedule=_schedule, judge=_judge, build=lambda *_: None
 )
 KINDS = {"raw": RAW, "thing": THING}
+WHOLE = Selection()
 
 
 @define
@@ -134,6 +137,8 @@ class Workshop:
     stop: Stop = field(factory=Stop)
     place: Backend | None = None
     """Where the state lies, if not in the folder."""
+    notes: tuple[Diagnostic, ...] = ()
+    """What the last plan had to say about ignored changes."""
     shared: SharedStore | None = None
 
     @property
@@ -156,23 +161,24 @@ class Workshop:
     def state(self) -> State:
         return current_state(self.store)
 
-    def desired(self) -> tuple[Any, Any]:
+    def desired(self, selection: Selection = WHOLE, state: State | None = None) -> tuple[Any, Any]:
         recipe = parse((self.folder / "recipe.toml").read_text(), "recipe.toml", KINDS)
-        desired, _ = desire(recipe, self.folder, FileDigests(), self.state())
+        known = renamed(recipe, state or self.state()).state
+        desired, _ = desire(recipe, self.folder, FileDigests(), known)
+        desired, self.notes = resolved(recipe, desired, known, selection)
         return recipe, desired
 
-    def plan(self, state: State | None = None) -> Plan:
-        recipe, desired = self.desired()
-        return make(
-            desired, state or self.state(), KINDS, this_machine(self.layout, self.shared), (recipe.file, recipe.digest)
-        )
+    def plan(self, state: State | None = None, selection: Selection = WHOLE) -> Plan:
+        recipe, desired = self.desired(selection, state)
+        known = renamed(recipe, state or self.state())
+        return make_plan(recipe, desired, known, selection, KINDS, this_machine(self.layout, self.shared))
 
     def actions(self) -> dict[str, str]:
         return {step.address: step.action.value for step in self.plan().changes}
 
     def apply(self, plan: Plan | None = None) -> Result:
         chosen = plan or self.plan()
-        desired = {one.address: one for one in self.desired()[1]}
+        desired = {one.address: one for one in self.desired(chosen.selection)[1]}
         origin = Origin("plan", "ada", socket.gethostname(), "", git_dirty=False)
         self.build.built.clear()
         lock = Lock(self.backend, this_process("test", "plan"))

@@ -19,17 +19,22 @@ from tune import __version__
 INTERRUPTED = 130
 PACKAGES = ("state", "planner", "executor")
 COMMANDS = {
+    "init": "Write a recipe to start from.",
     "validate": "Check a recipe without planning anything.",
+    "fmt": "Put a recipe in canonical form.",
     "plan": "Show what has to be done, and why.",
     "apply": "Do what the plan says, and record it.",
     "show": "Show a saved plan.",
     "preview": "Show rows as the model will see them, and what is trained.",
+    "graph": "Draw what is made from what.",
     "state": "Look at what exists, and put it in order.",
     "diff": "Show what changed between two writes of the state.",
     "output": "Print where finished artifacts lie.",
     "import": "Adopt a model or an adapter that was made elsewhere.",
+    "accept": "Record that what exists is good for an edit, and why.",
     "gc": "Remove artifacts that nothing needs any more.",
     "export-audit": "Write the papers of an artifact: bill of materials, provenance, model card.",
+    "completion": "Print what makes a shell complete commands and options.",
 }
 
 

@@ -12,11 +12,17 @@ from attrs import define, evolve
 from executor import kinds as kind_folder
 from executor.local import this_machine
 from executor.probe import desire, examine
+from planner.composition import compose
 from planner.desired import Desired
 from planner.kind import Kinds
-from planner.plan import Plan, make
-from planner.recipe import BrokenRecipeError, Recipe, parse, read_state_table
+from planner.overrides import Overrides, with_settings
+from planner.plan import Plan, Selection
+from planner.recipe import BrokenRecipeError, Recipe, assemble, read_state_table
+from planner.recipe_plan import make_plan, resolved
+from planner.renaming import renamed
 from planner.state_table import StateTable
+from planner.variables import with_variables
+from planner.written import YAML_SUFFIXES, Written
 from state.backend import Backend
 from state.diagnostic import Diagnostic, ProblemError, Severity, problem
 from state.files import FileDigests
@@ -26,11 +32,13 @@ from state.record import State
 from state.store import Store
 from state.writer import current_state
 from tune import __version__
+from tune.overriding import from_environment
 
 if TYPE_CHECKING:
     from state.shared_store import SharedStore
 
-DEFAULT = "recipe.toml"
+WHOLE = Selection()
+DEFAULTS = tuple(f"recipe{suffix}" for suffix in (".toml", *YAML_SUFFIXES))
 
 
 @define(slots=False, frozen=True)
@@ -39,14 +47,19 @@ class Project:
 
     file: Path
     kinds: Kinds
+    overrides: Overrides
 
     @functools.cached_property
-    def text(self) -> str:
-        """The recipe as it was written."""
+    def written(self) -> Written:
+        """The recipe with all that it extends and all that is set from outside; variables still stand in it."""
+        return with_settings(compose(self.file.name, self._text), self.overrides.settings)
+
+    def _text(self, name: str) -> str:
+        """What a file says, by its path from the recipe's folder."""
         try:
-            return self.file.read_text(encoding="utf-8")
+            return (self.file.parent / name).read_text(encoding="utf-8")
         except UnicodeDecodeError:
-            raise problem("Invalid recipe", f"`{self.file}` is not UTF-8.") from None
+            raise problem("Invalid recipe", f"`{name}` is not UTF-8.") from None
 
     @property
     def layout(self) -> Layout:
@@ -56,7 +69,7 @@ class Project:
     @functools.cached_property
     def where(self) -> StateTable:
         """Where the recipe says that its state lies."""
-        return read_state_table(self.text, self.file.name)
+        return read_state_table(self.written, self.overrides)
 
     @functools.cached_property
     def backend(self) -> Backend:
@@ -89,13 +102,15 @@ class Project:
 
     def recipe(self) -> Recipe:
         """The recipe, structured; raises ProblemError with everything that is wrong with it."""
-        return parse(self.text, self.file.name, self.kinds)
+        return assemble(with_variables(self.written, self.overrides), self.kinds)
 
     def state(self) -> State:
         """What exists, the work of a killed run included."""
         return current_state(self.store)
 
-    def desired(self, state: State, *, strict: bool = False) -> tuple[Recipe, Mapping[str, Desired], list[Diagnostic]]:
+    def desired(
+        self, state: State, *, strict: bool = False, selection: Selection = WHOLE
+    ) -> tuple[Recipe, Mapping[str, Desired], list[Diagnostic]]:
         """The recipe's resources as they should be; `strict` turns assumptions into errors."""
         digests = FileDigests(self.layout.file_digests)
         try:
@@ -103,27 +118,40 @@ class Project:
         except BrokenRecipeError as error:
             outside = examine(error.sound, self.file.parent, digests, state)
             raise ProblemError((*error.diagnostics, *outside)) from None
-        found, diagnostics = desire(recipe, self.file.parent, digests, state)
+        known = renamed(recipe, state).state
+        found, diagnostics = desire(recipe, self.file.parent, digests, known)
         assumptions = [one for one in diagnostics if one.summary == "Assumption"]
         if strict and assumptions:
             raise ProblemError([evolve(one, severity=Severity.ERROR) for one in assumptions])
-        return recipe, {one.address: one for one in found}, list(diagnostics)
+        found, notes = resolved(recipe, found, known, selection)
+        return recipe, {one.address: one for one in found}, [*diagnostics, *notes]
 
-    def plan(self, *, strict: bool = False) -> tuple[Plan, Mapping[str, Desired]]:
-        """What has to be done so that the models match the recipe."""
+    def plan(self, *, strict: bool = False, selection: Selection = WHOLE) -> tuple[Plan, Mapping[str, Desired]]:
+        """What has to be done so that the models match the recipe, or the part of it that is selected."""
         state = self.state()
-        recipe, desired, diagnostics = self.desired(state, strict=strict)
+        recipe, desired, diagnostics = self.desired(state, strict=strict, selection=selection)
         local = this_machine(self.layout, self.shared)
-        made = make(tuple(desired.values()), state, self.kinds, local, (recipe.file, recipe.digest))
-        return evolve(made, diagnostics=tuple(diagnostics)), desired
+        known = renamed(recipe, state)
+        made = make_plan(recipe, tuple(desired.values()), known, selection, self.kinds, local)
+        given = self.overrides.without_environment(self.written)
+        return evolve(made, diagnostics=tuple(diagnostics), overrides=given), desired
 
 
-def open_project(recipe: str) -> Project:
-    """The project of a recipe file, or of a folder that holds one."""
+def open_project(recipe: str, overrides: Overrides | None = None) -> Project:
+    """The project of a recipe file, or of a folder that holds one; without overrides, the environment may give some."""
     path = Path(recipe)
-    file = path / DEFAULT if path.is_dir() else path
+    file = _default(path) if path.is_dir() else path
     if not file.is_file():
         detail = f"There is no `{file}`."
         hint = "Name a recipe file, or a folder with a recipe.toml in it."
         raise problem("Missing recipe", detail, hint)
-    return Project(file.resolve(), kind_folder.load())
+    return Project(file.resolve(), kind_folder.load(), from_environment() if overrides is None else overrides)
+
+
+def _default(folder: Path) -> Path:
+    """The recipe of a folder."""
+    found = [folder / name for name in DEFAULTS if (folder / name).is_file()]
+    if len(found) > 1:
+        names = " and ".join(f"`{one.name}`" for one in found)
+        raise problem("Several recipes", f"`{folder}` holds {names}.", "Name the one that is meant.")
+    return found[0] if found else folder / DEFAULTS[0]

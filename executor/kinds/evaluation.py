@@ -21,7 +21,7 @@ from executor.software import gpus, hardware, versions
 from executor.sources.detection import may_be_chats
 from executor.task import Outcome, Task
 from executor.worker_reports import Reporter
-from planner.effects import Effect, reference, setting
+from planner.effects import Effect, reference, setting, upstream_fields
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.limits import not_empty, positive
 from planner.structure import suggestion
@@ -120,14 +120,19 @@ def derive(resource: Resource, resources: Resources) -> tuple[Resource, ...]:
         roles_to_train=evaluation.roles_to_train,
         prompts="exact_match" in evaluation.metrics,
     )
-    return (Resource(f"tokens.eval.{resource.name}", TOKENS, tokens, resource.places, resource.address),)
+    return (Resource(_tokens_of(resource), TOKENS, tokens, resource.places, resource.address),)
+
+
+def _tokens_of(resource: Resource) -> str:
+    """The address of the tokens that this evaluation reads; whether it needs prompts follows from its metrics."""
+    return f"tokens.eval.{resource.name_by((*upstream_fields(resource.specification.__class__), 'metrics'))}"
 
 
 def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Source, ...]]:
     """What is measured, and on what."""
     return {
         "model": model_sources(resource.specification.model, resources),
-        "tokens": (Source(f"tokens.eval.{resource.name}"),),
+        "tokens": (Source(_tokens_of(resource)),),
     }
 
 

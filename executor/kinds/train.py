@@ -14,6 +14,7 @@ from executor.probe import Surroundings
 from executor.stage import Stage, schedule_of
 from executor.task import Outcome, Task
 from executor.worker_reports import Reporter
+from planner.effects import upstream_fields
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.schedule import Schedule
 from planner.structure import suggestion
@@ -163,14 +164,20 @@ def derive(resource: Resource, resources: Resources) -> tuple[Resource, ...]:
         val_set_size=stage.val_set_size,
         split_seed=stage.seed if stage.val_set_size else 0,
     )
-    return (Resource(f"tokens.{resource.name}", TOKENS, tokens, resource.places, resource.address),)
+    return (Resource(_tokens_of(resource), TOKENS, tokens, resource.places, resource.address),)
+
+
+def _tokens_of(resource: Resource) -> str:
+    """The address of the tokens of this run, which members of a matrix share where they differ in other fields only."""
+    seed = ("seed",) if resource.specification.val_set_size else ()
+    return f"tokens.{resource.name_by((*upstream_fields(resource.specification.__class__), *seed))}"
 
 
 def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Source, ...]]:
     """What is trained, and on what."""
     return {
         "model": model_sources(resource.specification.model, resources),
-        "tokens": (Source(f"tokens.{resource.name}"),),
+        "tokens": (Source(_tokens_of(resource)),),
     }
 
 

@@ -74,3 +74,23 @@ def test_the_same_recipe_in_two_folders_is_the_same_plan(fresh: Any, tmp_path: P
     here = fresh.tune("plan", "--json").stdout
     there = fresh.tune("plan", str(elsewhere), "--json").stdout
     assert here == there
+
+
+def test_an_approved_plan_keeps_its_digest_while_the_state_moves_elsewhere(empty: Any) -> None:
+    first, second = (f'[dataset.{name}]\nsource = "rows.jsonl"\ntype = "completion"\n' for name in "ab")
+    (empty.path / "rows.jsonl").write_text('{"text": "one"}\n')
+
+    def write(*tables: str) -> None:
+        (empty.path / "recipe.toml").write_text("".join(tables))
+
+    write(first, second)
+    empty.tune("apply", "--auto-approve")
+    write(first, second, 'description = "approved"\n')
+    empty.tune("plan", "--out", "p.plan.json")
+    approved = json.loads(empty.tune("show", "p.plan.json", "--json").stdout)["plan_digest"]
+    for note in ("another", ""):
+        write(first, f'description = "{note}"\n', second)
+        empty.tune("apply", "--auto-approve")
+    write(first, second, 'description = "approved"\n')
+    empty.tune("apply", "p.plan.json", "--expect-digest", approved)
+    assert empty.record("dataset.b")["settings"]["description"] == "approved"

@@ -18,12 +18,15 @@ from executor.means import Means
 from executor.provenance import origin
 from planner import planfile
 from planner.desired import Desired
-from planner.plan import Plan
+from planner.overrides import Overrides
+from planner.plan import Plan, Selection
 from planner.staleness import moved
 from state.diagnostic import Diagnostic, ProblemError, problem
 from state.lock import read_owner
 from tune.cli import INTERRUPTED, usage_problem
+from tune.overriding import overriding
 from tune.project import Project, open_project
+from tune.selecting import selecting
 from tune.views.diagnostics import print_diagnostics
 from tune.views.plan import print_plan
 from tune.views.run import JsonView, LineView, LiveView, View
@@ -36,8 +39,10 @@ from tune.writing import lock_timeout, open_writer
 @click.option("--auto-approve", is_flag=True, help="Do not ask; needed where there is nobody to answer.")
 @click.option("--json", "as_json", is_flag=True, help="Print events, one JSON object a line.")
 @click.option("--expect-digest", metavar="DIGEST", help="Refuse any plan but the one with this digest.")
+@selecting
 @click.option("--strict", is_flag=True, help="Refuse to assume that data which cannot be read here is unchanged.")
 @lock_timeout
+@overriding
 @click.pass_context
 def command(  # noqa: PLR0913  one parameter for each option
     context: click.Context,
@@ -47,15 +52,20 @@ def command(  # noqa: PLR0913  one parameter for each option
     as_json: bool,
     expect_digest: str | None,
     strict: bool,
+    selection: Selection,
     lock_timeout: float,
+    overrides: Overrides,
 ) -> None:
     """Make the models match RECIPE_OR_PLAN: a recipe, a folder with a recipe.toml, or a file from `tune plan --out`."""
     saved = _saved_plan(Path(recipe_or_plan))
-    project = open_project(recipe_or_plan if saved is None else str(saved[1]))
-    plan, desired = project.plan(strict=strict)
+    project = open_project(recipe_or_plan, overrides) if saved is None else _as_planned(*saved, overrides)
+    if saved is not None:
+        selection = _as_selected(saved[0], selection)
+    plan, desired = project.plan(strict=strict, selection=selection)
     if saved is not None:
         plan = _still_valid(saved[0], plan)
-    digest = str(planfile.to_plain(plan)["plan_digest"])
+    # What was approved is the plan that was saved, though another step's record has moved the state on since then.
+    digest = str(planfile.to_plain(plan if saved is None else saved[0])["plan_digest"])
     if expect_digest is not None and not digest.startswith(expect_digest):
         detail = f"The plan has the digest {digest}, and {expect_digest} was approved."
         raise problem("Plan not approved", detail, "See what changed with `tune plan`.")
@@ -73,6 +83,21 @@ def _saved_plan(path: Path) -> tuple[Plan, Path] | None:
         return None
     text = path.read_text(encoding="utf-8")
     return planfile.loads(text, str(path)), path.parent / planfile.location(text)
+
+
+def _as_planned(saved: Plan, recipe: Path, overrides: Overrides) -> Project:
+    """The project of a saved plan, with what was given when it was made."""
+    if overrides.variables or overrides.settings:
+        raise usage_problem("A saved plan remembers --var and --set.", "Leave them out, or make another plan.")
+    return open_project(str(recipe), saved.overrides)
+
+
+def _as_selected(saved: Plan, selection: Selection) -> Selection:
+    """What a saved plan was asked for."""
+    if selection != Selection():
+        hint = "Leave them out, or make another plan."
+        raise usage_problem("A saved plan remembers --target, --exclude and --replace.", hint)
+    return saved.selection
 
 
 def _still_valid(saved: Plan, current: Plan) -> Plan:

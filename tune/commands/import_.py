@@ -8,7 +8,9 @@ import click
 
 from executor.importing import Import, Surroundings, prepare
 from executor.provenance import origin
+from planner.overrides import Overrides
 from state.record import State
+from tune.overriding import overriding
 from tune.project import open_project
 from tune.views.words import short
 from tune.writing import lock_timeout, open_writer, say
@@ -19,13 +21,14 @@ from tune.writing import lock_timeout, open_writer, say
 @click.argument("recipe", default=".")
 @click.option("--as", "address", required=True, metavar="ADDRESS", help="The train or merge in the recipe that it is.")
 @lock_timeout
-def command(artifact: Path, recipe: str, *, address: str, lock_timeout: float) -> None:
+@overriding
+def command(artifact: Path, recipe: str, *, address: str, lock_timeout: float, overrides: Overrides) -> None:
     """Adopt the folder ARTIFACT, a PEFT adapter or a whole model, as what RECIPE would have made at ADDRESS.
 
     Nothing is trained. That it was made from the data and the settings that the recipe names is taken on your word, and
     recorded as not verified; from then on, edits are noticed as for everything else. The folder is copied.
     """
-    project = open_project(recipe)
+    project = open_project(recipe, overrides)
     made = origin(project.file, "")
     surroundings = Surroundings(project.kinds, project.layout, made)
     source = artifact.resolve()

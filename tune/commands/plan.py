@@ -8,13 +8,17 @@ from pathlib import Path
 
 import click
 
-from planner.plan import Plan, Step
+from planner.overrides import Overrides
+from planner.plan import Plan, Selection, Step
 from planner.structure import suggestion
 from state.diagnostic import Diagnostic, Severity, problem
 from state.durable import write_atomically
 from state.lock import is_dead, read_owner
 from state.plain import as_bytes
+from tune.cli import usage_problem
+from tune.overriding import overriding
 from tune.project import Project, open_project
+from tune.selecting import selecting
 from tune.views.diagnostics import print_diagnostics
 from tune.views.plan import print_plan, print_why
 from tune.views.terminal import console
@@ -23,26 +27,34 @@ from tune.views.terminal import console
 @click.command()
 @click.argument("recipe", default=".")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print the plan as one comment for a pull request.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for `tune apply FILE`.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if there are changes, 0 if there are none.")
 @click.option("--why", metavar="ADDRESS", help="Explain one step: the whole chain of its reasons.")
 @click.option("--all", "everything", is_flag=True, help="Show reused steps too.")
+@selecting
 @click.option("--strict", is_flag=True, help="Refuse to assume that data which cannot be read here is unchanged.")
+@overriding
 @click.pass_context
 def command(  # noqa: PLR0913  one parameter for each option
     context: click.Context,
     recipe: str,
     *,
     as_json: bool,
+    as_markdown: bool,
     out: Path | None,
     detailed_exitcode: bool,
     why: str | None,
     everything: bool,
     strict: bool,
+    selection: Selection,
+    overrides: Overrides,
 ) -> None:
     """Compare RECIPE (a file, or a folder with a recipe.toml) with its state."""
-    project = open_project(recipe)
-    plan, _ = project.plan(strict=strict)
+    if sum((as_json, as_markdown, why is not None)) > 1:
+        raise usage_problem("--json, --markdown and --why each print the plan in another form.", "Choose one.")
+    project = open_project(recipe, overrides)
+    plan, _ = project.plan(strict=strict, selection=selection)
     _warn_of_apply(project)
     if out is not None:
         _save(plan, out.resolve(), project.file)
@@ -50,6 +62,10 @@ def command(  # noqa: PLR0913  one parameter for each option
         from planner import planfile
 
         click.echo(json.dumps(planfile.to_plain(plan), indent=1, ensure_ascii=False))
+    elif as_markdown:
+        from tune.views.markdown import markdown
+
+        click.echo(markdown(plan, project.kinds, os.path.relpath(project.file), str(out or "")), nl=False)
     elif why is not None:
         print_why(console(), plan, _step(plan, why), project.kinds)
     else:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import click
 
+from planner.overrides import Overrides
 from planner.planfile import diagnostic_to_plain
 from state.diagnostic import Diagnostic, ProblemError
+from tune.overriding import overriding
 from tune.project import open_project
 from tune.views.diagnostics import print_diagnostics
 from tune.views.words import plural
@@ -17,11 +19,12 @@ from tune.views.words import plural
 @click.command()
 @click.argument("recipe", default=".")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON, problems included.")
+@overriding
 @click.pass_context
-def command(context: click.Context, recipe: str, *, as_json: bool) -> None:
+def command(context: click.Context, recipe: str, *, as_json: bool, overrides: Overrides) -> None:
     """Check RECIPE (a file, or a folder with a recipe.toml): syntax, fields, references, data files."""
     try:
-        project = open_project(recipe)
+        project = open_project(recipe, overrides)
         checked, _, diagnostics = project.desired(project.state())
     except ProblemError as error:
         if not as_json:

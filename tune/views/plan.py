@@ -43,6 +43,8 @@ def print_plan(out: Console, plan: Plan, kinds: Kinds, *, everything: bool = Fal
         print_step(out, step, kinds)
     if steps:
         out.print()
+    if plan.left_out:
+        out.print(hanging(f"Left out, as asked for: {', '.join(plan.left_out)}.", 0))
     out.print(hanging(footer(plan), 0, style="bold"))
 
 
@@ -51,7 +53,7 @@ def print_step(out: Console, step: Step, kinds: Kinds) -> None:
     kind = kinds.get(step.kind)
     verb = kind.verb if kind is not None else "rebuild"
     line = Text(step.address, style="bold")
-    line.append(f"  {_headline(step, verb)}", style="not bold")
+    line.append(f"  {headline(step, verb)}", style="not bold")
     out.print(Hanging(line, SYMBOL_INDENT, f"{SYMBOLS[step.action]:>{SYMBOL_INDENT - 1}}", COLOURS[step.action]))
     if step.action is not Action.REUSE:
         for said in (*(sentence(reason, verb) for reason in step.reasons), *notes(step)):
@@ -84,13 +86,13 @@ def print_why(out: Console, plan: Plan, step: Step, kinds: Kinds) -> None:
 def print_step_head(out: Console, step: Step, kinds: Kinds) -> None:
     """The first line of a step."""
     verb = kinds[step.kind].verb if step.kind in kinds else "rebuild"
-    out.print(Text(f"{SYMBOLS[step.action]} {step.address}  {_headline(step, verb)}", style="bold"), soft_wrap=True)
+    out.print(Text(f"{SYMBOLS[step.action]} {step.address}  {headline(step, verb)}", style="bold"), soft_wrap=True)
 
 
 def footer(plan: Plan) -> str:
     """The sum of a plan in one sentence, each step counted once."""
     if not plan.changes:
-        return "No changes. Your models match the recipe."
+        return "No changes to what was selected." if plan.left_out else "No changes. Your models match the recipe."
     done = (Action.BUILD, Action.REBUILD, Action.RESUME, Action.EXTEND, Action.UPDATE, Action.ADOPT, Action.MOVE)
     counts = [f"{plan.count(action)} to {action}" for action in (*done, Action.FORGET) if plan.count(action)]
     if plan.count(Action.REUSE):
@@ -98,7 +100,8 @@ def footer(plan: Plan) -> str:
     return f"Plan: {', '.join(counts)}.{_estimate(plan)}"
 
 
-def _headline(step: Step, verb: str) -> str:
+def headline(step: Step, verb: str) -> str:
+    """What a step does, in the words of its kind; `verb` is what the kind calls a rebuild."""
     match step.action:
         case Action.REBUILD:
             text = verb

@@ -8,19 +8,23 @@ from typing import assert_never
 from planner.effects import Effect
 from planner.reason import (
     ArtifactMissing,
+    AskedFor,
     CodeChanged,
     ContentChanged,
     Failed,
     FieldChanged,
     GateFailed,
+    Imported,
     InputAssumed,
     InputChanged,
     Interrupted,
     MadeBefore,
+    Moved,
     NoCheckpoint,
     NotInRecipe,
     NotInState,
     Reason,
+    Removed,
     ScheduleDiffers,
     Shared,
 )
@@ -63,6 +67,14 @@ def sentence(reason: Reason, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912 
             return f"exactly this was made before, as {address}: nothing to compute"
         case Shared(store):
             return f"exactly this is in {store} already: fetched, not computed"
+        case AskedFor():
+            return "asked for with --replace"
+        case Moved(before):
+            return f"moved from {before}"
+        case Removed():
+            return "removed on purpose; its files stay until they are collected"
+        case Imported(folder):
+            return f"imported from {folder}; that it was made from what the recipe names is taken on its word"
         case _:
             assert_never(reason)
 
@@ -107,12 +119,13 @@ def _root(because: tuple[Reason, ...]) -> str:
     while reasons and isinstance(reasons[0], InputChanged):
         through.append(reasons[0].input)
         reasons = reasons[0].because
-    cause = _brief(reasons[0]) if reasons else ""
+    cause = brief(reasons[0]) if reasons else ""
     way = f" through {', '.join(through)}" if through else ""
     return f"{way}, because {cause}" if cause else way
 
 
-def _brief(reason: Reason) -> str:
+def brief(reason: Reason) -> str:
+    """A reason without its consequence."""
     match reason:
         case FieldChanged(field, before, after):
             return f"{field}: {value(before)} -> {value(after)}"

@@ -174,7 +174,7 @@ _SHOWN = ("loss", "eval_loss", "perplexity", "exact_match")
 def ended(event: events.StepEnded) -> str:
     """The last word on a step."""
     text = f"{event.address}: {event.result}"
-    if event.result not in ("reused", "updated", "recorded", "forgotten", "adopted", "found"):
+    if event.result not in ("reused", "updated", "recorded", "forgotten", "adopted", "found", "moved"):
         text += f" in {duration(event.seconds)}"
         figures = [f"{name} {event.metrics[name]:.4g}" for name in _SHOWN if name in event.metrics]
         text += f" ({', '.join(figures)})" if figures else ""

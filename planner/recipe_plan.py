@@ -1,0 +1,45 @@
+"""From a recipe and what was found outside it to the plan: lifecycle, renaming and selection included."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import evolve
+
+from planner.desired import Desired
+from planner.diff import Local
+from planner.kind import Kinds
+from planner.lifecycle import broken_protection, settled
+from planner.plan import Plan, Selection, make
+from planner.recipe import Recipe
+from planner.renaming import Renamed, explained
+from planner.selection import narrowed, requested
+from state.diagnostic import Diagnostic, ProblemError, errors
+from state.record import State
+
+
+def resolved(
+    recipe: Recipe, desired: Sequence[Desired], state: State, selection: Selection
+) -> tuple[tuple[Desired, ...], tuple[Diagnostic, ...]]:
+    """What is desired of a state after `lifecycle`, `[[import]]` and the person at hand had their say."""
+    imports = {one.address: one.folder for one in recipe.refactoring.imports}
+    found: list[Desired] = []
+    notes: list[Diagnostic] = []
+    for one in desired:
+        made, ignored = settled(one, recipe.resources[one.address], state.records.get(one.address))
+        found.append(evolve(made, imported=imports.get(one.address, "")))
+        notes += ignored
+    return requested(found, selection, state.records), tuple(notes)
+
+
+def make_plan(
+    recipe: Recipe, desired: Sequence[Desired], known: Renamed, selection: Selection, kinds: Kinds, local: Local
+) -> Plan:
+    """The plan for what is `resolved`; raises ProblemError if it would do what the recipe forbids."""
+    plan = make(desired, known.state, kinds, local, (recipe.file, recipe.digest))
+    plan = narrowed(explained(plan, known.before, recipe), selection)
+    by_address = {one.address: one for one in desired}
+    found = tuple(broken_protection(plan, by_address, known.state, recipe, kinds))
+    if errors(found):
+        raise ProblemError(errors(found))
+    return plan

@@ -1,0 +1,170 @@
+"""A plan as one comment on a pull request: the verdict and a table to read, everything else in folds.
+
+The same plan gives the same text, byte for byte, so that a comment is only edited when the plan is another one.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from urllib.parse import quote
+
+from attrs import asdict
+
+from planner.kind import Kinds
+from planner.plan import Plan, Step
+from planner.planfile import to_plain
+from planner.reason import FieldChanged
+from state.diagnostic import Diagnostic
+from state.secrets import without_secrets
+from tune.views.plan import footer, headline
+from tune.views.reasons import brief, chain, sentence
+from tune.views.words import SYMBOLS, plural
+
+LIMIT = 60_000
+"""Bytes that a comment stays below: GitHub takes 65,536 characters."""
+RESERVE = 1_000
+"""Bytes kept for the sentences that say what was left out."""
+FOLD = 8_000
+"""Bytes of a fold: one step, or a long list of assumptions, leaves room for the others."""
+CELL = 160
+"""Characters of a table's cell; the fold of the step has the rest."""
+HEADING = "| | step | action | because |\n|---|---|---|---|"
+_SPECIAL = frozenset("&<>|`*_[]~\\$")
+ASSUMPTION = "Assumption"
+
+
+def markdown(plan: Plan, kinds: Kinds, recipe: str, saved: str = "") -> str:
+    """The comment; `recipe` is the recipe's path as `tune apply` will be given it, `saved` that of a saved plan."""
+    digest = str(to_plain(plan)["plan_digest"])
+    head = f"{marker(recipe)}\n### tune plan: {code(recipe)}\n\n**{footer(plan)}**\n"
+    given = [saved] if saved else [recipe, *_options(plan)]
+    tail = _tail(plan, digest, shlex.join(["tune", "apply", *given, "--expect-digest", digest]))
+    room = LIMIT - RESERVE - _size(head) - _size(tail)
+    rows = [_row(step, kinds) for step in plan.changes]
+    table = _fitting(rows, room - _size(HEADING))
+    folds = [*_notes(plan), *_details(plan.changes, kinds)]
+    shown = _fitting(folds, room - sum(_size(row) + 1 for row in [HEADING, *table]))
+    parts = [head]
+    if table:
+        parts.append("\n".join([HEADING, *table]) + "\n")
+    parts += _left_out(len(rows) - len(table), "the table leaves")
+    parts += shown
+    parts += _left_out(len(folds) - len(shown), "the details leave")
+    return "\n".join([*parts, tail])
+
+
+def marker(recipe: str) -> str:
+    """The hidden first line by which a program finds the comment of a recipe again."""
+    return f"<!-- tune-plan: {quote(recipe, safe='/._- ').replace('--', '-%2D')} -->"
+
+
+def code(text: str) -> str:
+    """Any text as code within a line: it cannot end the cell, become a link or call somebody by name."""
+    line = _visible(" ".join(text.split()))
+    return f"<code>{''.join(f'&#{ord(one)};' if one in _SPECIAL else one for one in line)}</code>"
+
+
+def fenced(text: str) -> str:
+    """Any text as a block of code, between fences that it does not hold itself."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    lines = "\n".join(_visible(line) for line in text.split("\n"))
+    return f"{fence}text\n{lines}\n{fence}"
+
+
+def _visible(line: str) -> str:
+    """A line in which nothing hides: control characters, and those that turn the direction of reading, are spelled."""
+    return "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in line)
+
+
+def _row(step: Step, kinds: Kinds) -> str:
+    because = without_secrets(_because(step, kinds))
+    cut = because if len(because) <= CELL else f"{because[: CELL - 3]}..."
+    more = f" and {plural(len(step.reasons) - 1, 'more reason')}" if len(step.reasons) > 1 else ""
+    action = headline(step, _verb(step, kinds))
+    return f"| {code(SYMBOLS[step.action])} | {code(step.address)} | {action} | {code(cut)}{more} |"
+
+
+def _because(step: Step, kinds: Kinds) -> str:
+    """The first reason; what a changed field forces stands in the column beside it already."""
+    if not step.reasons:
+        return ""
+    first = step.reasons[0]
+    return brief(first) if isinstance(first, FieldChanged) else sentence(first, _verb(step, kinds))
+
+
+def _details(steps: Sequence[Step], kinds: Kinds) -> Iterator[str]:
+    """The whole chain of reasons of each step whose row does not hold it already."""
+    for step in steps:
+        verb = _verb(step, kinds)
+        lines = [f"{'  ' * depth}{text}" for depth, text in chain(step.reasons, verb)]
+        if lines not in ([], [_because(step, kinds)]):
+            yield _fold(f"{code(f'{SYMBOLS[step.action]} {step.address}')} {headline(step, verb)}", lines)
+
+
+def _notes(plan: Plan) -> Iterator[str]:
+    """What to know beside the steps."""
+    assumptions = [_told(one) for one in plan.diagnostics if one.summary == ASSUMPTION]
+    others = [_told(one) for one in plan.diagnostics if one.summary != ASSUMPTION]
+    for found, noun in ((others, "warning"), (assumptions, "assumption")):
+        if found:
+            yield _fold(plural(len(found), noun), found)
+    if plan.left_out:
+        yield _fold(f"{plural(len(plan.left_out), 'step')} left out, as asked for", plan.left_out)
+
+
+def _told(diagnostic: Diagnostic) -> str:
+    place = f"{diagnostic.place}: " if diagnostic.place.file else ""
+    hint = f"\n  hint: {diagnostic.hint}" if diagnostic.hint else ""
+    return f"{place}{diagnostic.summary}\n  {diagnostic.detail}{hint}"
+
+
+def _fold(summary: str, entries: Sequence[str]) -> str:
+    shown = _fitting([without_secrets(one) for one in entries], FOLD)
+    text = fenced("\n".join(shown))
+    more = f"\n{plural(len(entries) - len(shown), 'more line')} left out.\n" if len(shown) < len(entries) else ""
+    return f"<details><summary>{summary}</summary>\n\n{text}\n{more}\n</details>\n"
+
+
+def _tail(plan: Plan, digest: str, command: str) -> str:
+    serial = f"State serial {plan.state.serial}" if plan.state.lineage else "No state yet"
+    approve = f" To do exactly this, or less:\n\n{fenced(without_secrets(command))}\n" if plan.changes else "\n"
+    return f"{serial}, plan digest <code>{digest}</code>.{approve}"
+
+
+def _options(plan: Plan) -> Iterator[str]:
+    """What was given beside the recipe, so that the same plan is made again."""
+    for name, text in plan.overrides.variables.items():
+        yield from ("--var", f"{name}={text}")
+    for setting in plan.overrides.settings:
+        yield from ("--set", setting)
+    for name, addresses in asdict(plan.selection).items():
+        for address in addresses:
+            yield from (f"--{name}", address)
+
+
+def _fitting(parts: Sequence[str], room: int) -> list[str]:
+    """The first parts, as many as there is room for."""
+    fit: list[str] = []
+    for part in parts:
+        room -= _size(part) + 1
+        if room < 0:
+            break
+        fit.append(part)
+    return fit
+
+
+def _left_out(count: int, where: str) -> list[str]:
+    if not count:
+        return []
+    return [f"To keep this comment small, {where} out {plural(count, 'step')}; `tune plan` shows everything.\n"]
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _verb(step: Step, kinds: Kinds) -> str:
+    return kinds[step.kind].verb if step.kind in kinds else "rebuild"
