@@ -102,10 +102,11 @@ class RowCache:
         import numpy as np
 
         numbers = range(len(self.lengths), len(self.lengths) + len(keys))
-        ends = _TOKEN_BYTES * np.cumsum([0, *lengths]) + self.size + _HEADER.size + len(keys) * _COLUMN_BYTES
-        *positions, self.size = ends.tolist()
+        start = self.size + _HEADER.size + len(keys) * _COLUMN_BYTES
+        ends = start + _TOKEN_BYTES * np.cumsum(np.append(np.int64(0), lengths))
+        self.size = int(ends[-1])
         self.places.update(zip(keys, numbers, strict=True))
-        self.positions.extend(positions)
+        self.positions.frombytes(ends[:-1].tobytes())
         self.lengths.extend(lengths)
         self.trained.extend(trained)
         return numbers

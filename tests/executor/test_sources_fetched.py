@@ -17,6 +17,8 @@ from executor.rows import Row
 from executor.sources import fetching, origin, remote
 from planner.structure import settings_of
 from state.diagnostic import ProblemError
+from state.object_backend import ObjectBackend
+from tests.s3_server import S3Server
 
 
 @pytest.fixture(autouse=True)
@@ -119,3 +121,21 @@ def test_objects_of_one_name_do_not_meet(bucket: Path) -> None:
     objects = remote.listed([f"file://{bucket}/rows/a.jsonl", f"file://{bucket}/other/a.jsonl"])
     folder = remote.fetch(objects)
     assert len([one for one in folder.rglob("*") if one.is_file()]) == 2
+
+
+@pytest.mark.usefixtures("s3_credentials")
+def test_rows_come_from_an_s3_bucket(
+    s3_server: S3Server, bucket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.endpoint)
+    url = s3_server.new_url()
+    place = ObjectBackend(url, s3_server.endpoint)
+    for name in ("a", "b"):
+        place.upload(f"rows/{name}.jsonl", bucket / "rows" / f"{name}.jsonl", lambda _: None)
+    content, rows = fetched(f"{url}/rows/*.jsonl", tmp_path)
+    assert rows == ["rows/a.jsonl", "rows/b.jsonl"]
+    assert list(content) == [f"{url}/rows/a.jsonl", f"{url}/rows/b.jsonl"]
+    place.upload("rows/a.jsonl", bucket / "other" / "d.jsonl", lambda _: None)
+    changed, rows = fetched(f"{url}/rows/*.jsonl", tmp_path)
+    assert rows == ["other/d.jsonl", "rows/b.jsonl"]
+    assert [changed[name] != version for name, version in content.items()] == [True, False]

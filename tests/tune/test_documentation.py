@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from executor import formats, methods
 from tune.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -18,6 +19,13 @@ ROOT = Path(__file__).parent.parent.parent
 def test_the_field_tables_are_those_of_the_kinds() -> None:
     page = (ROOT / "docs" / "recipe.md").read_text()
     assert runpy.run_path(str(ROOT / "docs" / "make_recipe.py"))["page"](page) == page
+
+
+def test_every_type_of_dataset_is_described() -> None:
+    page = (ROOT / "docs" / "recipe.md").read_text()
+    assert [name for name in formats.load() if f"\n| `{name}` | " not in page] == []
+    *most, last = (f"`{name}`" for name in formats.yielding(methods.load()["sft"].learns_from))
+    assert f"It trains on datasets of the types {', '.join(most)} and {last}." in page
 
 
 def test_every_command_is_in_the_readme() -> None:
