@@ -249,5 +249,6 @@ def test_the_command_prints_the_comment(fresh: Any) -> None:
 
 def test_a_plan_is_printed_in_one_form(fresh: Any) -> None:
     assert fresh.tune("plan", "--markdown", "--json", expect=1).stderr == (
-        "Error: Invalid usage\n  --json, --markdown and --why each print the plan in another form.\n  hint: Choose one.\n"
+        "Error: Invalid usage\n  --json, --markdown and --why each print the plan in another form.\n"
+        "  hint: Choose one.\n"
     )

@@ -36,7 +36,8 @@ def print_plan(out: Console, plan: Plan, kinds: Kinds, *, everything: bool = Fal
         render(out, diagnostic)
     steps = plan.steps if everything else plan.changes
     if plan.changes:
-        out.print(Text(f"To make the models match {plan.recipe}, tune will:\n"))
+        out.print(hanging(f"To make the models match {plan.recipe}, tune will:", 0))
+        out.print()
         _print_legend(out, steps)
     for step in steps:
         print_step(out, step, kinds)
@@ -65,7 +66,8 @@ def print_why(out: Console, plan: Plan, step: Step, kinds: Kinds) -> None:
     if step.action is Action.REUSE:
         out.print(hanging("Settings, data and inputs are those that it was made with.", 4))
     for depth, text in chain(step.reasons, kinds[step.kind].verb if step.kind in kinds else "rebuild"):
-        out.print(hanging(f"because {text}", 4 + 2 * depth))
+        label = f"{' ' * (4 + 2 * depth)}because "
+        out.print(Hanging(Text(text), len(label), label))
     dependants = [
         one.address
         for one in plan.steps
