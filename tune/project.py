@@ -129,7 +129,7 @@ class Project:
         made = make_plan(recipe, tuple(desired.values()), known, selection, self.kinds, local)
         self._check_imports(made, recipe, desired, known.state)
         given = self.overrides.without_environment(self.written)
-        return evolve(made, diagnostics=tuple(diagnostics), overrides=given), desired
+        return evolve(made, diagnostics=(*diagnostics, *made.diagnostics), overrides=given), desired
 
     def _check_imports(self, plan: Plan, recipe: Recipe, desired: Mapping[str, Desired], state: State) -> None:
         """What the plan is about to import must fit: found now, not after hours of work on other steps."""
