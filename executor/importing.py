@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from attrs import evolve, frozen
@@ -19,6 +19,7 @@ from executor.tokenizer_files import FILES, has_tokenizer
 from planner.desired import Desired, action_key
 from planner.kind import Kinds
 from planner.plan import Planning, Step
+from planner.refactoring import Importation
 from planner.structure import suggestion
 from state import artifacts
 from state.artifacts import Manifest
@@ -127,6 +128,20 @@ def prepare(
     key = action_key(wanted, digests)
     recorder = Recorder(surroundings.kinds[wanted.kind], wanted, step, key, surroundings.origin)
     return Import(source, recorder, layout, tokenizer)
+
+
+def check_planned(
+    planned: Sequence[Importation], desired: Mapping[str, Desired], state: State, surroundings: Surroundings
+) -> None:
+    """Check the folders that a plan is to import; raises ProblemError with the places in the recipe."""
+    wrong: list[Diagnostic] = []
+    for one in planned:
+        try:
+            prepare(surroundings.layout.recipe_folder / one.folder, one.address, desired, state, surroundings)
+        except ProblemError as error:
+            wrong += [evolve(found, place=one.place) for found in error.diagnostics]
+    if wrong:
+        raise ProblemError(wrong)
 
 
 def _check_address(address: str, desired: Mapping[str, Desired], state: State) -> None:

@@ -56,7 +56,8 @@ class Origin:
 def origin(recipe: Path, plan: str) -> Origin:
     """Where this apply comes from; a recipe outside git has no commit."""
     commit = _git(recipe.parent, "rev-parse", "HEAD")
-    dirty = bool(commit and _git(recipe.parent, "status", "--porcelain", "--", "."))
+    # A state in git changes with every apply: it is no part of what a commit says about how something was made.
+    dirty = bool(commit and _git(recipe.parent, "status", "--porcelain", "--", ".", ":(exclude).tune"))
     return Origin(plan, user(), socket.gethostname(), commit, dirty, recipe.name)
 
 

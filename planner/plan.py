@@ -10,7 +10,7 @@ from planner.desired import Desired, Given, Inputs
 from planner.diff import WORKS, Action, Change, Local, Situation, change
 from planner.kind import Kinds, Source
 from planner.overrides import Overrides
-from planner.reason import NotInRecipe, Reason
+from planner.reason import NotInRecipe, Reason, told_once
 from state.canonical import Plain
 from state.change import worth_keeping
 from state.diagnostic import Diagnostic
@@ -150,7 +150,7 @@ class Planning:
         }
 
     def _remember(self, desired: Desired, found: Change) -> None:
-        self._causes[desired.address] = found.reasons
+        self._causes[desired.address] = told_once(found.reasons)
         if found.record is not None:
             self.made(desired, found.record)
         for part, digest in desired.known.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from planner.effects import Effect
 from state.canonical import Plain
@@ -194,3 +194,27 @@ CODES: dict[type[Reason], str] = {
     Imported: "imported",
 }
 """Stable names for machines; readers must tolerate ones that they do not know."""
+FORK = 2
+"""Changed inputs from which on an origin may be reached in several ways."""
+
+
+def told_once(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
+    """The reasons with the cause of each input below them only where it comes first.
+
+    Ways that part and meet again would otherwise be told once for each way, which doubles at every fork.
+    """
+    if sum(isinstance(one, InputChanged) for one in reasons) < FORK:
+        return reasons
+    return _untold(reasons, set())
+
+
+def _untold(reasons: tuple[Reason, ...], told: set[str]) -> tuple[Reason, ...]:
+    kept: list[Reason] = []
+    for reason in reasons:
+        if isinstance(reason, InputChanged):
+            below = () if reason.input in told else reason.because
+            told.add(reason.input)
+            kept.append(evolve(reason, because=_untold(below, told)))
+        else:
+            kept.append(reason)
+    return tuple(kept)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field, fields, frozen
 
 from planner.graph import in_order
 from planner.kind import Kind, Kinds, Resource, Resources
 from planner.lifecycle_table import LIFECYCLE, Lifecycle, unfit_fields
 from planner.matrix import Member, members
 from planner.overrides import Overrides
+from planner.policy import HARDWARE, POLICY, Hardware, Limits, Policy, unpriced
 from planner.refactoring import TABLES, Refactoring, contradictions, refactoring, table_faults
 from planner.references import check_references, reference_fields
 from planner.secret_values import secrets_in
@@ -23,6 +25,7 @@ from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic, Place, ProblemError, errors
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_NO_RESOURCES = (STATE, POLICY, HARDWARE, *TABLES)
 
 
 @frozen
@@ -35,6 +38,8 @@ class Recipe:
     """Where state lies; not part of what the recipe means."""
     refactoring: Refactoring = field(factory=Refactoring)
     """What became of addresses; it changes no resource either."""
+    limits: Limits = field(factory=Limits)
+    """What a plan may not exceed."""
 
     @property
     def digest(self) -> str:
@@ -64,7 +69,7 @@ def assemble(written: Written, kinds: Kinds) -> Recipe:
     reader = _Reader(written, kinds)
     state = reader.state_table(written.tables.get(STATE, {}))
     resources = {one.address: one for one in reader.resources()}
-    told = reader.refactoring(resources)
+    told, limits = reader.refactoring(resources), reader.limits()
     found = [*reader.found, *secrets_in(written.tables, written), *check_references(resources, reader.unusable)]
     roots = {address: one for address, one in resources.items() if not _refers(one)}
     # What refers to others can only be checked if the others are right.
@@ -72,7 +77,7 @@ def assemble(written: Written, kinds: Kinds) -> Recipe:
     found += [fault for group in faults.values() for fault in group]
     if errors(found):
         raise BrokenRecipeError(found, {address: one for address, one in roots.items() if not faults[address]})
-    return Recipe(written.file, in_order(_with_derived(resources)), state, told)
+    return Recipe(written.file, in_order(_with_derived(resources)), state, told, limits)
 
 
 def read_state_table(written: Written, overrides: Overrides) -> StateTable:
@@ -146,7 +151,7 @@ class _Reader:
                 self._inside.setdefault(f"{kind}.{name}", {})[below] = place
 
     def resources(self) -> Iterator[Resource]:
-        document = {name: one for name, one in self.written.tables.items() if name not in (STATE, *TABLES)}
+        document = {name: one for name, one in self.written.tables.items() if name not in _NO_RESOURCES}
         if not document:
             self._wrong("Empty recipe", "The recipe defines nothing.", "Start with a `[model.NAME]` table.")
         for kind_name, tables in document.items():
@@ -162,19 +167,38 @@ class _Reader:
 
     def state_table(self, table: object) -> StateTable:
         """The table `[state]`; the default where it is wrong, with the problem noted."""
-        if not isinstance(table, Mapping):
-            self._wrong("Invalid recipe", "`state` must be a table.", "Write it as `[state]`.", STATE)
-            return StateTable()
-        made = StateTable()
-        try:
-            made = structure(table, StateTable)
-        except ExceptionGroup as error:
-            for fault in faults(error, StateTable):
-                self._fault(STATE, fault, f"{STATE}.{fault.path}")
+        made: StateTable = self._structured(STATE, table, StateTable) or StateTable()
         for name in unused(made):
             detail = f"`{STATE}.{name}` says where an object store is, and none is named."
             self._wrong("Unused setting", detail, "Remove it, or name one in `url` or `artifacts`.", f"{STATE}.{name}")
         return made
+
+    def limits(self) -> Limits:
+        """The tables `[policy]` and `[hardware.NAME]`; what is wrong with them is noted."""
+        policy = self._structured(POLICY, self.written.tables.get(POLICY, {}), Policy) or Policy()
+        tables = self.written.tables.get(HARDWARE, {})
+        hardware = {}
+        if isinstance(tables, Mapping):
+            hardware = {name: self._structured(f"{HARDWARE}.{name}", one, Hardware) for name, one in tables.items()}
+        else:
+            hint = f"Write it as a named table: `[{HARDWARE}.NAME]`."
+            self._wrong("Table without a name", f"`{HARDWARE}` must hold named tables.", hint, HARDWARE)
+        places = {one.name: self.written.place(f"{POLICY}.{one.name}") for one in fields(Policy)}
+        found = Limits(policy, {name: one for name, one in hardware.items() if one is not None}, places)
+        self.found += unpriced(found)
+        return found
+
+    def _structured(self, path: str, table: object, specification: type) -> Any:  # noqa: ANN401  an instance of it
+        """A table that is no resource; None where it is wrong, with the problem noted."""
+        if not isinstance(table, Mapping):
+            self._wrong("Invalid recipe", f"`{path}` must be a table.", f"Write it as `[{path}]`.", path)
+            return None
+        try:
+            return structure(table, specification)
+        except ExceptionGroup as error:
+            for fault in faults(error, specification):
+                self._fault(path, fault, f"{path}.{fault.path}")
+        return None
 
     def refactoring(self, resources: Resources) -> Refactoring:
         """What the recipe says of addresses; what is wrong with it is noted."""
@@ -223,13 +247,13 @@ class _Reader:
     ) -> Iterator[Resource]:
         """One resource, unless something is wrong with it; what was told of its siblings is not told again."""
         address = f"{kind.name}.{member.name}"
-        fields = {name: value for name, value in member.table.items() if name != LIFECYCLE}
-        specification, wrong = self._specification(kind, fields)
+        table_of_kind = {name: value for name, value in member.table.items() if name != LIFECYCLE}
+        specification, wrong = self._specification(kind, table_of_kind)
         lifecycle = Lifecycle()
         if specification is not None:
             lifecycle, wrong = _lifecycle(member.table.get(LIFECYCLE, {}), specification, kind)
             try:
-                made = structure(fields, specification)
+                made = structure(table_of_kind, specification)
             except ExceptionGroup as error:
                 wrong += faults(error, specification)
         if specification is not None and not wrong:

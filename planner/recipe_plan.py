@@ -11,6 +11,7 @@ from planner.diff import Local
 from planner.kind import Kinds
 from planner.lifecycle import broken_protection, settled
 from planner.plan import Plan, Selection, make
+from planner.policy import exceeded
 from planner.recipe import Recipe
 from planner.renaming import Renamed, explained
 from planner.selection import narrowed, requested
@@ -39,7 +40,11 @@ def make_plan(
     plan = make(desired, known.state, kinds, local, (recipe.file, recipe.digest))
     plan = narrowed(explained(plan, known.before, recipe), selection)
     by_address = {one.address: one for one in desired}
-    found = tuple(broken_protection(plan, by_address, known.state, recipe, kinds))
+    places = {address: one.place("revision") for address, one in recipe.resources.items()}
+    found = [
+        *broken_protection(plan, by_address, known.state, recipe, kinds),
+        *exceeded(plan, desired, places, recipe.limits),
+    ]
     if errors(found):
         raise ProblemError(errors(found))
-    return plan
+    return evolve(plan, diagnostics=tuple(found))

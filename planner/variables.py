@@ -24,7 +24,7 @@ _NUMBERS = (int, float)
 def with_variables(written: Written, overrides: Overrides) -> Written:
     """The tables with every `${name}` replaced, and without `[vars]`; raises all problems at once."""
     declared = written.tables.get(VARIABLES, {})
-    if not declared and not overrides.variables and not _is_marked(written.tables):
+    if declared == {} and not overrides.variables and not _is_marked(written.tables):
         return evolve(written, tables={name: one for name, one in written.tables.items() if name != VARIABLES})
     replacing = _Replacing(written, overrides)
     replacing.declare(declared)

@@ -17,6 +17,7 @@ from planner.desired import Desired
 from planner.kind import Kinds
 from planner.overrides import Overrides, with_settings
 from planner.plan import Plan, Selection
+from planner.reason import Imported
 from planner.recipe import BrokenRecipeError, Recipe, assemble, read_state_table
 from planner.recipe_plan import make_plan, resolved
 from planner.renaming import renamed
@@ -133,8 +134,19 @@ class Project:
         local = this_machine(self.layout, self.shared)
         known = renamed(recipe, state)
         made = make_plan(recipe, tuple(desired.values()), known, selection, self.kinds, local)
+        self._check_imports(made, recipe, desired, known.state)
         given = self.overrides.without_environment(self.written)
-        return evolve(made, diagnostics=tuple(diagnostics), overrides=given), desired
+        return evolve(made, diagnostics=(*diagnostics, *made.diagnostics), overrides=given), desired
+
+    def _check_imports(self, plan: Plan, recipe: Recipe, desired: Mapping[str, Desired], state: State) -> None:
+        """What the plan is about to import must fit: found now, not after hours of work on other steps."""
+        due = {step.address for step in plan.steps if any(isinstance(one, Imported) for one in step.reasons)}
+        if due:
+            from executor.importing import Surroundings, check_planned
+            from executor.provenance import origin
+
+            planned = [one for one in recipe.refactoring.imports if one.address in due]
+            check_planned(planned, desired, state, Surroundings(self.kinds, self.layout, origin(self.file, "")))
 
 
 def open_project(recipe: str, overrides: Overrides | None = None) -> Project:

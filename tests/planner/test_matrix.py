@@ -111,6 +111,26 @@ def test_members_are_referred_to_by_their_addresses() -> None:
     assert list(recipe.resources) == ["raw.data", "thing.x[colour=red]", "thing.x[colour=blue]", "thing.y"]
 
 
+def test_a_matrix_may_vary_what_is_referred_to() -> None:
+    axis = '[thing.y.matrix]\nbase = [["thing.x[colour=red]"], ["thing.x[colour=blue]", "raw.data"]]\n'
+    recipe = read(COLOURS + axis)
+    assert [address for address in recipe.resources if address.startswith("thing.y")] == [
+        "thing.y[base=thing.x[colour=red]]",
+        "thing.y[base=thing.x[colour=blue]+raw.data]",
+    ]
+
+
+def test_a_name_can_be_reduced_to_what_matters() -> None:
+    recipe = read('[thing.x.matrix]\nsteps = [2]\ncolour = ["red"]\n')
+    resource = recipe.resources["thing.x[steps=2,colour=red]"]
+    assert [resource.name_by(fields) for fields in ((), ("colour", "base"), ("colour", "steps"))] == [
+        "x",
+        "x[colour=red]",
+        "x[steps=2,colour=red]",
+    ]
+    assert recipe.resources["raw.data"].name_by(("source",)) == "data"
+
+
 def test_a_reference_to_the_whole_is_answered_with_its_members() -> None:
     assert problems(RAW + COLOURS + '[thing.y]\nbase = ["thing.x"]\n') == [
         (

@@ -144,9 +144,10 @@ def test_variables_are_declared_plainly() -> None:
         ("recipe.toml:2:1", "`vars.a` refers to a variable itself."),
         ("recipe.toml:3:1", "`vars.b` must not be a table."),
     ]
-    assert problems("vars = 1\n[thing.a]\n") == [
-        ("recipe.toml:1:1", "Invalid recipe", "`vars` must be a table.", "Write it as `[vars]`.")
-    ]
+    for value in ("1", "[]", "false"):
+        assert problems(f"vars = {value}\n[thing.a]\n") == [
+            ("recipe.toml:1:1", "Invalid recipe", "`vars` must be a table.", "Write it as `[vars]`.")
+        ]
 
 
 def test_a_variable_that_nothing_uses_need_not_be_given() -> None:

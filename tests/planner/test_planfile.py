@@ -15,6 +15,7 @@ from planner.desired import Given
 from planner.diff import Action
 from planner.effects import Effect
 from planner.kind import Source
+from planner.overrides import Overrides
 from planner.plan import Plan, StateVersion, Step
 from planner.reason import (
     CODES,
@@ -150,6 +151,19 @@ def test_a_whole_plan_survives_the_file() -> None:
     assert planfile.location(text) == "../recipes/recipe.toml"
 
 
+def test_what_was_given_survives_the_file_and_is_bound_by_the_digest() -> None:
+    given = Overrides({"team": "blue"}, ("train.sft.seed=1", "train.sft.seed=2"))
+    plan = evolve(SMALL, overrides=given)
+    assert planfile.loads(planfile.dumps(plan, "recipe.toml"), "p") == plan
+    assert planfile.to_plain(plan)["recipe"] == {
+        "path": "recipe.toml",
+        "digest": "0c0c",
+        "variables": {"team": "blue"},
+        "settings": ["train.sft.seed=1", "train.sft.seed=2"],
+    }
+    assert planfile.to_plain(plan)["plan_digest"] != WRITTEN["plan_digest"]
+
+
 def test_a_plan_is_written_as_documented() -> None:
     assert planfile.dumps(SMALL, "recipe.toml") == GOLDEN.read_text(encoding="utf-8")
 
@@ -223,6 +237,8 @@ def test_an_edited_plan_is_refused(old: str, new: str) -> None:
     [
         {"recipe": {}},
         {"recipe": None},
+        {"recipe": {"path": "recipe.toml", "digest": "0c0c", "variables": ["x"]}},
+        {"recipe": {"path": "recipe.toml", "digest": "0c0c", "settings": 7}},
         {"state": {}},
         {"state": {"lineage": "l", "serial": 1, "digest": "d", "surprise": 1}},
         {"steps": None},

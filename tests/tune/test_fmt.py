@@ -192,7 +192,9 @@ def test_the_example_is_in_canonical_form() -> None:
 
 def test_the_command_names_what_it_changed_once(empty: Any) -> None:
     (empty.path / "recipe.toml").write_text(UNTIDY)
-    assert empty.tune("fmt", "--check", expect=1).stdout == "recipe.toml\n"
+    checked = empty.tune("fmt", "--check", expect=1)
+    assert checked.stdout == "recipe.toml\n"
+    assert checked.stderr == "It is not in canonical form: `tune fmt` puts it there.\n"
     assert (empty.path / "recipe.toml").read_text() == UNTIDY
     assert empty.tune("fmt").stdout == "recipe.toml\n"
     assert (empty.path / "recipe.toml").read_text() == TIDY

@@ -451,3 +451,57 @@ def test_what_was_trained_in_one_place_is_imported_in_another_and_trains_nothing
     assert fresh.tune("state", "verify").stdout.endswith("Everything is what was written.\n")
     fresh.edit("learning_rate = 1e-3", "learning_rate = 5e-4")
     assert fresh.actions()["train.assistant"] == "rebuild"
+
+
+IMPORTING = RECIPE + '[[import]]\nto = "train.adapter"\nfrom = "theirs"\n'
+
+
+def test_an_import_in_the_recipe_is_planned_and_done_once(project: Any) -> None:
+    write_adapter(project.path / "theirs")
+    (project.path / "recipe.toml").write_text(IMPORTING)
+    assert (
+        "   <= train.adapter  adopt\n"
+        "        imported from theirs; that it was made from what the recipe names is taken on its word\n"
+    ) in project.tune("plan").stdout
+    planned = project.tune("plan", "--target", "train.adapter", "--out", "p.plan.json").stdout
+    assert "Left out, as asked for: tokens.full, train.full, merge.final.\n" in planned
+    assert "Plan: 3 to build, 1 to adopt.\n" in planned
+    applied = project.tune("apply", "p.plan.json", "--json").stdout.splitlines()
+    assert json.loads(applied[-1])["steps"]["train.adapter"] == "imported"
+    record = project.record("train.adapter")
+    assert record["facts"]["imported_from"] == "theirs"
+    assert [one["verified"] for group in record["inputs"].values() for one in group] == [False, False]
+    assert "train.adapter" not in project.actions()
+    shutil.rmtree(project.path / "theirs")
+    assert "train.adapter" not in project.actions()
+
+
+def test_an_import_that_does_not_fit_is_found_by_the_plan(project: Any) -> None:
+    write_adapter(project.path / "theirs", rank=2)
+    (project.path / "recipe.toml").write_text(IMPORTING)
+    assert project.tune("plan", expect=1).stderr == (
+        "recipe.toml:23:1: Error: Does not fit\n"
+        "  `theirs` cannot be train.adapter: its matrices have the rank 2, and the recipe says 4.\n"
+    )
+    shutil.rmtree(project.path / "theirs")
+    refused = project.tune("plan", expect=1).stderr
+    assert refused.startswith("recipe.toml:23:1: Error: Not a folder\n")
+    assert untouched(project)
+
+
+def test_an_edit_of_what_was_imported_is_accepted_and_told(project: Any, tmp_path: Path) -> None:
+    project.tune("import", str(write_adapter(tmp_path / "theirs")), "--as", "train.adapter")
+    project.edit("learning_rate = 1e-3\n[train.adapter.adapter]", "learning_rate = 2e-3\n[train.adapter.adapter]")
+    assert project.actions()["train.adapter"] == "rebuild"
+    done = project.tune("accept", "train.adapter", "--because", "they used this learning rate")
+    assert done.stdout.startswith("train.adapter is accepted as it is, output ")
+    assert project.actions()["train.adapter"] == "update"
+    log = project.tune("state", "log").stdout
+    assert "Command:  tune accept\nBecause:  they used this learning rate\n" in log
+    refused = project.tune("accept", "train.full", "--because", "why not", expect=1)
+    assert refused.stderr == (
+        "Error: Nothing to accept\n"
+        "  The state has no result of train.full.\n"
+        "  hint: Make it with `tune apply --target train.full`.\n"
+    )
+    assert "--because is empty" in project.tune("accept", "train.adapter", "--because", " ", expect=1).stderr

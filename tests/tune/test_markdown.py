@@ -21,7 +21,7 @@ from planner.plan import Plan, Selection
 from planner.reason import FieldChanged, InputChanged, Reason
 from state.diagnostic import Diagnostic, Place, Severity
 from tests.fake_kinds import KINDS
-from tune.views.markdown import LIMIT, code, fenced, markdown, marker
+from tune.views.markdown import LIMIT, code, fenced, markdown, marker, problems
 
 GOLDEN = Path(__file__).parent.parent / "planner" / "golden" / "small.plan.json"
 SMALL = planfile.loads(GOLDEN.read_text(encoding="utf-8"), "p")
@@ -247,7 +247,36 @@ def test_the_command_prints_the_comment(fresh: Any) -> None:
     assert f"\ntune apply recipe.toml --set train.base.seed=7 --expect-digest {digest}\n" in printed
 
 
+def test_a_recipe_that_cannot_be_planned_is_a_comment_too(fresh: Any) -> None:
+    fresh.edit("learning_rate = 2e-3", "learning_rat = 2e-3")
+    done = fresh.tune("plan", ".", "--markdown", expect=1)
+    lines = (fresh.path / "recipe.toml").read_text().splitlines()
+    header = 1 + lines.index("[train.base]                               # all weights, on the plain sentences")
+    assert done.stdout == (
+        "<!-- tune-plan: recipe.toml -->\n"
+        "### tune plan: <code>recipe.toml</code>\n"
+        "\n"
+        "**2 problems found; nothing was planned.**\n"
+        "\n"
+        "```text\n"
+        f"recipe.toml:{header}:1: Invalid recipe\n"
+        "  train.base.learning_rate: this field is required.\n"
+        f"recipe.toml:{1 + lines.index('learning_rat = 2e-3')}:1: Invalid recipe\n"
+        "  train.base.learning_rat: there is no such field.\n"
+        "  hint: Did you mean `learning_rate`?\n"
+        "```\n"
+    )
+    assert done.stderr.endswith("2 problems found; nothing was done.\n")
+
+
+def test_a_thousand_problems_fit() -> None:
+    text = problems([Diagnostic("Broken row", "x" * 100)] * 1000, "recipe.toml")
+    assert LIMIT - 2000 < len(text.encode()) < LIMIT
+    assert f"the list leaves out {1000 - text.count('Broken row')} problems;" in text
+
+
 def test_a_plan_is_printed_in_one_form(fresh: Any) -> None:
     assert fresh.tune("plan", "--markdown", "--json", expect=1).stderr == (
-        "Error: Invalid usage\n  --json, --markdown and --why each print the plan in another form.\n  hint: Choose one.\n"
+        "Error: Invalid usage\n  --json, --markdown and --why each print the plan in another form.\n"
+        "  hint: Choose one.\n"
     )

@@ -71,6 +71,8 @@ def command(  # noqa: PLR0913  one parameter for each option
         raise problem("Plan not approved", detail, "See what changed with `tune plan`.")
     if not as_json:
         print_plan(console(), plan, project.kinds)
+    if plan.changes:
+        _check_commit(project)
     if plan.changes and not (auto_approve or saved is not None or expect_digest is not None):
         _ask(as_json=as_json)
     if plan.changes or _left_undone(project):
@@ -107,6 +109,18 @@ def _still_valid(saved: Plan, current: Plan) -> Plan:
         hint = "Make a new plan: `tune plan --out FILE`."
         raise ProblemError([Diagnostic("Plan is stale", one, hint) for one in found])
     return evolve(saved, state=current.state)
+
+
+def _check_commit(project: Project) -> None:
+    """Refuse what cannot be traced to a commit, where the recipe's policy asks for one."""
+    limits = project.recipe().limits
+    if limits.policy.allow_dirty_git:
+        return
+    made = origin(project.file, "")
+    if made.git_dirty or not made.git_commit:
+        why = "differs from its commit" if made.git_commit else "is in no git repository with a commit"
+        hint = "Commit it first, so that what is made can be traced to it."
+        raise problem("Policy", f"The recipe's folder {why}.", hint, limits.place("allow_dirty_git"))
 
 
 def _ask(*, as_json: bool) -> None:

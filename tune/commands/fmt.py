@@ -11,6 +11,7 @@ from planner.written import read
 from state.diagnostic import problem
 from state.durable import write_atomically
 from tune.project import open_project
+from tune.writing import say
 
 
 @click.command()
@@ -46,4 +47,6 @@ def command(context: click.Context, recipe: str, *, check: bool) -> None:
     if not check:
         write_atomically(file, after)
     click.echo(os.path.relpath(file))
-    context.exit(1 if check else 0)
+    if check:
+        say("It is not in canonical form: `tune fmt` puts it there.")
+        context.exit(1)

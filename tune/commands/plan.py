@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import click
@@ -11,7 +13,7 @@ import click
 from planner.overrides import Overrides
 from planner.plan import Plan, Selection, Step
 from planner.structure import suggestion
-from state.diagnostic import Diagnostic, Severity, problem
+from state.diagnostic import Diagnostic, ProblemError, Severity, problem
 from state.durable import write_atomically
 from state.lock import is_dead, read_owner
 from state.plain import as_bytes
@@ -54,7 +56,9 @@ def command(  # noqa: PLR0913  one parameter for each option
     if sum((as_json, as_markdown, why is not None)) > 1:
         raise usage_problem("--json, --markdown and --why each print the plan in another form.", "Choose one.")
     project = open_project(recipe, overrides)
-    plan, _ = project.plan(strict=strict, selection=selection)
+    name = os.path.relpath(project.file)
+    with _told_in_markdown(name) if as_markdown else nullcontext():
+        plan, _ = project.plan(strict=strict, selection=selection)
     _warn_of_apply(project)
     if out is not None:
         _save(plan, out.resolve(), project.file)
@@ -65,7 +69,7 @@ def command(  # noqa: PLR0913  one parameter for each option
     elif as_markdown:
         from tune.views.markdown import markdown
 
-        click.echo(markdown(plan, project.kinds, os.path.relpath(project.file), str(out or "")), nl=False)
+        click.echo(markdown(plan, project.kinds, name, str(out or "")), nl=False)
     elif why is not None:
         print_why(console(), plan, _step(plan, why), project.kinds)
     else:
@@ -73,6 +77,18 @@ def command(  # noqa: PLR0913  one parameter for each option
         if out is not None:
             click.echo(f"\nSaved to {out}. To do exactly this:\n  tune apply {out}", err=True)
     context.exit(2 if detailed_exitcode and plan.changes else 0)
+
+
+@contextmanager
+def _told_in_markdown(recipe: str) -> Iterator[None]:
+    """Where nothing can be planned, the comment says so, lest an earlier one be taken for the plan."""
+    try:
+        yield
+    except ProblemError as error:
+        from tune.views.markdown import problems
+
+        click.echo(problems(error.diagnostics, recipe), nl=False)
+        raise
 
 
 def _step(plan: Plan, address: str) -> Step:

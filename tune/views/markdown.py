@@ -38,7 +38,7 @@ ASSUMPTION = "Assumption"
 def markdown(plan: Plan, kinds: Kinds, recipe: str, saved: str = "") -> str:
     """The comment; `recipe` is the recipe's path as `tune apply` will be given it, `saved` that of a saved plan."""
     digest = str(to_plain(plan)["plan_digest"])
-    head = f"{marker(recipe)}\n### tune plan: {code(recipe)}\n\n**{footer(plan)}**\n"
+    head = f"{_head(recipe)}\n\n**{footer(plan)}**\n"
     given = [saved] if saved else [recipe, *_options(plan)]
     tail = _tail(plan, digest, shlex.join(["tune", "apply", *given, "--expect-digest", digest]))
     room = LIMIT - RESERVE - _size(head) - _size(tail)
@@ -49,10 +49,22 @@ def markdown(plan: Plan, kinds: Kinds, recipe: str, saved: str = "") -> str:
     parts = [head]
     if table:
         parts.append("\n".join([HEADING, *table]) + "\n")
-    parts += _left_out(len(rows) - len(table), "the table leaves")
+    parts += _left_out(len(rows) - len(table), "step", "the table leaves")
     parts += shown
-    parts += _left_out(len(folds) - len(shown), "the details leave")
+    parts += _left_out(len(folds) - len(shown), "step", "the details leave")
     return "\n".join([*parts, tail])
+
+
+def problems(diagnostics: Sequence[Diagnostic], recipe: str) -> str:
+    """The comment where nothing could be planned, so that no earlier plan is left standing as if it still held."""
+    shown = _fitting([without_secrets(_told(one)) for one in diagnostics], LIMIT - RESERVE - _size(recipe))
+    verdict = f"**{plural(len(diagnostics), 'problem')} found; nothing was planned.**\n"
+    parts = [f"{_head(recipe)}\n\n{verdict}", f"{fenced(chr(10).join(shown))}\n"]
+    return "\n".join([*parts, *_left_out(len(diagnostics) - len(shown), "problem", "the list leaves")])
+
+
+def _head(recipe: str) -> str:
+    return f"{marker(recipe)}\n### tune plan: {code(recipe)}"
 
 
 def marker(recipe: str) -> str:
@@ -156,10 +168,10 @@ def _fitting(parts: Sequence[str], room: int) -> list[str]:
     return fit
 
 
-def _left_out(count: int, where: str) -> list[str]:
+def _left_out(count: int, noun: str, where: str) -> list[str]:
     if not count:
         return []
-    return [f"To keep this comment small, {where} out {plural(count, 'step')}; `tune plan` shows everything.\n"]
+    return [f"To keep this comment small, {where} out {plural(count, noun)}; `tune plan` shows everything.\n"]
 
 
 def _size(text: str) -> int:

@@ -37,7 +37,8 @@ def print_plan(out: Console, plan: Plan, kinds: Kinds, *, everything: bool = Fal
         render(out, diagnostic)
     steps = plan.steps if everything else plan.changes
     if plan.changes:
-        out.print(Text(f"To make the models match {plan.recipe}, tune will:\n"))
+        out.print(hanging(f"To make the models match {plan.recipe}, tune will:", 0))
+        out.print()
         _print_legend(out, steps)
     for step in steps:
         print_step(out, step, kinds)
@@ -66,7 +67,8 @@ def print_why(out: Console, plan: Plan, step: Step, kinds: Kinds) -> None:
     if step.action is Action.REUSE:
         out.print(hanging("Settings, data and inputs are those that it was made with.", 4))
     for depth, text in chain(step.reasons, kinds[step.kind].verb if step.kind in kinds else "rebuild"):
-        out.print(hanging(f"because {text}", 4 + 2 * depth))
+        label = f"{' ' * (4 + 2 * depth)}because "
+        out.print(Hanging(Text(text), len(label), label))
     for note in notes(step):
         out.print(hanging(note, 4))
     dependants = [

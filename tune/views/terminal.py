@@ -35,9 +35,9 @@ class Hanging:
         """Break between words at the width that there is."""
         for number, line in enumerate(self.text.wrap(console, max(20, options.max_width - self.indent))):
             line.rstrip()
-            label = Text((self.label if number == 0 else "").ljust(self.indent), style=self.label_style, end="")
-            yield from label.render(console)
-            yield from line.render(console)
+            label = (self.label if number == 0 else "").ljust(self.indent)
+            # Assembled, because rich leaves the style of a text without styled parts to whoever prints it.
+            yield from Text.assemble((label, self.label_style), line, end="").render(console)
             yield Segment.line()
 
 

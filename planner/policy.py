@@ -1,0 +1,114 @@
+"""`[policy]` and `[hardware.NAME]`: limits that a plan must keep, and the prices that one of them needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
+
+from attrs import field, frozen
+
+from planner.desired import Desired
+from planner.diff import WORKS
+from planner.effects import Effect, setting
+from planner.limits import positive
+from planner.plan import Plan, Step
+from state.diagnostic import NOWHERE, Diagnostic, Place, Severity
+
+POLICY, HARDWARE = "policy", "hardware"
+WHY = "it limits what is done, not what is made"
+HOUR = 3600.0
+
+
+@frozen
+class Policy:
+    """The fields of `[policy]`; what is left out is not limited."""
+
+    max_gpu_hours: float | None = setting(None, effect=Effect.METADATA, why=WHY, validator=positive)
+    """Of all steps of a plan together, as long as they took when they were last done."""
+    max_cost: float | None = setting(None, effect=Effect.METADATA, why=WHY, validator=positive)
+    """The same at the price of the dearest `[hardware.NAME]`, in its currency."""
+    allow_dirty_git: bool = setting(default=True, effect=Effect.METADATA, why=WHY)
+    """False: `tune apply` refuses a recipe whose folder differs from its commit, or has none."""
+    require_pinned_revisions: bool = setting(default=False, effect=Effect.METADATA, why=WHY)
+    """True: what comes from a hub must name the commit, not a branch or tag that can move."""
+
+
+@frozen
+class Hardware:
+    """The fields of `[hardware.NAME]`: never identity."""
+
+    hourly_price: float = setting(effect=Effect.METADATA, why=WHY, validator=positive)
+    """Of one GPU for one hour."""
+
+
+@frozen
+class Limits:
+    """The policy of a recipe with all that it takes to check it."""
+
+    policy: Policy = field(factory=Policy)
+    hardware: Mapping[str, Hardware] = field(factory=dict)
+    places: Mapping[str, Place] = field(factory=dict, eq=False)
+    """Where each field of the policy was written."""
+
+    def place(self, name: str) -> Place:
+        """Where a field of the policy was written."""
+        return self.places.get(name, NOWHERE)
+
+
+def unpriced(limits: Limits) -> Iterator[Diagnostic]:
+    """A limit on cost that no price goes with."""
+    if limits.policy.max_cost is not None and not limits.hardware:
+        detail = "`policy.max_cost` needs the price of a GPU for an hour, and the recipe names none."
+        hint = "Write `[hardware.NAME]` with `hourly_price = 2.5`."
+        yield Diagnostic("Missing price", detail, hint, limits.place("max_cost"))
+
+
+def exceeded(plan: Plan, desired: Sequence[Desired], places: Mapping[str, Place], limits: Limits) -> list[Diagnostic]:
+    """An error for each limit that a plan exceeds, and a warning where that cannot be told.
+
+    `places` says where the revision of each resource was written.
+    """
+    found = list(_unpinned(plan, desired, places)) if limits.policy.require_pinned_revisions else []
+    if limits.policy.max_gpu_hours is None and limits.policy.max_cost is None:
+        return found
+    working = [step for step in plan.steps if step.action in WORKS and step.inputs]
+    hours = {step.address: _gpu_hours(step) for step in working if "gpu_seconds" in step.estimate}
+    found += _over(limits, hours)
+    unknown = [step.address for step in working if step.address not in hours]
+    if unknown:
+        name = "max_gpu_hours" if limits.policy.max_gpu_hours is not None else "max_cost"
+        detail = f"Nobody knows yet how long these take, so they are not counted: {', '.join(unknown)}."
+        place = limits.place(name)
+        found.append(Diagnostic("Policy not checked", detail, place=place, severity=Severity.WARNING))
+    return found
+
+
+def _over(limits: Limits, hours: Mapping[str, float]) -> Iterator[Diagnostic]:
+    most, cost = limits.policy.max_gpu_hours, limits.policy.max_cost
+    total = sum(hours.values())
+    parts = ", ".join(f"{address} {one:.3g}" for address, one in hours.items() if one)
+    hint = "Raise the limit, or do less at once with `--target` or `--exclude`."
+    if most is not None and total > most:
+        detail = f"The plan takes about {total:.3g} GPU-hours, and {most:g} are allowed: {parts}."
+        yield Diagnostic("Policy", detail, hint, limits.place("max_gpu_hours"))
+    price = max((one.hourly_price for one in limits.hardware.values()), default=0.0)
+    if cost is not None and total * price > cost:
+        detail = (
+            f"The plan costs about {total * price:.4g}, and {cost:g} is allowed: GPU-hours at {price:g} of {parts}."
+        )
+        yield Diagnostic("Policy", detail, hint, limits.place("max_cost"))
+
+
+def _gpu_hours(step: Step) -> float:
+    return cast("float", step.estimate["gpu_seconds"]) / HOUR
+
+
+def _unpinned(plan: Plan, desired: Sequence[Desired], places: Mapping[str, Place]) -> Iterator[Diagnostic]:
+    """What was resolved to a commit that the recipe does not name."""
+    planned = {step.address for step in plan.steps}
+    for one in desired:
+        commit = one.content.get("commit")
+        if commit and one.address in planned and one.settings.get("revision") != commit:
+            detail = f"{one.address} comes from a hub without a commit: what is there can change."
+            hint = f'Write `revision = "{commit}"`, which is what it is now.'
+            yield Diagnostic("Policy", detail, hint, places.get(one.address, NOWHERE))

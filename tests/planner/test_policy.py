@@ -1,0 +1,144 @@
+"""`[policy]`: limits of hours, cost, commits; what cannot be told is said, not guessed."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from planner.desired import Desired
+from planner.plan import Selection
+from planner.policy import Limits, Policy, exceeded
+from planner.recipe import parse
+from state.change import put
+from state.diagnostic import Diagnostic, Place, ProblemError, Severity
+from state.record import State
+from tests.fake_kinds import KINDS, Raw, Workshop
+
+RECIPE = """\
+[raw.data]
+source = "data.txt"
+[thing.base]
+base = ["raw.data"]
+[thing.top]
+base = ["thing.base"]
+"""
+EDITED = RECIPE.replace("[thing.base]", '[thing.base]\ncolour = "blue"')
+PRICED = "[hardware.cheap]\nhourly_price = 1\n[hardware.dear]\nhourly_price = 2.5\n"
+
+
+@pytest.fixture
+def finished(workshop: Workshop) -> Workshop:
+    workshop.write(RECIPE, **{"data.txt": "one"})
+    assert workshop.apply().failure is None
+    return workshop
+
+
+def took(workshop: Workshop, **hours: float) -> State:
+    """The state as if things had taken so many GPU-hours."""
+    state = workshop.state()
+    for name, one in hours.items():
+        record = state.records[f"thing.{name}"]
+        provenance = evolve(record.provenance, seconds=one * 900, gpu_seconds=one * 3600)
+        state = put(state, f"thing.{name}", evolve(record, provenance=provenance))
+    return state
+
+
+def refused(workshop: Workshop, policy: str, state: State, selection: Selection | None = None) -> list[Diagnostic]:
+    workshop.write(f"{policy}\n{EDITED}")
+    try:
+        return [*workshop.plan(state, selection or Selection()).diagnostics]
+    except ProblemError as error:
+        return [*error.diagnostics]
+
+
+def test_what_takes_longer_than_allowed_is_refused_with_its_parts(finished: Workshop) -> None:
+    state = took(finished, base=30, top=12)
+    assert refused(finished, "[policy]\nmax_gpu_hours = 40", state) == [
+        Diagnostic(
+            "Policy",
+            "The plan takes about 42 GPU-hours, and 40 are allowed: thing.base 30, thing.top 12.",
+            "Raise the limit, or do less at once with `--target` or `--exclude`.",
+            Place("recipe.toml", 2, 1),
+        )
+    ]
+    assert refused(finished, "[policy]\nmax_gpu_hours = 42", state) == []
+    assert refused(finished, "[policy]\nmax_gpu_hours = 40", state, Selection(exclude=("thing.top",))) == []
+
+
+def test_cost_counts_the_dearest_hardware(finished: Workshop) -> None:
+    state = took(finished, base=30, top=12)
+    assert refused(finished, f"[policy]\nmax_cost = 100\n{PRICED}", state) == [
+        Diagnostic(
+            "Policy",
+            "The plan costs about 105, and 100 is allowed: GPU-hours at 2.5 of thing.base 30, thing.top 12.",
+            "Raise the limit, or do less at once with `--target` or `--exclude`.",
+            Place("recipe.toml", 2, 1),
+        )
+    ]
+    assert refused(finished, f"[policy]\nmax_cost = 105\n{PRICED}", state) == []
+
+
+def test_what_was_never_made_is_not_counted_and_that_is_said(workshop: Workshop) -> None:
+    workshop.write(f"[policy]\nmax_gpu_hours = 1\n{RECIPE}", **{"data.txt": "one"})
+    assert workshop.plan().diagnostics == (
+        Diagnostic(
+            "Policy not checked",
+            "Nobody knows yet how long these take, so they are not counted: thing.base, thing.top.",
+            place=Place("recipe.toml", 2, 1),
+            severity=Severity.WARNING,
+        ),
+    )
+
+
+def test_a_plan_without_work_exceeds_nothing(finished: Workshop) -> None:
+    finished.write(f"[policy]\nmax_gpu_hours = 0.001\n{RECIPE}")
+    assert finished.plan().diagnostics == ()
+
+
+def test_a_policy_changes_no_identity(finished: Workshop) -> None:
+    before = finished.plan().recipe_digest
+    finished.write(f"[policy]\nmax_gpu_hours = 5\n{PRICED}{RECIPE}")
+    assert (finished.actions(), finished.plan().recipe_digest) == ({}, before)
+
+
+def test_a_commit_that_the_recipe_does_not_name_is_refused(finished: Workshop) -> None:
+    plan = finished.plan()
+    place = Place("recipe.toml", 2, 1)
+    strict = Limits(Policy(require_pinned_revisions=True))
+
+    def found(revision: str) -> list[Diagnostic]:
+        one = Desired("raw.data", "raw", {"revision": revision}, {"commit": "d04e"}, {}, 1, Raw)
+        return exceeded(plan, [one], {"raw.data": place}, strict)
+
+    assert found("main") == [
+        Diagnostic(
+            "Policy",
+            "raw.data comes from a hub without a commit: what is there can change.",
+            'Write `revision = "d04e"`, which is what it is now.',
+            place,
+        )
+    ]
+    assert found("d04e") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "detail", "line"),
+    [
+        ("[policy]\nmax_gpu_hour = 3", "policy.max_gpu_hour: there is no such field.", 2),
+        ("[policy]\nmax_gpu_hours = 0", "policy.max_gpu_hours: expected a number above 0, got 0.0.", 2),
+        ("[hardware.a]\nhourly_price = 'much'", 'hardware.a.hourly_price: expected a number, got "much".', 2),
+        ("[hardware.a]", "hardware.a.hourly_price: this field is required.", 1),
+        (
+            "[policy]\nmax_cost = 3",
+            "`policy.max_cost` needs the price of a GPU for an hour, and the recipe names none.",
+            2,
+        ),
+        ("policy = 3", "`policy` must be a table.", 1),
+        ("hardware = 3", "`hardware` must hold named tables.", 1),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(text: str, detail: str, line: int) -> None:
+    with pytest.raises(ProblemError) as caught:
+        parse(f"{text}\n[thing.a]\n", "recipe.toml", KINDS)
+    (found,) = caught.value.diagnostics
+    assert (found.detail, found.place) == (detail, Place("recipe.toml", line, 1))
