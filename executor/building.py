@@ -193,6 +193,8 @@ class Building:
             tune_folder=str(layout.root),
             resume_from=resume,
             earlier=begun.checkpoints,
+            records=dict(self.means.writer.state.records) if self.recorder.kind.publishes else {},
+            tool=self.means.writer.store.tool,
         )
 
     def _input(self, address: str, digest: str) -> Input:

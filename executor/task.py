@@ -12,7 +12,7 @@ from attrs import field, frozen
 from state.canonical import Plain
 from state.diagnostic import problem
 from state.plain import plain_converter
-from state.record import Checkpoint
+from state.record import Checkpoint, Record
 
 
 @frozen
@@ -46,6 +46,10 @@ class Task:
     resume_from: Checkpoint | None = None
     earlier: tuple[Checkpoint, ...] = ()
     """Checkpoints of the run that is continued, up to the one that it is continued from."""
+    records: Mapping[str, Record] = field(factory=dict)
+    """What state says of everything that is finished, for kinds that publish and write papers of it."""
+    tool: str = ""
+    """The version of tune, which papers name."""
 
     def one(self, name: str) -> Input:
         """The only input of a field."""

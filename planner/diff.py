@@ -141,7 +141,7 @@ def _recorded_only(situation: Situation) -> Change:
 def _made_before(situation: Situation) -> Change | None:
     """Adoption of what another address, an earlier edit or somebody else made under the very same key."""
     key = _known_key(situation)
-    if key is None or _has_it(situation, key) or _is_taken_at_its_word(situation):
+    if key is None or situation.kind.publishes or _has_it(situation, key) or _is_taken_at_its_word(situation):
         return None
     found = situation.kept.get(key)
     if found is None or found.record is situation.record:

@@ -120,6 +120,8 @@ class Kind:
     """(settings, metrics) -> why the result is not good enough, in sentences; empty if it is."""
     locate: Callable[[Record, Path], Path] | None = None
     """Where a record without an artifact of ours lies: (record, recipe folder)."""
+    publishes: bool = False
+    """Whether the result lies outside of `.tune/`, where it may have been replaced since: then it is never adopted."""
     build: Callable[..., Any] = _nothing_to_build
     """Makes it: (executor.task.Task, executor.worker_reports.Reporter) -> executor.task.Outcome."""
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fake_kinds import Workshop
 
-pytest_plugins = ("tests.s3_server",)
+pytest_plugins = ("tests.hub_server", "tests.s3_server")
 
 hypothesis.settings.register_profile("tune", deadline=None)  # machines are noisy: no test asserts a time
 hypothesis.settings.load_profile("tune")

@@ -5,7 +5,7 @@ https://huggingface.co/docs/hub/model-cards and https://github.com/huggingface/h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from executor.audit import card_sections
 from executor.audit.card_metadata import card_metadata
@@ -14,9 +14,20 @@ from executor.audit.subject import AuditedFile, all_materials, subject
 from state.diagnostic import problem
 from state.record import State
 
+NO_LICENCE: Mapping[str, str] = {}
 
-def make(address: str, state: State, files: Sequence[AuditedFile], tool_version: str) -> str:
-    """The card of a finished model; `files` are those of its artifact, or () where it is not here."""
+
+def make(
+    address: str,
+    state: State,
+    files: Sequence[AuditedFile],
+    tool_version: str,
+    licence: Mapping[str, str] = NO_LICENCE,
+) -> str:
+    """The card of a finished model; `files` are those of its artifact, or () where it is not here.
+
+    State knows no licences: `licence` are the hub's fields that name it, as far as somebody does.
+    """
     about = subject(address, state)
     if not about.is_model:
         hint = "A bill of materials or a provenance statement can be made of it."
@@ -33,6 +44,6 @@ def make(address: str, state: State, files: Sequence[AuditedFile], tool_version:
     lines = [f"# {address}", "", *card_sections.introduction(about, state)]
     for title, body in sections.items():
         lines += ["", f"## {title}", "", *body] if body else []
-    text = front_matter(card_metadata(about, state)) + "\n" + "\n".join(lines) + "\n"
+    text = front_matter({**licence, **card_metadata(about, state)}) + "\n" + "\n".join(lines) + "\n"
     # What Python puts for the undecodable bytes of a file name must not keep the card from being written.
     return text.encode("utf-8", "backslashreplace").decode()

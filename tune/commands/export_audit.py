@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
 import click
 
-from executor.audit import bill_of_materials, model_card, provenance_statement
+from executor.audit.papers import CARD, FILES, audited, paper
 from executor.audit.subject import DATA, AuditedFile
 from planner.structure import suggestion
 from state import artifacts
 from state.diagnostic import problem
 from state.durable import write_atomically
 from state.layout import Layout
-from state.plain import as_bytes
 from state.record import Record
-from state.secrets import without_secrets
 from tune import __version__
 from tune.project import open_project
 from tune.writing import say
-
-FILES = {"cyclonedx": "bom.cdx.json", "provenance": "provenance.intoto.json", "model-card": "README.md"}
 
 
 @click.command()
@@ -49,15 +43,8 @@ def command(address: str, recipe: str, form: str | None, out: Path | None) -> No
     files = _audited(record, project.layout)
     if record.artifact and not files:
         say(f"The artifact of {address} is not on this machine: its files are named without sha256.")
-    wanted = [form] if form else [one for one in FILES if one != "model-card" or record.kind not in DATA]
-    documents = {}
-    for one in wanted:
-        if one == "model-card":
-            text = model_card.make(address, state, files, __version__)
-        else:
-            make = bill_of_materials.make if one == "cyclonedx" else provenance_statement.make
-            text = json.dumps(make(address, state, files, __version__), indent=2, ensure_ascii=False) + "\n"
-        documents[one] = as_bytes(without_secrets(text))
+    wanted = [form] if form else [one for one in FILES if one != CARD or record.kind not in DATA]
+    documents = {one: paper(one, address, state, files, __version__) for one in wanted}
     if form and out is None:
         click.echo(documents[form].decode(errors="replace"), nl=False)
         return
@@ -77,9 +64,4 @@ def _audited(record: Record, layout: Layout) -> tuple[AuditedFile, ...]:
     if changed:
         detail = f"`{changed[0]}` of `.tune/{record.artifact}` is not what was made: there are no papers for it."
         raise problem("Changed artifact", detail, "`tune state verify` names everything that differs.")
-    return tuple(AuditedFile(one.path, one.size, _sha256(folder / one.path), one.digest) for one in manifest.files)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return tuple(audited(folder, one.path, one.digest) for one in manifest.files)

@@ -1,0 +1,125 @@
+"""`[export.NAME]`: a model taken out of the house, with its papers, to a folder, an object store or the hub."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from attrs import frozen
+
+from executor.destinations import FolderDestination, destination
+from executor.lineage import model_sources, root_model
+from executor.probe import Surroundings
+from executor.publication import SUMS, write
+from executor.resharding import AS_IT_IS, SIZE
+from executor.software import versions
+from executor.task import Outcome, Task
+from executor.worker_reports import Reporter
+from planner.effects import Effect, reference, setting
+from planner.kind import Kind, Probe, Resource, Resources, Source
+from planner.limits import not_empty
+from state.canonical import digest_bytes
+from state.diagnostic import Diagnostic, ProblemError
+
+CODE = 1
+_OTHER_FILES = "other files are written"
+UNTOUCHED = digest_bytes(b"")
+"""Stands for a folder in which nothing was found missing."""
+
+
+@frozen
+class Export:
+    """The fields of an export."""
+
+    model: str = reference("model", "train", "merge")
+    to: str = setting(effect=Effect.REBUILD, why="it is another place", validator=not_empty)
+    """A folder relative to the recipe; `s3://`, `gs://` or `az://`; or `hub:organisation/name`."""
+    requires: tuple[str, ...] = reference("eval", default=())
+    """Evaluations that must have passed their gates."""
+    private: bool = setting(default=True, effect=Effect.RUNTIME, why="a repository that exists stays as it is")
+    """Whether a repository on the hub is created private."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
+        AS_IT_IS, effect=Effect.REBUILD, why=_OTHER_FILES
+    )
+    """ "auto": the one that the weights are stored in."""
+    max_shard_size: str = setting(AS_IT_IS, effect=Effect.REBUILD, why=_OTHER_FILES)
+    """The largest weight file, such as "5GB"; "auto": the files stay as they are."""
+    license: str = setting("", effect=Effect.REBUILD, why="the model card names it")
+    """An identifier such as "apache-2.0"; if left out, what the base's own model card says."""
+    description: str = setting("", effect=Effect.METADATA, why="it is a note")
+
+
+def check(resource: Resource, _: Resources) -> tuple[Diagnostic, ...]:
+    """What is wrong with the fields."""
+    return tuple(_faults(resource))
+
+
+def _faults(resource: Resource) -> Iterator[Diagnostic]:
+    export: Export = resource.specification
+    try:
+        destination(export.to, Path(), private=export.private)
+    except ProblemError as error:
+        for one in error.diagnostics:
+            yield Diagnostic(one.summary, f"{resource.address}.to: {one.detail}", one.hint, resource.place("to"))
+    if export.max_shard_size != AS_IT_IS and not SIZE.fullmatch(export.max_shard_size):
+        detail = f"{resource.address}.max_shard_size: expected a size, got {export.max_shard_size!r}."
+        yield Diagnostic("Invalid recipe", detail, 'For instance "5GB" or "500MB".', resource.place("max_shard_size"))
+
+
+def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Source, ...]]:
+    """The model, the tokenizer and template to deliver with it, and what has to be good enough before."""
+    export: Export = resource.specification
+    root = root_model(export.model, resources)
+    return {
+        "model": model_sources(export.model, resources),
+        "tokenizer": (Source(root, "tokenizer"), Source(root, "chat_template")),
+        "requires": tuple(Source(one) for one in export.requires),
+    }
+
+
+def probe(resource: Resource, surroundings: Surroundings) -> Probe:
+    """Whether a folder that was exported to still holds the export; what is further away is taken at its word.
+
+    What was found stays part of the identity: after a loss it is another export, and from then on again the same.
+    """
+    export: Export = resource.specification
+    place = destination(export.to, surroundings.folder, private=export.private)
+    if not isinstance(place, FolderDestination):
+        return Probe()
+    record = surroundings.record(resource)
+    before = record.content.get(export.to, UNTOUCHED) if record is not None else UNTOUCHED
+    known = record is not None and record.output_digest and export.to in record.content
+    if record is None or not known or not surroundings.made_here(resource):
+        return Probe({export.to: before})
+    sums = place.path / SUMS
+    whole = sums.is_file() and digest_bytes(sums.read_bytes()) == record.output_digest
+    return Probe({export.to: before if whole else record.action_key})
+
+
+def build(task: Task, reporter: Reporter) -> Outcome:
+    """Write everything into a folder of our own, then take it where it belongs, unless it is there already."""
+    name, private = str(task.settings["to"]), bool(task.settings["private"])
+    place = destination(name, Path(task.recipe_folder), private=private)
+    place.check()
+    reporter.message("writing model and papers")
+    sums = write(task, task.output_folder)
+    if not place.deliver(task.output_folder, reporter):
+        reporter.message(f"{name} holds it already")
+    size = sum(path.stat().st_size for path in task.output_folder.rglob("*") if path.is_file())
+    shutil.rmtree(task.output_folder)
+    return Outcome(digest_bytes(sums), facts={"bytes": size}, versions=versions(), has_artifact=False)
+
+
+KIND = Kind(
+    name="export",
+    specifications={"": Export},
+    code=CODE,
+    verb="re-export",
+    inputs=inputs,
+    check=check,
+    probe=probe,
+    publishes=True,
+    build=build,
+)

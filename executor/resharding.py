@@ -1,0 +1,107 @@
+"""Weights written again: in another dtype, in files of another size, one tensor in memory at a time."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from executor.lora_merge import DTYPES, FLOATS
+from executor.tensor_files import (
+    INDEX_FILE,
+    SINGLE_FILES,
+    TensorEntry,
+    TensorLayout,
+    read_headers,
+    weight_files,
+    write_tensors,
+)
+from state.diagnostic import problem
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Tensors: TypeAlias = Mapping[str, tuple[Path, TensorEntry]]
+
+AS_IT_IS = "auto"
+UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
+"""As transformers' `max_shard_size` counts them."""
+SIZE = re.compile(r"([1-9]\d*)(KB|MB|GB)")
+
+
+def write_weights(source: Path, output: Path, dtype: str, max_shard_size: str) -> None:
+    """Write a model's or an adapter's weights into a folder; "auto" leaves dtype or files as they are.
+
+    An adapter stays one file: PEFT reads no other. Raises a problem for a value that the dtype cannot hold.
+    """
+    if (dtype, max_shard_size) == (AS_IT_IS, AS_IT_IS):
+        index = [source / INDEX_FILE] if len(weight_files(source)) > 1 else []
+        for path in (*weight_files(source), *index):
+            shutil.copyfile(path, output / path.name)
+        return
+    tensors = read_headers(source)
+    layouts = {name: _layout(entry, dtype) for name, (_, entry) in tensors.items()}
+    files = _shared_out(source, tensors, layouts, max_shard_size)
+    for file, names in files.items():
+        write_tensors(
+            output / file, {name: layouts[name] for name in names}, lambda name: _content(tensors[name][0], name, dtype)
+        )
+    if len(files) > 1:
+        size = sum(one.size for one in layouts.values())
+        names_to_files = {name: file for file, names in files.items() for name in names}
+        index_of = {"metadata": {"total_size": size}, "weight_map": dict(sorted(names_to_files.items()))}
+        (output / INDEX_FILE).write_text(json.dumps(index_of, indent=2) + "\n", encoding="utf-8")
+
+
+def bytes_of(size: str) -> int:
+    """The bytes of a size such as `5GB`."""
+    number, unit = SIZE.fullmatch(size).groups()  # type: ignore[union-attr]  # recipes were checked
+    return int(number) * UNITS[unit]
+
+
+def _layout(entry: TensorEntry, dtype: str) -> TensorLayout:
+    """Only floating-point numbers of the usual widths are cast: indices, masks and packed weights mean their bits."""
+    cast = dtype != AS_IT_IS and entry.dtype in FLOATS
+    return TensorLayout(DTYPES[dtype] if cast else entry.dtype, entry.shape)
+
+
+def _shared_out(
+    source: Path, tensors: Tensors, layouts: Mapping[str, TensorLayout], max_shard_size: str
+) -> dict[str, list[str]]:
+    """The names of the tensors in each file to be written, in the order in which they were stored."""
+    single = weight_files(source)[0].name
+    if max_shard_size == AS_IT_IS or single == SINGLE_FILES[1]:
+        kept: dict[str, list[str]] = {}
+        for name, (path, _) in tensors.items():
+            kept.setdefault(path.name, []).append(name)
+        return kept
+    shards: list[list[str]] = [[]]
+    room = limit = bytes_of(max_shard_size)
+    for name in tensors:
+        size = layouts[name].size
+        if shards[-1] and size > room:
+            shards.append([])
+            room = limit
+        shards[-1].append(name)
+        room -= size
+    if len(shards) == 1:
+        return {SINGLE_FILES[0]: shards[0]}
+    total = len(shards)
+    return {f"model-{number:05}-of-{total:05}.safetensors": names for number, names in enumerate(shards, start=1)}
+
+
+def _content(path: Path, name: str, dtype: str) -> memoryview:
+    import torch
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        tensor: Tensor = file.get_tensor(name)
+    if dtype != AS_IT_IS and tensor.is_floating_point():
+        cast = tensor.to(getattr(torch, dtype))
+        if tensor.isfinite().all() and not cast.isfinite().all():
+            raise problem("Weights overflow", f"{name} holds numbers that {dtype} cannot.", "Export as bfloat16.")
+        tensor = cast
+    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data
