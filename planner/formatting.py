@@ -124,10 +124,14 @@ def _in_order(groups: Mapping[Group, object], document: Mapping[str, Any]) -> li
 
 
 def _visit(group: Group, needs: Mapping[Group, list[Group]], ordered: dict[Group, None]) -> None:
-    for one in needs[group]:
-        if one not in ordered:
-            _visit(one, needs, ordered)
-    ordered[group] = None
+    """Add a group after all that it needs; chains may be longer than Python can call."""
+    waiting = [group]
+    while waiting:
+        missing = next((one for one in needs[waiting[-1]] if one not in ordered), None)
+        if missing is None:
+            ordered[waiting.pop()] = None
+        else:
+            waiting.append(missing)
 
 
 def _rank(group: Group) -> int:

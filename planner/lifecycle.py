@@ -11,7 +11,15 @@ from planner.diff import WORKS, Action
 from planner.kind import Kinds, Resource
 from planner.lifecycle_table import LIFECYCLE
 from planner.plan import Plan, Step
-from planner.reason import CodeChanged, ContentChanged, FieldChanged, InputChanged, Reason
+from planner.reason import (
+    ArtifactMissing,
+    AskedFor,
+    CodeChanged,
+    ContentChanged,
+    FieldChanged,
+    InputChanged,
+    Reason,
+)
 from planner.recipe import Recipe
 from planner.structure import show, with_defaults
 from state.canonical import Plain
@@ -90,6 +98,10 @@ def _causes(reasons: Sequence[Reason]) -> Iterator[str]:
                 yield f"{field} {show(before)} -> {show(after)}"
             case ContentChanged(name):
                 yield f"{name} changed"
+            case ArtifactMissing():
+                yield "its artifact is missing"
+            case AskedFor():
+                yield "asked for with --replace"
             case CodeChanged():
                 yield "this version of tune builds it differently"
             case InputChanged(input=address, because=because):

@@ -77,6 +77,15 @@ def test_a_conditional_rebuild_is_refused_too(workshop: Workshop) -> None:
     assert refusal.detail == 'thing.b is protected, and this plan might rebuild it: colour "red" -> "blue".'
 
 
+def test_a_lost_artifact_and_a_request_are_causes_too(finished: Workshop) -> None:
+    record = finished.state().records["thing.base"]
+    (finished.layout.root / record.artifact / "manifest.json").unlink()
+    (refusal,) = refusals(finished)
+    assert refusal.detail == "thing.base is protected, and this plan would rebuild it: its artifact is missing."
+    (refusal,) = refusals(finished, Selection(replace=("thing.base",)))
+    assert refusal.detail == "thing.base is protected, and this plan would rebuild it: asked for with --replace."
+
+
 def test_what_only_concerns_others_or_the_record_is_allowed(finished: Workshop) -> None:
     edit(finished, '["raw.data"]', '["raw.data"]\nnote = "hello"\npace = 3')
     edit(finished, '["thing.base"]', '["thing.base"]\ncolour = "blue"')

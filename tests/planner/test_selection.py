@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import pytest
+from rich.console import Console
 
 from planner import planfile
 from planner.plan import Plan, Selection
 from planner.reason import AskedFor, FieldChanged
 from planner.staleness import moved
 from state.diagnostic import Diagnostic, ProblemError
+from state.lookup import Found
 from tests.fake_kinds import Workshop
+from tune.views.state import print_record
 
 RECIPE = """\
 [raw.data]
@@ -113,6 +118,20 @@ def test_an_interrupted_replacement_is_resumed_without_asking_again(finished: Wo
     assert finished.actions() == {"thing.left": "resume"}
     assert dict(finished.apply().done)["thing.left"] == "resumed"
     assert finished.actions() == {}
+
+
+def test_the_state_shows_what_was_protected_and_made_anew(finished: Workshop) -> None:
+    finished.write(RECIPE.replace("[thing.base]", "[thing.base]\nlifecycle = {protect = true}"))
+    finished.apply()
+    finished.apply(finished.plan(selection=Selection(replace=("thing.left",))))
+    finished.apply(finished.plan(selection=Selection(replace=("thing.left",))))
+    state = finished.state()
+    out = Console(file=StringIO(), width=100)
+    for address in ("thing.base", "thing.left"):
+        print_record(out, Found(address, state.records[address], 0), state)
+    shown = [line.strip() for line in out.file.getvalue().splitlines()]  # type: ignore[attr-defined]  # a StringIO
+    assert "protected     no plan may rebuild or forget it" in shown
+    assert "made anew     2 times, asked for with --replace" in shown
 
 
 def test_an_edit_and_a_request_are_both_told(finished: Workshop) -> None:

@@ -180,3 +180,14 @@ def test_ten_thousand_records_are_read_and_changed_one_by_one() -> None:
     assert len(before) == len(after) + 1
     del records["raw.r00001"]
     assert read(again, "state.json").records == {**records, "raw.r05000": record("new")}
+
+
+def test_fields_that_came_later_are_left_out_where_they_say_nothing() -> None:
+    plain, _ = write(State("l", 1, {"raw.a": DATA}), "0.1")
+    assert not re.search(b"protected|generation", plain)
+    state = State("l", 1, {"raw.a": evolve(DATA, protected=True, generation=2)})
+    content, written = write(state, "0.1")
+    assert b'"generation":2' in content
+    assert b'"protected":true' in content
+    assert evolve(read(content, "state.json"), digest="") == state
+    assert written.records["raw.a"].protected

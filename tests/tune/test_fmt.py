@@ -186,6 +186,11 @@ def test_what_a_resource_is_made_from_stands_above_it(order: list[int], pairs: l
         assert all(found.index(f"x{source}") < found.index(f"x{number}") for source in sources)
 
 
+def test_a_chain_of_thousands_is_put_in_order() -> None:
+    tables = [f'[train.x{number}]\nmodel = "train.x{number - 1}"\n' for number in range(3000)]
+    assert formatted("\n".join(reversed(tables))) == "\n".join(tables)
+
+
 def test_the_example_is_in_canonical_form() -> None:
     assert formatted(QUICKSTART.read_text(encoding="utf-8")) == QUICKSTART.read_text(encoding="utf-8")
 

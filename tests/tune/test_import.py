@@ -476,6 +476,26 @@ def test_an_import_in_the_recipe_is_planned_and_done_once(project: Any) -> None:
     assert "train.adapter" not in project.actions()
 
 
+def test_tokens_follow_what_is_renamed(project: Any) -> None:
+    write_adapter(project.path / "theirs")
+    (project.path / "recipe.toml").write_text(IMPORTING)
+    project.tune("apply", "--auto-approve", "--target", "train.adapter")
+    moved = '[[moved]]\nfrom = "train.adapter"\nto = "train.style"\n'
+    (project.path / "recipe.toml").write_text(RECIPE.replace("train.adapter", "train.style") + moved)
+    part = ("--target", "train.style")
+    shown = project.tune("plan", *part).stdout
+    assert (
+        "    > tokens.style  move\n"
+        "        moved from tokens.adapter\n"
+        "    > train.style  move\n"
+        "        moved from train.adapter\n"
+    ) in shown
+    assert "Plan: 2 to move, 2 reused.\n" in shown
+    done = project.tune("apply", "--auto-approve", *part).stdout
+    assert "train.style: moved\n" in done
+    assert project.tune("plan", *part).stdout.endswith("No changes to what was selected.\n")
+
+
 def test_an_import_that_does_not_fit_is_found_by_the_plan(project: Any) -> None:
     write_adapter(project.path / "theirs", rank=2)
     (project.path / "recipe.toml").write_text(IMPORTING)

@@ -12,7 +12,7 @@ from state.canonical import Plain
 from state.lookup import Found
 from state.record import InputRecord, Provenance, Record, State
 from tune.views.terminal import Hanging, hanging
-from tune.views.words import duration, short, value
+from tune.views.words import duration, plural, short, value
 
 LABEL = 16
 
@@ -67,6 +67,10 @@ def _lines(found: Found, state: State) -> Iterator[tuple[str, str]]:
     if found.file:
         yield "file", found.file
     yield "status", record.status.value + (f": {record.error}" if record.error else "")
+    if record.protected:
+        yield "protected", "no plan may rebuild or forget it"
+    if record.generation:
+        yield "made anew", f"{plural(record.generation, 'time')}, asked for with --replace"
     if state.records.get(found.address) != record:
         was = f"recorded by serial {found.serial}" if found.serial else "kept, in case that the edit is undone"
         yield "superseded", f"{found.address} is something else now; this was {was}"
