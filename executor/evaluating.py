@@ -35,12 +35,15 @@ def negative_log_likelihood(
     batch_size: int,
     reporter: Reporter,
 ) -> dict[str, Plain]:
-    """`loss` (nats per labelled token) and `perplexity` (its exponential), over all rows together."""
+    """`loss` (nats per labelled token), `perplexity` (its exponential) and `token_accuracy`, over all rows together.
+
+    The last is the share of labelled tokens that the model holds for the likeliest, given the right ones before.
+    """
     import torch
 
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     collate = Collator(pad_id=0, packed=False)
-    total, counted = 0.0, 0
+    total, right, counted = 0.0, 0, 0
     with torch.inference_mode():
         for start in range(0, len(rows), batch_size):
             batch = {name: one.to(model.device) for name, one in collate(rows[start : start + batch_size]).items()}
@@ -50,10 +53,11 @@ def negative_log_likelihood(
                 logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="sum"
             )
             total += float(losses)
+            right += int((logits.argmax(-1) == labels).sum())
             counted += int((labels != IGNORED).sum())
             reporter.progress(min(start + batch_size, len(rows)), len(rows), "rows")
     loss = total / counted
-    return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+    return {"loss": loss, "perplexity": math.exp(min(loss, 700.0)), "token_accuracy": right / counted}
 
 
 def answer(

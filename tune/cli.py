@@ -31,6 +31,7 @@ COMMANDS = {
     "diff": "Show what changed between two writes of the state.",
     "output": "Print where finished artifacts lie.",
     "chat": "Talk to a model that was made, or to two side by side.",
+    "serve": "Print or start the command that serves a model.",
     "import": "Adopt a model or an adapter that was made elsewhere.",
     "accept": "Record that what exists is good for an edit, and why.",
     "gc": "Remove artifacts that nothing needs any more.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import operator
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -20,6 +20,7 @@ from executor.probe import Surroundings
 from executor.software import gpus, hardware, versions
 from executor.sources.detection import may_be_chats
 from executor.task import Outcome, Task
+from executor.text_metrics import METRICS
 from executor.worker_reports import Reporter
 from planner.effects import Effect, reference, setting, upstream_fields
 from planner.kind import Kind, Probe, Resource, Resources, Source
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from executor.evaluating import Prediction
 
 CODE = 1
+Metric = Literal["perplexity", "token_accuracy", "exact_match", "f1", "bleu", "rouge1", "rouge2", "rougeL"]
+OF_ANSWERS = ("exact_match", *METRICS)
+"""Metrics for which the model has to answer; the others are of the tokens of the references."""
 PREDICTIONS = "predictions.jsonl"
 COMPARISONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
 _CONDITION = re.compile(r"\s*(>=|>|<=|<)\s*([0-9.eE+-]+)\s*")
@@ -44,9 +48,7 @@ class Evaluation:
 
     model: str = reference("model", "train", "merge")
     datasets: tuple[str, ...] = reference("dataset")
-    metrics: tuple[Literal["perplexity", "exact_match"], ...] = setting(
-        effect=Effect.REBUILD, why=_MEASURED, validator=not_empty
-    )
+    metrics: tuple[Metric, ...] = setting(effect=Effect.REBUILD, why=_MEASURED, validator=not_empty)
     sequence_len: int = setting(2048, effect=Effect.UPSTREAM, why="it decides the tokens", validator=positive)
     roles_to_train: tuple[str, ...] = setting(("assistant",), effect=Effect.UPSTREAM, why="it decides the labels")
     """Whose tokens perplexity is measured on."""
@@ -73,14 +75,14 @@ def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
 
 
 def _faults(evaluation: Evaluation, resources: Resources) -> Iterator[tuple[str, str, str]]:
-    measured = formats.yielding(TRAINED_ALONE)
+    measured, asking = formats.yielding(TRAINED_ALONE), _of_answers(evaluation.metrics)
     for address in evaluation.datasets:
         dataset = resources[address].specification
         if dataset.type and dataset.type not in measured:
             hint = f"It measures on {', '.join(measured)}."
             yield "datasets", f"{address} is of the type {dataset.type}, which has no answers to measure on", hint
-        elif "exact_match" in evaluation.metrics and not may_be_chats(dataset):
-            yield "datasets", f"exact_match needs chats, and {address} holds plain texts", "Use perplexity there."
+        elif asking and not may_be_chats(dataset):
+            yield "datasets", f"{asking[0]} needs chats, and {address} holds plain texts", "Use perplexity there."
     for name, condition in evaluation.gate.items():
         path = f"gate.{name}"
         if name not in evaluation.metrics:
@@ -118,7 +120,7 @@ def derive(resource: Resource, resources: Resources) -> tuple[Resource, ...]:
         sequence_len=evaluation.sequence_len,
         excess_length_strategy="error",
         roles_to_train=evaluation.roles_to_train,
-        prompts="exact_match" in evaluation.metrics,
+        prompts=bool(_of_answers(evaluation.metrics)),
     )
     return (Resource(_tokens_of(resource), TOKENS, tokens, resource.places, resource.address),)
 
@@ -161,17 +163,33 @@ def build(task: Task, reporter: Reporter) -> Outcome:
     tokenizer = load_tokenizer(task.inputs["model"])
     tokens = Path(task.one("tokens").folder)
     metrics: dict[str, Plain] = {}
-    if "perplexity" in settings["metrics"]:
-        metrics |= negative_log_likelihood(model, read_columns(tokens / TRAIN), settings["batch_size"], reporter)
-    if "exact_match" in settings["metrics"]:
+    wanted = settings["metrics"]
+    if len(wanted) > len(_of_answers(wanted)):
+        found = negative_log_likelihood(model, read_columns(tokens / TRAIN), settings["batch_size"], reporter)
+        accuracy = found.pop("token_accuracy")
+        metrics |= found if "perplexity" in wanted else {}
+        metrics |= {"token_accuracy": accuracy} if "token_accuracy" in wanted else {}
+    if _of_answers(wanted):
         questions = read_columns(tokens / PROMPTS)
         answers = answer(model, tokenizer, questions, settings["batch_size"], settings["max_new_tokens"], reporter)
         _write(task.output_folder / PREDICTIONS, answers)
-        metrics["exact_match"] = sum(one.matches for one in answers) / len(answers)
-        metrics["answers"] = len(answers)
+        metrics |= _measured(wanted, answers)
     (task.output_folder / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n")
     outcome = digest(metrics)
     return Outcome(outcome, metrics=metrics, versions=versions(), hardware=hardware(), gpus=gpus())
+
+
+def _of_answers(metrics: Sequence[str]) -> list[str]:
+    return [one for one in OF_ANSWERS if one in metrics]
+
+
+def _measured(wanted: Sequence[str], answers: Sequence[Prediction]) -> dict[str, Plain]:
+    """The metrics of all answers, and how many these are."""
+    pairs = [(one.answer, one.reference) for one in answers]
+    found: dict[str, Plain] = {name: metric(pairs) for name, metric in METRICS.items() if name in wanted}
+    if "exact_match" in wanted:
+        found["exact_match"] = sum(one.matches for one in answers) / len(answers)
+    return {**found, "answers": len(answers)}
 
 
 def _write(path: Path, predictions: list[Prediction]) -> None:

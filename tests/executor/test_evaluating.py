@@ -90,10 +90,29 @@ def test_the_loss_is_the_mean_over_labelled_tokens(model: Any, batch_size: int) 
     losses, said = _losses(model), list[events.WorkerEvent]()
     measured = negative_log_likelihood(model, _columns(), batch_size, _reporter(said))
     expected = sum(losses) / len(losses)
-    assert measured == {"loss": pytest.approx(expected, abs=1e-5), "perplexity": pytest.approx(math.exp(expected))}
+    assert measured["loss"] == pytest.approx(expected, abs=1e-5)
+    assert measured["perplexity"] == pytest.approx(math.exp(expected))
     last = said[-1]
     assert isinstance(last, events.Progress)
     assert (last.done, last.total, last.unit) == (7, 7, "rows")
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_token_accuracy_is_the_share_of_labelled_tokens_that_are_the_likeliest(model: Any, batch_size: int) -> None:
+    import torch
+
+    labels = []
+    for row, ids in enumerate(ROWS):
+        with torch.no_grad():
+            likeliest = model(torch.tensor([ids])).logits[0].argmax(-1).tolist()
+        right = [likeliest[0], *likeliest[:-1]]
+        # The first token has nothing before it and never counts; in every second row, nor do the last two labels hit.
+        labels.append(right if row % 2 else [*right[:-2], *((one + 1) % VOCABULARY for one in right[-2:])])
+    counted = sum(len(ids) - 1 for ids in ROWS)
+    missed = sum(min(2, len(ids) - 1) for ids in ROWS[::2])
+    columns = {"input_ids": ROWS, "labels": labels, "seq_lengths": [[len(ids)] for ids in ROWS]}
+    measured = negative_log_likelihood(model, columns, batch_size, _reporter([]))
+    assert measured["token_accuracy"] == (counted - missed) / counted
 
 
 def _continued(model: Any, tokenizer: Any, question: Sequence[int]) -> str:

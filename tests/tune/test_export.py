@@ -241,3 +241,20 @@ def test_a_failed_gate_stops_the_export_and_a_passed_one_lets_an_adapter_out(qui
     adapter = PeftModel.from_pretrained(base, exported).state_dict()
     assert any("lora_B" in name and bool(one.any()) for name, one in adapter.items())
     assert "(eval.assistant)" not in (exported / "README.md").read_text()  # it measured the merge, another model
+
+
+def test_the_command_that_serves_a_model_is_printed_and_started(
+    folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.apply()
+    weights = folder.path / "weights"
+    printed = folder.tune("serve").stdout
+    assert printed == f"vllm serve {weights} --served-model-name model.base\n"
+    assert "`pip install vllm`" in folder.tune("serve", "model.base", "--run", expect=1).stderr
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "vllm").write_text('#!/bin/sh\necho "$@"\nexit 7\n')
+    (programs / "vllm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    assert folder.tune("serve", "--run", expect=7).stdout == printed.removeprefix("vllm ")
+    assert "dataset.x" in folder.tune("serve", "dataset.x", expect=1).stderr

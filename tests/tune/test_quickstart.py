@@ -146,3 +146,17 @@ def test_a_longer_run_on_a_cosine_is_trained_anew_and_says_why(quickstart: Any) 
     assert refusal["before"] != refusal["after"]
     shown = quickstart.tune("plan").stdout
     assert "cannot be continued: the learning rate of step" in shown
+
+
+def test_all_metrics_of_answers_and_tokens_are_measured_together_and_gated(quickstart: Any) -> None:
+    quickstart.edit('["perplexity", "exact_match"]', '["token_accuracy", "exact_match", "f1", "bleu", "rougeL"]')
+    quickstart.edit('exact_match = ">= 0.9"', 'f1 = ">= 0.9"\nbleu = "< 2"')
+    assert worked_on(quickstart.apply()) == {"eval.assistant": "rebuilt"}
+    metrics = quickstart.record("eval.assistant")["metrics"]
+    assert sorted(metrics) == ["answers", "bleu", "exact_match", "f1", "rougeL", "token_accuracy"]
+    # An ISO date is one word to F1, once its hyphens are gone, and five tokens to BLEU.
+    assert metrics["f1"] == metrics["exact_match"]
+    assert metrics["rougeL"] >= metrics["f1"]
+    quickstart.edit('bleu = "< 2"', 'bleu = "> 2"')
+    said = quickstart.tune("apply", "--auto-approve", expect=1).stderr
+    assert "and the gate asks for > 2" in " ".join(said.split())
