@@ -142,8 +142,9 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     """Warn of rows that the model is trained on, unless state has the tokens of all of them already."""
     resources = surroundings.resources
     trained = trained_on(resource.specification.model, resources)
-    tokens = resources[f"tokens.eval.{resource.name}"]
-    training = [resources[f"tokens.{one.partition('.')[2]}"] for one in trained]
+    tokens = resources[_tokens_of(resource)]
+    runs = [resources[one] for one in trained]
+    training = [resources[one.kind.inputs(one, resources)["tokens"][0].address] for one in runs]
     if all(made_before(one, surroundings) for one in (tokens, *training)):
         return Probe()
     from executor.row_sample import overlaps

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from planner.overrides import Overrides
 from state.diagnostic import Severity, problem
 from state.durable import write_atomically
 from tune.cli import usage_problem
+from tune.overriding import overriding
 from tune.project import open_project
 from tune.views.terminal import console
 
@@ -21,6 +23,7 @@ from tune.views.terminal import console
 @click.option("--row", type=click.IntRange(1), help="Show the row at this place, uncut.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page that needs nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@overriding
 @click.pass_context
 def command(  # noqa: PLR0913  one parameter for each option
     context: click.Context,
@@ -31,6 +34,7 @@ def command(  # noqa: PLR0913  one parameter for each option
     row: int | None,
     html: Path | None,
     as_json: bool,
+    overrides: Overrides,
 ) -> None:
     """Show what is trained of ADDRESS: a train or eval table, its tokens, or a dataset; of all if left out.
 
@@ -39,7 +43,7 @@ def command(  # noqa: PLR0913  one parameter for each option
     if html is not None and as_json:
         raise usage_problem("`--html` and `--json` do not go together.", "Choose one of them.")
     names_recipe = address is not None and Path(address).exists()
-    project = open_project(str(address) if names_recipe else recipe)
+    project = open_project(str(address) if names_recipe else recipe, overrides)
     wanted = range(row, row + 1) if row is not None else range(1, rows + 1)
 
     from executor.preview import choose, preview, with_overlaps
