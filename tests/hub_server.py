@@ -25,6 +25,8 @@ class Hub:
     repositories: dict[str, dict[str, bytes]] = field(factory=dict)
     private: dict[str, bool] = field(factory=dict)
     commits: int = 0
+    refuses: bool = False
+    """Whether it takes nothing from anybody."""
     tokens: set[str] = field(factory=set)
 
 
@@ -70,7 +72,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:  # noqa: C901  one class
             hub.tokens.add(self.headers["Authorization"])
             parts = urlsplit(self.path).path.strip("/").split("/")
             name = "/".join(parts[2:4])
-            if parts == ["api", "repos", "create"]:
+            if hub.refuses:
+                self.answer(b'{"error": "no rights"}', {"X-Error-Message": "You may not write here."}, 403)
+            elif parts == ["api", "repos", "create"]:
                 asked = json.loads(body)
                 name = f"{asked['organization']}/{asked['name']}"
                 hub.repositories.setdefault(name, {".gitattributes": b""})

@@ -51,13 +51,19 @@ class Export:
     description: str = setting("", effect=Effect.METADATA, why="it is a note")
 
 
-def check(resource: Resource, _: Resources) -> tuple[Diagnostic, ...]:
+def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
     """What is wrong with the fields."""
-    return tuple(_faults(resource))
+    return tuple(_faults(resource, resources))
 
 
-def _faults(resource: Resource) -> Iterator[Diagnostic]:
+def _faults(resource: Resource, resources: Resources) -> Iterator[Diagnostic]:
     export: Export = resource.specification
+    exports = [one for one in resources.values() if one.kind.name == "export" and one.specification.to == export.to]
+    if exports[0].address != resource.address:
+        detail = (
+            f"{resource.address}.to: {exports[0].address} goes to `{export.to}` too, and one would replace the other."
+        )
+        yield Diagnostic("Invalid recipe", detail, "Give each export a place of its own.", resource.place("to"))
     try:
         destination(export.to, Path(), private=export.private)
     except ProblemError as error:

@@ -141,6 +141,10 @@ def test_what_a_killed_export_left_is_replaced(folder: Any) -> None:
         ('to = "ftp://host/x"', "export.final.to: `ftp:…` is no kind of destination that tune knows."),
         ('to = "hub:name-alone"', "export.final.to: `hub:…` is no kind of destination that tune knows."),
         ('to = "s3://bucket/x?y"', "export.final.to: The URL that starts with `s3://` has a user, a password"),
+        (
+            'to = "x"\n[export.zeal]\nmodel = "model.base"\nto = "x"',
+            "export.zeal.to: export.final goes to `x` too, and one would replace the other.",
+        ),
         ('to = "x"\nmax_shard_size = "big"', "export.final.max_shard_size: expected a size, got 'big'."),
     ],
 )
@@ -203,11 +207,11 @@ def test_a_hub_repository_is_created_private_and_changed_in_one_commit(folder: A
     assert "hf_planted" not in (folder.path / ".tune" / "state.json").read_text() + said
 
 
-def test_a_hub_that_is_not_there_is_a_message(folder: Any, hub_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+def test_a_hub_that_refuses_is_quoted_with_what_to_do(folder: Any, hub_server: Any) -> None:
+    hub_server.refuses = True
     folder.edit("outputs/final", "hub:acme/dates")
     said = folder.tune("apply", "--auto-approve", expect=1).stderr
-    assert "Error: Hub refused" in said
+    assert "Error: Hub refused\n  `hub:acme/dates`: " in said
     assert "HF_TOKEN must hold a token that may write to it." in " ".join(said.split())
     assert hub_server.repositories == {}
 
