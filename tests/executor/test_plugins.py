@@ -33,7 +33,8 @@ def load(folder: Path, entry: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_kind_of_another_distribution_is_one_of_the_kinds(tmp_path: Path) -> None:
-    assert load(tmp_path, "KIND").stdout.split() == ["dataset", "eval", "export", "merge", "model", "tokens", "train", "poem"]
+    kinds = ["dataset", "eval", "export", "merge", "model", "tokens", "train", "poem"]
+    assert load(tmp_path, "KIND").stdout.split() == kinds
 
 
 def test_what_is_no_kind_is_refused_by_name(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from planner.effects import Effect
 from planner.kind import Source
 from planner.overrides import Overrides
 from planner.plan import Plan, StateVersion, Step
+from planner.planfile import _decided
 from planner.reason import (
     CODES,
     ArtifactMissing,
@@ -122,7 +123,7 @@ def signed(**changes: Any) -> str:
     """A saved plan that matches its own digest, whatever it says."""
     body = {**WRITTEN, **changes}
     del body["plan_digest"]
-    return json.dumps({"plan_digest": digest(body), **body})
+    return json.dumps({"plan_digest": digest(_decided(body)), **body})
 
 
 def test_there_is_an_example_of_every_reason() -> None:
@@ -237,7 +238,6 @@ def test_an_edited_plan_is_refused(old: str, new: str) -> None:
         {"recipe": {"path": "recipe.toml", "digest": "0c0c", "settings": 7}},
         {"state": {}},
         {"state": {"lineage": "l", "serial": 1, "digest": "d", "surprise": 1}},
-        {"steps": None},
         {"steps": [{}]},
         {"steps": [{**WRITTEN["steps"][0], "action": "surprise"}]},
         {"steps": [{**WRITTEN["steps"][0], "reasons": [{"code": "surprise"}]}]},
