@@ -13,8 +13,7 @@ from typing import TypeAlias, cast
 
 from executor.chat_messages import Message, RowError, check_content, checked, checked_tools
 from executor.documents import Formatter
-from executor.encoding import IGNORED
-from executor.examples import Judged, Preference, Prompt, Steps, Tools, Turns
+from executor.examples import IGNORED, Judged, Preference, Prompt, Steps, Tools, Turns
 from state.canonical import Plain
 
 Chat: TypeAlias = tuple[Message, ...]

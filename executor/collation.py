@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from executor.encoding import IGNORED
+from executor.examples import IGNORED
 
 
 @frozen

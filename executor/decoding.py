@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from executor.encoding import IGNORED, Encoded
+from executor.encoding import Encoded
+from executor.examples import IGNORED
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -15,8 +15,8 @@ from executor.chat_messages import ASSISTANT, RowError, check_content
 from executor.chat_template import ChatTemplate, Rendered, compile_template
 from executor.dataset_fields import Dataset
 from executor.encoder import Encoder, encoder
-from executor.encoding import IGNORED, Encoded, whole
-from executor.examples import Conversation, Example, Segments, Text, Tokenized
+from executor.encoding import Encoded, whole
+from executor.examples import IGNORED, Conversation, Example, Segments, Text, Tokenized
 from executor.format import Values
 from executor.model_files import end_of_turn
 from executor.rows import BrokenRow, Row

@@ -12,7 +12,8 @@ from attrs import frozen
 from executor.byte_pairs import BytePairs, byte_pairs
 from executor.chat_messages import RowError
 from executor.chat_template import Rendered
-from executor.encoding import IGNORED, NOTHING_TRAINED, Encoded, labelled, whole
+from executor.encoding import NOTHING_TRAINED, Encoded, labelled, whole
+from executor.examples import IGNORED
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -16,12 +16,11 @@ from attrs import frozen
 
 from executor.chat_messages import RowError
 from executor.chat_template import Span
+from executor.examples import IGNORED
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
-IGNORED = -100
-"""The label that every loss of PyTorch leaves out."""
 NOTHING_TRAINED = "yields no trained token: the tokenizer has no tokens for what is to be trained"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from executor.collation import Collator
-from executor.encoding import IGNORED
+from executor.examples import IGNORED
 from executor.loading import padding_id
 from executor.worker_reports import Reporter
 from state.canonical import Plain

@@ -10,6 +10,9 @@ from attrs import frozen
 from executor.chat_messages import Message
 from state.canonical import Plain
 
+IGNORED = -100
+"""The label that every loss of PyTorch leaves out."""
+
 Tools: TypeAlias = tuple[Mapping[str, Plain], ...] | None
 """The tools that a conversation may call, as JSON schemas; None where there are none."""
 

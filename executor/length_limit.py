@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from attrs import define, field, frozen
 
-from executor.encoding import IGNORED
+from executor.examples import IGNORED
 from executor.rows import BrokenRow
 from executor.token_files import Documents
 from state.diagnostic import Place

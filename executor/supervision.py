@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import xxhash
 from attrs import frozen
 
-from executor.encoding import IGNORED, Encoded
+from executor.encoding import Encoded
+from executor.examples import IGNORED
 from state.diagnostic import Diagnostic, Place, Severity
 
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from executor.chat_messages import RowError
-from executor.encoding import IGNORED
-from executor.examples import Example, Tokenized
+from executor.examples import IGNORED, Example, Tokenized
 from executor.format import Format, Values
 from executor.message_fields import from_text
 from state.canonical import Plain

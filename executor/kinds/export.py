@@ -9,11 +9,8 @@ from typing import Literal
 
 from attrs import frozen
 
-from executor.destinations import FolderDestination, destination
 from executor.lineage import model_sources, root_model
 from executor.probe import Surroundings
-from executor.publication import SUMS, write
-from executor.resharding import AS_IT_IS, SIZE
 from executor.software import versions
 from executor.task import Outcome, Task
 from executor.worker_reports import Reporter
@@ -40,11 +37,9 @@ class Export:
     """Evaluations that must have passed their gates."""
     private: bool = setting(default=True, effect=Effect.RUNTIME, why="a repository that exists stays as it is")
     """Whether a repository on the hub is created private."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
-        AS_IT_IS, effect=Effect.REBUILD, why=_OTHER_FILES
-    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto", effect=Effect.REBUILD, why=_OTHER_FILES)
     """ "auto": the one that the weights are stored in."""
-    max_shard_size: str = setting(AS_IT_IS, effect=Effect.REBUILD, why=_OTHER_FILES)
+    max_shard_size: str = setting("auto", effect=Effect.REBUILD, why=_OTHER_FILES)
     """The largest weight file, such as "5GB"; "auto": the files stay as they are."""
     license: str = setting("", effect=Effect.REBUILD, why="the model card names it")
     """An identifier such as "apache-2.0"; if left out, what the base's own model card says."""
@@ -64,6 +59,9 @@ def _faults(resource: Resource, resources: Resources) -> Iterator[Diagnostic]:
             f"{resource.address}.to: {exports[0].address} goes to `{export.to}` too, and one would replace the other."
         )
         yield Diagnostic("Invalid recipe", detail, "Give each export a place of its own.", resource.place("to"))
+    from executor.destinations import destination
+    from executor.resharding import AS_IT_IS, SIZE
+
     try:
         destination(export.to, Path(), private=export.private)
     except ProblemError as error:
@@ -90,6 +88,9 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
 
     What was found stays part of the identity: after a loss it is another export, and from then on again the same.
     """
+    from executor.destinations import FolderDestination, destination
+    from executor.publication import SUMS
+
     export: Export = resource.specification
     place = destination(export.to, surroundings.folder, private=export.private)
     if not isinstance(place, FolderDestination):
@@ -106,6 +107,9 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
 
 def build(task: Task, reporter: Reporter) -> Outcome:
     """Write everything into a folder of our own, then take it where it belongs, unless it is there already."""
+    from executor.destinations import destination
+    from executor.publication import write
+
     name, private = str(task.settings["to"]), bool(task.settings["private"])
     place = destination(name, Path(task.recipe_folder), private=private)
     place.check()

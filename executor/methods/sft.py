@@ -9,7 +9,6 @@ from attrs import frozen
 from executor.examples import TRAINED_ALONE
 from executor.method import Method
 from executor.stage import Stage
-from executor.token_files import TRAIN, VALIDATION
 from executor.trainer_arguments import SFT
 from planner.effects import Effect, setting
 
@@ -31,6 +30,7 @@ def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
     from trl.trainer.sft_trainer import SFTTrainer
 
     from executor.lora import adapter_configuration, keep_adapters_exact
+    from executor.token_files import TRAIN, VALIDATION
 
     tokenizer = run.tokenizer()
     rows = {"max_length": None, "packing": False, "dataset_kwargs": {"skip_prepare_dataset": True}}

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path, PurePath
 from typing import BinaryIO, TypeAlias
 
 from executor.rows import BrokenRow, Row
-from executor.sources import columns, compression, delimited, json_document, json_lines, plain_text
+from executor.sources import compression
 from state.diagnostic import Place
 
 Reader: TypeAlias = Callable[[BinaryIO, str], Iterator[Row | BrokenRow]]
 
-_READERS: dict[str, Reader] = {
-    ".jsonl": json_lines.read,
-    ".ndjson": json_lines.read,
-    ".json": json_document.read,
-    ".csv": delimited.read_commas,
-    ".tsv": delimited.read_tabs,
-    ".txt": plain_text.read,
-    ".parquet": columns.read_parquet,
-    ".arrow": columns.read_arrow,
+_READERS = {
+    ".jsonl": ("json_lines", "read"),
+    ".ndjson": ("json_lines", "read"),
+    ".json": ("json_document", "read"),
+    ".csv": ("delimited", "read_commas"),
+    ".tsv": ("delimited", "read_tabs"),
+    ".txt": ("plain_text", "read"),
+    ".parquet": ("columns", "read_parquet"),
+    ".arrow": ("columns", "read_arrow"),
 }
+"""The module and function that read each format; loaded when a file of it is read, which most plans never do."""
 SUFFIXES = tuple(_READERS)
 
 _JUMPING = (".parquet", ".arrow")
@@ -42,11 +44,17 @@ def read_file(path: Path, name: str) -> Iterator[Row | BrokenRow]:
     last = Place(name)
     try:
         with open_file(path) as stream:
-            for row in _READERS[ending](stream, name):
+            for row in _reader(ending)(stream, name):
                 last = row.place
                 yield row
     except compression.UNREADABLE as error:
         yield BrokenRow(Place(name, last.line + 1), f"cannot be read: {_reason(error)}")
+
+
+def _reader(ending: str) -> Reader:
+    module, function = _READERS[ending]
+    reader: Reader = getattr(import_module(f"executor.sources.{module}"), function)
+    return reader
 
 
 def _reason(error: BaseException) -> str:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.decoding import Part, parts
-from executor.encoding import IGNORED, Encoded
+from executor.encoding import Encoded
+from executor.examples import IGNORED
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from executor.chat_messages import RowError
 from executor.chat_template import Rendered, compile_template
 from executor.encoder import Encoder, encoder
-from executor.encoding import IGNORED, Encoded
+from executor.encoding import Encoded
+from executor.examples import IGNORED
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -7,7 +7,8 @@ from array import array
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.encoding import IGNORED, Encoded
+from executor.encoding import Encoded
+from executor.examples import IGNORED
 from executor.supervision import RowSummary, overlap, summarise, supervision
 from state.diagnostic import Diagnostic, Place, Severity
 
