@@ -25,8 +25,9 @@ def at_terminal(folder: Path, columns: int, lines: list[str], *arguments: str) -
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     command = ["setsid", "--ctty", str(TUNE), "chat", *arguments]  # Ctrl-C reaches who controls the terminal
+    sized = {name: value for name, value in environment().items() if name not in ("COLUMNS", "LINES")}
     with subprocess.Popen(
-        command, cwd=folder, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, env=environment()
+        command, cwd=folder, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, env={**sized, "TERM": "xterm"}
     ) as process:
         os.close(theirs)
         shown = ""
