@@ -14,7 +14,7 @@ from executor.checkpoint_uploads import CheckpointUploads
 from executor.launch import InterruptedStepError
 from executor.means import Means
 from executor.recording import Artifact, Recorder
-from executor.task import Input, Outcome, Task, outcome_from
+from executor.task import Input, Outcome, Task, outcome_of
 from planner.diff import Action
 from planner.plan import Planning
 from state import artifacts
@@ -64,7 +64,7 @@ class Building:
         begun = self.recorder.begun(self._continued())
         found = self._found()
         if found is not None:
-            outcome = outcome_from(found.notes["outcome"])  # type: ignore[arg-type]  # written by executor.worker
+            outcome = outcome_of(found)
             started = now()
             return Built(self._finish(self._with_own_checkpoints(begun), outcome, started), "found")
         artifacts.discard_incomplete(self.folder)
@@ -143,7 +143,7 @@ class Building:
         self.means.emit(events.Message(self.address, f"{host} was faster; taking what it made"))
         artifacts.remove(self.folder)
         manifest = self.means.shelf.fetch(self.address, shared, self.folder)
-        return outcome_from(manifest.notes["outcome"])  # type: ignore[arg-type]  # written by executor.worker
+        return outcome_of(manifest)
 
     def _save(self, record: Record) -> None:
         self.means.writer.save(put(self.means.writer.state, self.address, record))

@@ -13,7 +13,7 @@ from executor.local import this_machine
 from executor.peft_adapter import CONFIG_FILE
 from executor.provenance import Origin
 from executor.recording import Artifact, Recorder
-from executor.task import Input, Outcome, outcome_from, to_plain
+from executor.task import Input, Outcome, outcome_of, to_plain
 from executor.tensor_files import INDEX_FILE, weight_files
 from executor.tokenizer_files import FILES, has_tokenizer
 from planner.desired import Desired, action_key
@@ -67,7 +67,7 @@ class Import:
         # Named by its content: under its action key lies, or will lie, what a run of ours gives.
         folder = self.layout.artifact(kind, name, digest)
         manifest = artifacts.read(folder) or self._publish(folder, digest)
-        outcome = outcome_from(manifest.notes["outcome"])  # type: ignore[arg-type]  # written below
+        outcome = outcome_of(manifest)
         begun = self.recorder.begun(None)
         doubted = {field: tuple(evolve(one, verified=False) for one in group) for field, group in begun.inputs.items()}
         artifact = Artifact(self.layout.relative(folder), manifest)

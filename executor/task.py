@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from state.artifacts import Manifest
 from state.canonical import Plain
 from state.diagnostic import problem
 from state.plain import plain_converter
@@ -92,6 +93,11 @@ def task_from(path: Path) -> Task:
 def outcome_from(plain: Mapping[str, Plain]) -> Outcome:
     """The outcome in plain values."""
     return _converter.structure(plain, Outcome)
+
+
+def outcome_of(manifest: Manifest) -> Outcome:
+    """The outcome that was published with an artifact, by executor.worker or by an import."""
+    return outcome_from(manifest.notes["outcome"])  # type: ignore[arg-type]  # written as a table by both
 
 
 def data_moved(address: str) -> Exception:

@@ -1,4 +1,4 @@
-"""Writes that survive a crash at any instant: whole files appear at once, lines are on the disk before we go on."""
+"""Writes that survive a crash at any instant: whole files appear at once, on the disk before we go on."""
 
 from __future__ import annotations
 
@@ -7,40 +7,39 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 PIECE = 1 << 20
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file's content so that a reader sees the old or the new bytes, never a mixture, even after a crash."""
+    with _replacing(path) as file:
+        file.write(content)
+
+
+def durable_copy(source: Path, target: Path, moved: Callable[[int], None]) -> None:
+    """Copy a file of any size so that the target appears whole; `moved` hears of every piece, in bytes."""
+    with _replacing(target) as writing, source.open("rb") as reading:
+        while piece := reading.read(PIECE):
+            writing.write(piece)
+            moved(len(piece))
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of another when the block ends well, on the disk before anybody sees it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
     try:
         with _named(path), temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
-
-
-def durable_copy(source: Path, target: Path, moved: Callable[[int], None]) -> None:
-    """Copy a file of any size so that the target appears whole; `moved` hears of every piece, in bytes."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(target)
-    try:
-        with _named(target), source.open("rb") as reading, temporary.open("wb") as writing:
-            while piece := reading.read(PIECE):
-                writing.write(piece)
-                moved(len(piece))
-            writing.flush()
-            os.fsync(writing.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(target.parent)
 
 
 def _beside(path: Path) -> Path:

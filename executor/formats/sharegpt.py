@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from executor.chat_messages import ASSISTANT, Message, RowError
 from executor.examples import Conversation, Example
-from executor.format import Format, Values
+from executor.format import Values
+from executor.formats.chat_template import FORMAT as CHAT_TEMPLATE
 from executor.message_fields import USUAL, Convention, from_text, is_chat, names, tools, with_system
 from state.canonical import Plain
 
@@ -59,14 +62,4 @@ def _recognises(values: Values) -> Mapping[str, Plain] | None:
     return {"field_messages": field} if field else None
 
 
-FORMAT = Format(
-    name="sharegpt",
-    example=example,
-    recognises=_recognises,
-    yields=(Conversation,),
-    fields=(
-        "field_messages", "message_property_mappings", "roles", "message_field_training", "field_system", "field_tools",
-        "allow_control_tokens",
-    ),
-    renders=lambda _: True,
-)  # fmt: skip
+FORMAT = evolve(CHAT_TEMPLATE, name="sharegpt", example=example, recognises=_recognises)
