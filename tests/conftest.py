@@ -8,7 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.fake_kinds import Workshop
+from tests.fake_kinds import RECIPE, Workshop
 
 pytest_plugins = ("tests.hub_server", "tests.s3_server")
 
@@ -24,3 +24,11 @@ def workshop(tmp_path: Path) -> Workshop:
 @pytest.fixture
 def make_workshop() -> Callable[[Path], Workshop]:
     return Workshop
+
+
+@pytest.fixture
+def finished(workshop: Workshop) -> Workshop:
+    """Data and two things, made."""
+    workshop.write(RECIPE, **{"data.txt": "one"})
+    assert workshop.apply().failure is None
+    return workshop

@@ -85,6 +85,15 @@ RAW = Kind("raw", {"": Raw}, 1, "re-read", inputs=lambda *_: {}, probe=_probe_ra
 THING = Kind(
     "thing", {"": Thing}, 1, "rebuild", inputs=_inputs, schedule=_schedule, judge=_judge, build=lambda *_: None
 )
+RECIPE = """\
+[raw.data]
+source = "data.txt"
+[thing.base]
+base = ["raw.data"]
+[thing.top]
+base = ["thing.base"]
+"""
+"""Data and two things that are made from it, one after the other."""
 KINDS = {"raw": RAW, "thing": THING}
 WHOLE = Selection()
 

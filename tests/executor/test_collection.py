@@ -23,27 +23,11 @@ from state.lock import Lock
 from state.owner import this_process
 from state.shared_store import SharedStore
 from state.writer import writing
-from tests.fake_kinds import Workshop
+from tests.fake_kinds import RECIPE, Workshop
 
 DAY = 86_400.0
 NOW = 4e9
 """Long after anything in a test was made."""
-
-RECIPE = """
-[raw.data]
-source = "data.txt"
-[thing.base]
-base = ["raw.data"]
-[thing.top]
-base = ["thing.base"]
-"""
-
-
-@pytest.fixture
-def finished(workshop: Any) -> Any:
-    workshop.write(RECIPE, **{"data.txt": "one"})
-    assert workshop.apply().failure is None
-    return workshop
 
 
 def colour(workshop: Any, name: str, extra: str = "") -> None:

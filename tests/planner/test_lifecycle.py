@@ -10,22 +10,7 @@ from planner.plan import Step
 from planner.reason import FieldChanged, GateFailed, InputChanged, MadeBefore, ScheduleDiffers
 from state.diagnostic import ProblemError
 from state.record import Status
-
-RECIPE = """
-[raw.data]
-source = "data.txt"
-[thing.base]
-base = ["raw.data"]
-[thing.top]
-base = ["thing.base"]
-"""
-
-
-@pytest.fixture
-def finished(workshop: Any) -> Any:
-    workshop.write(RECIPE, **{"data.txt": "one"})
-    assert workshop.apply().failure is None
-    return workshop
+from tests.fake_kinds import RECIPE
 
 
 def step(workshop: Any, address: str) -> Step:

@@ -12,25 +12,10 @@ from planner.recipe import parse
 from state.change import put
 from state.diagnostic import Diagnostic, Place, ProblemError, Severity
 from state.record import State
-from tests.fake_kinds import KINDS, Raw, Workshop
+from tests.fake_kinds import KINDS, RECIPE, Raw, Workshop
 
-RECIPE = """\
-[raw.data]
-source = "data.txt"
-[thing.base]
-base = ["raw.data"]
-[thing.top]
-base = ["thing.base"]
-"""
 EDITED = RECIPE.replace("[thing.base]", '[thing.base]\ncolour = "blue"')
 PRICED = "[hardware.cheap]\nhourly_price = 1\n[hardware.dear]\nhourly_price = 2.5\n"
-
-
-@pytest.fixture
-def finished(workshop: Workshop) -> Workshop:
-    workshop.write(RECIPE, **{"data.txt": "one"})
-    assert workshop.apply().failure is None
-    return workshop
 
 
 def took(workshop: Workshop, **hours: float) -> State:

@@ -13,25 +13,10 @@ from planner.renaming import renamed
 from state.diagnostic import Diagnostic, Place, ProblemError
 from state.history import History
 from state.record import Record, State, Status
-from tests.fake_kinds import KINDS, Workshop
+from tests.fake_kinds import KINDS, RECIPE, Workshop
 
-RECIPE = """\
-[raw.data]
-source = "data.txt"
-[thing.base]
-base = ["raw.data"]
-[thing.top]
-base = ["thing.base"]
-"""
 RENAMED = RECIPE.replace("thing.base", "thing.ground")
 MOVED = '[[moved]]\nfrom = "thing.base"\nto = "thing.ground"\n'
-
-
-@pytest.fixture
-def finished(workshop: Workshop) -> Workshop:
-    workshop.write(RECIPE, **{"data.txt": "one"})
-    assert workshop.apply().failure is None
-    return workshop
 
 
 def steps(workshop: Workshop) -> dict[str, Step]:
