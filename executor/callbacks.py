@@ -1,21 +1,24 @@
-"""What happens around a trainer's steps: progress is told, checkpoints are completed, a wish to stop is heeded."""
+"""What happens around a trainer's steps: the recipe is kept to, checkpoints are completed, a wish to stop is heeded."""
 
 from __future__ import annotations
 
-import math
 import signal
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import frozen
 
+from executor.best_model import Selecting, best_folder
 from executor.events import CheckpointWritten
+from executor.guards import Guarding
+from executor.metrics_file import MetricsFile
+from executor.selection import selection_of
 from executor.task import Task
+from executor.watching import Keeping, Telling
+from executor.weights import save_weights
 from executor.worker_reports import Reporter
 from state import artifacts
-from state.diagnostic import problem
 from state.record import Checkpoint
 
 
@@ -25,27 +28,44 @@ class Callbacks:
 
     rules: Any
     stopping: Any
-    checkpointing: Any
     progress: Any
+    keeping: Any
+    selecting: Any
+    guarding: Any
+    checkpointing: Any
 
     @property
     def all(self) -> tuple[Any, ...]:
-        """In the order in which the trainer must call them."""
-        return (self.rules, self.stopping, self.checkpointing, self.progress)
+        """In the order in which the trainer must call them: checkpoints are completed when all others had their say."""
+        return (
+            self.rules,
+            self.stopping,
+            self.progress,
+            self.keeping,
+            self.selecting,
+            self.guarding,
+            self.checkpointing,
+        )
 
 
-def callbacks(task: Task, reporter: Reporter, settings: Mapping[str, Any], total: int) -> Callbacks:
+def callbacks(
+    task: Task, reporter: Reporter, settings: Mapping[str, Any], total: int, metrics: MetricsFile
+) -> Callbacks:
     """The callbacks of one run, as subclasses of transformers' own class, which must not be imported before."""
     from transformers import TrainerCallback
 
     def make(cls: type, *arguments: object) -> Any:  # noqa: ANN401
         return type(cls.__name__, (cls, TrainerCallback), {})(*arguments)
 
+    progress = make(Telling, reporter, total, task.one("tokens").facts.get("tokens", 0))
     return Callbacks(
         rules=make(RecipeRules),
         stopping=make(Stopping),
+        progress=progress,
+        keeping=make(Keeping, metrics, progress),
+        selecting=make(Selecting, selection_of(settings), best_folder(task), save_weights),
+        guarding=make(Guarding),
         checkpointing=make(Checkpointing, task, reporter, settings["checkpoints"]["save_total_limit"]),
-        progress=make(Telling, reporter, total, task.one("tokens").facts.get("tokens", 0)),
     )
 
 
@@ -122,55 +142,3 @@ class Checkpointing:
             path = Path(self.task.tune_folder) / one.folder
             if path.parent == Path(args.output_dir):
                 artifacts.remove(path)
-
-
-@define(eq=False)
-class Telling:
-    """Tells how far the run is and what it logs, and ends it when the loss is no number."""
-
-    reporter: Reporter
-    total: int
-    tokens: int
-    """Of one epoch."""
-    values: dict[str, float] = field(factory=dict)
-    _began: float = 0.0
-    _first: int = 0
-    _mark: tuple[float, float] = (0.0, 0.0)
-    """Time and epoch of the last figures."""
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
-        """Start the clock."""
-        self._began = time.monotonic()
-        self._first = state.global_step
-        self._mark = (self._began, state.epoch or 0.0)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
-        """One more step is done."""
-        done = state.global_step - self._first
-        seconds = time.monotonic() - self._began
-        left = (self.total - state.global_step) * seconds / done if done else None
-        self.reporter.progress(state.global_step, self.total, "steps", self.values, left)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ANN401, ARG002
-        """The trainer has new figures."""
-        figures = {name: float(value) for name, value in (logs or {}).items() if isinstance(value, int | float)}
-        for name in ("loss", "learning_rate", "grad_norm", "epoch", "eval_loss"):
-            if name in figures:
-                self.values[name] = figures[name]
-        if not math.isfinite(figures.get("loss", 0.0)):
-            detail = f"The loss is {figures['loss']} at step {state.global_step}."
-            hint = "Lower `learning_rate`, or set `max_grad_norm` = 1.0."
-            raise problem("Loss is not a number", detail, hint)
-        if "loss" in figures:
-            self._rate(state.epoch)
-
-    def last_loss(self) -> dict[str, float]:
-        """The last loss that was logged."""
-        return {"loss": round(self.values["loss"], 6)} if "loss" in self.values else {}
-
-    def _rate(self, epoch: float) -> None:
-        """Tokens per second since the last figures; TRL's own count is too low for packed rows."""
-        now = time.monotonic()
-        then, before = self._mark
-        self.values["tokens_per_second"] = round((epoch - before) * self.tokens / (now - then), 1)
-        self._mark = (now, epoch)

@@ -109,7 +109,7 @@ class CheckpointUploads:
             if manifest is None:
                 return None
             for path in (*manifest.digests, artifacts.MANIFEST):
-                _link(source / path, staged.folder / path)
+                link(source / path, staged.folder / path)
         except FileNotFoundError:
             _unstage(staged)
             return None
@@ -154,7 +154,7 @@ class CheckpointUploads:
         self.say(f"The checkpoint of step {checkpoint.step} is not in the shared store yet: {why}")
 
 
-def _link(source: Path, target: Path) -> None:
+def link(source: Path, target: Path) -> None:
     """A second name for a file, which outlives the first; a copy where the file system has no such names."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:

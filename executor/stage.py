@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from attrs import Factory, frozen
 
+from executor.evaluation_fields import Evaluation, where_it_selects
 from executor.turn_ends import TrainOnEos
 from planner.effects import Effect, reference, setting
 from planner.limits import fraction, not_empty, not_negative, positive
@@ -18,7 +19,7 @@ STEPS_DEPEND = "every optimizer step depends on it"
 
 
 def neutral_without_dropout(settings: Mapping[str, Plain]) -> Effect:
-    """Splits and evaluations only round differently, but with dropout they draw other masks (measured: 1e-7, 9e-2)."""
+    """Splits only round differently, but with dropout they draw other masks (measured: 1e-7, 9e-2)."""
     adapter = settings.get("adapter")
     dropout = adapter.get("lora_dropout", 0.0) if isinstance(adapter, Mapping) else 0.0
     return Effect.REBUILD if dropout else Effect.NUMERICS
@@ -50,18 +51,6 @@ class Checkpoints:
     )
     save_total_limit: int = setting(
         2, effect=Effect.RUNTIME, why="checkpoints do not change the weights", validator=positive
-    )
-
-
-@frozen
-class Evaluation:
-    """`[train.NAME.evaluation]`: the loss on the rows that `val_set_size` holds back."""
-
-    eval_steps: int = setting(
-        100,
-        effect=neutral_without_dropout,
-        why="evaluation draws random numbers that dropout would use",
-        validator=positive,
     )
 
 
@@ -119,13 +108,13 @@ class Stage:
     dataloader_num_workers: int = setting(
         0, effect=Effect.RUNTIME, why="rows arrive in the same order", validator=not_negative
     )
-    logging_steps: int = setting(10, effect=Effect.RUNTIME, why="logs do not change the weights", validator=positive)
+    logging_steps: int = setting(1, effect=Effect.RUNTIME, why="logs do not change the weights", validator=positive)
     description: str = setting("", effect=Effect.METADATA, why="it is a note")
 
     adapter: Adapter | None = setting(None, effect=Effect.REBUILD, why="other parameters are trained")
     """None: all weights are trained."""
     checkpoints: Checkpoints = setting(Factory(Checkpoints), effect=Effect.RUNTIME, why="checkpoints are no weights")
-    evaluation: Evaluation | None = setting(None, effect=neutral_without_dropout, why="evaluation draws random numbers")
+    evaluation: Evaluation | None = setting(None, effect=where_it_selects, why="measuring changes no weights")
     trainer: dict[str, Plain] = setting(Factory(dict), effect=Effect.REBUILD, why="the trainer is configured by it")
     """Passed to the trainer's configuration class as it is."""
 

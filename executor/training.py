@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,16 +12,23 @@ from typing import Any, cast
 from attrs import frozen
 
 from executor import model_files, software
+from executor.best_model import best_folder, take_over
 from executor.callbacks import callbacks
 from executor.collation import Collator
+from executor.evaluation_hook import attach
 from executor.kinds.model import delivered
 from executor.loading import has_gpu, load_model, load_tokenizer, padding_id
 from executor.method import Method
+from executor.metrics_file import NAME as METRICS
+from executor.metrics_file import MetricsFile
+from executor.selection import chosen_facts, evaluation_at
 from executor.stage import schedule_of
 from executor.task import Outcome, Task
 from executor.tensor_files import parameter_count
 from executor.token_files import VALIDATION
+from executor.weights import save_weights
 from executor.worker_reports import Reporter, StopRequestedError
+from planner.resume import STOPPED_EARLY
 from planner.schedule import Schedule
 from state import artifacts
 from state.canonical import Plain
@@ -49,7 +57,7 @@ class Run:
 
     def schedule(self) -> Schedule:
         """The learning rates of the run."""
-        return schedule_of(self.settings, cast("int", self.task.one("tokens").facts["rows"]))
+        return schedule_of(self.settings, self._row_count())
 
     def arguments(self) -> dict[str, Any]:
         """What every trainer's configuration class is told; the recipe's `trainer` table comes on top."""
@@ -73,7 +81,7 @@ class Run:
             "save_strategy": "steps",
             "save_steps": checkpoints["save_steps"],
             "eval_strategy": "steps" if evaluation else "no",
-            "eval_steps": evaluation["eval_steps"] if evaluation else None,
+            "eval_steps": self.eval_steps() if evaluation else None,
             "use_cpu": not has_gpu(),
             # transformers would otherwise put the last good losses in the place of bad ones.
             "logging_nan_inf_filter": False,
@@ -84,6 +92,17 @@ class Run:
             "use_cache": False,
             **settings["trainer"],
         }
+
+    def eval_steps(self) -> int:
+        """After how many steps there is an evaluation."""
+        evaluation = self.settings["evaluation"]
+        if not evaluation["evals_per_epoch"]:
+            return int(evaluation["eval_steps"])
+        epoch = schedule_of({**self.settings, "num_epochs": 1.0, "max_steps": 0}, self._row_count()).total_steps
+        return math.ceil(epoch / int(evaluation["evals_per_epoch"]))
+
+    def _row_count(self) -> int:
+        return cast("int", self.task.one("tokens").facts["rows"])
 
     def model(self) -> Any:  # noqa: ANN401  transformers has no types
         """What is trained, on the CPU."""
@@ -112,30 +131,38 @@ def train(method: Method, task: Task, reporter: Reporter) -> Outcome:
     """Train, or continue, or take a checkpoint that is already the desired result; then write a plain model folder."""
     run = Run(task, reporter)
     total = run.schedule().total_steps
+    checkpoint = Path(task.tune_folder) / task.resume_from.folder if task.resume_from is not None else None
     if task.resume_from is not None:
         _check(task.resume_from, task)
     _clear_leftovers(task)
-    if task.resume_from is not None and task.resume_from.step == total:
-        metrics = _take_checkpoint(task, task.resume_from)
-        facts: dict[str, Plain] = {"trainable_parameters": parameter_count(task.output_folder)}
+    metrics_file = MetricsFile(Path(task.checkpoints) / METRICS)
+    metrics_file.continue_from(checkpoint)
+    take_over(checkpoint, best_folder(task))
+    if checkpoint is not None and _is_end(checkpoint, total, run):
+        metrics, facts = _take_checkpoint(checkpoint, run)
     else:
-        metrics, facts = _train(method, run, total)
+        metrics, facts = _train(method, run, total, metrics_file)
+    metrics_file.move_to(task.output_folder)
+    artifacts.remove(best_folder(task))
     _allow_cache(task)
     model_files.copy_tokenizer(*delivered(task.inputs["model"][0], Path(task.recipe_folder)), task.output_folder)
     return Outcome(
         output_digest=model_files.identity(task.output_folder),
         metrics=metrics,
-        facts={**facts, "steps": total, "resumed_from": task.resume_from.step if task.resume_from else 0},
+        facts={"steps": total, **facts, "resumed_from": task.resume_from.step if task.resume_from else 0},
         versions=software.versions(),
         hardware=software.hardware(),
         gpus=software.gpus(),
     )
 
 
-def _train(method: Method, run: Run, total: int) -> tuple[dict[str, Plain], dict[str, Plain]]:
+def _train(
+    method: Method, run: Run, total: int, metrics_file: MetricsFile
+) -> tuple[dict[str, Plain], dict[str, Plain]]:
     task = run.task
     trainer = method.train(run)
-    following = callbacks(run.task, run.reporter, run.settings, total)
+    attach(trainer)
+    following = callbacks(run.task, run.reporter, run.settings, total, metrics_file)
     for callback in following.all:
         trainer.add_callback(callback)
     resume = str(Path(task.tune_folder) / task.resume_from.folder) if task.resume_from else None
@@ -147,11 +174,16 @@ def _train(method: Method, run: Run, total: int) -> tuple[dict[str, Plain], dict
         "steps": int(trainer.state.global_step),
     }
     metrics |= following.progress.last_loss()
-    if run.rows(VALIDATION) is not None:
-        metrics["eval_loss"] = round(float(trainer.evaluate()["eval_loss"]), 6)
-    trainer.model.save_pretrained(task.output_folder)
-    (task.output_folder / "README.md").unlink(missing_ok=True)
-    return metrics, _facts(trainer.model)
+    chosen = chosen_facts(run.settings, trainer.state.log_history, total)
+    if "best_step" in chosen:
+        _copy_weights(best_folder(task), task.output_folder)
+        metrics |= evaluation_at(cast("int", chosen["best_step"]), trainer.state.log_history)
+    else:
+        if run.rows(VALIDATION) is not None:
+            trainer.evaluate()
+            metrics |= evaluation_at(int(trainer.state.global_step), trainer.state.log_history)
+        save_weights(trainer.model, task.output_folder)
+    return metrics, {**_facts(trainer.model), **chosen}
 
 
 def _allow_cache(task: Task) -> None:
@@ -194,12 +226,32 @@ def _clear_leftovers(task: Task) -> None:
             artifacts.remove(child)
 
 
-def _take_checkpoint(task: Task, checkpoint: Checkpoint) -> dict[str, Plain]:
-    """A shorter run whose end was passed on the way: its weights are those of the checkpoint."""
-    folder = Path(task.tune_folder) / checkpoint.folder
+def _is_end(checkpoint: Path, total: int, run: Run) -> bool:
+    """Whether nothing is left to train after a checkpoint: it is as long as wanted, or its run had ended early."""
+    state = _trainer_state(checkpoint)
+    return state["global_step"] == total or STOPPED_EARLY in chosen_facts(run.settings, state["log_history"], total)
+
+
+def _trainer_state(checkpoint: Path) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads((checkpoint / "trainer_state.json").read_bytes())
+    return state
+
+
+def _take_checkpoint(checkpoint: Path, run: Run) -> tuple[dict[str, Plain], dict[str, Plain]]:
+    """A run whose end was passed on the way: its weights are those of the checkpoint, or the best up to it."""
+    folder, state = run.task.output_folder, _trainer_state(checkpoint)
+    chosen = chosen_facts(run.settings, state["log_history"], run.schedule().total_steps)
+    source = best_folder(run.task) if "best_step" in chosen else checkpoint
+    _copy_weights(source, folder)
+    losses = [entry["loss"] for entry in state["log_history"] if "loss" in entry]
+    metrics: dict[str, Plain] = {"steps": state["global_step"]}
+    metrics |= {"loss": round(float(losses[-1]), 6)} if losses else {}
+    if "best_step" in chosen:
+        metrics |= evaluation_at(cast("int", chosen["best_step"]), state["log_history"])
+    return metrics, {"trainable_parameters": parameter_count(folder), **chosen}
+
+
+def _copy_weights(source: Path, folder: Path) -> None:
     for pattern in WEIGHTS:
-        for path in folder.glob(pattern):
-            shutil.copyfile(path, task.output_folder / path.name)
-    history = json.loads((folder / "trainer_state.json").read_bytes())["log_history"]
-    losses = [entry["loss"] for entry in history if "loss" in entry]
-    return {"steps": checkpoint.step, **({"loss": round(float(losses[-1]), 6)} if losses else {})}
+        for path in source.glob(pattern):
+            shutil.copyfile(path, folder / path.name)

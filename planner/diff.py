@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
+from typing import cast
 
 from attrs import frozen
 
@@ -28,8 +29,9 @@ from planner.reason import (
     NotInState,
     Reason,
     Shared,
+    StoppedEarly,
 )
-from planner.resume import Continuation, continuation
+from planner.resume import STOPPED_EARLY, Continuation, continuation, would_stop_too
 from planner.structure import with_defaults
 from state.record import Checkpoint, InputRecord, Record, Status, Superseded
 
@@ -49,6 +51,7 @@ class Action(StrEnum):
 
 
 RECORDS_ONLY = (Action.UPDATE, Action.MOVE, Action.ADOPT, Action.FORGET)
+_WEIGHT = list(Effect)
 WORKS = (Action.EXTEND, Action.RESUME, Action.BUILD, Action.REBUILD)
 
 
@@ -208,6 +211,9 @@ def _lost(situation: Situation, record: Record, differences: _Differences) -> Ch
 
 def _longer(situation: Situation, record: Record, differences: _Differences) -> Change:
     """Another length: continue from the newest checkpoint that the desired run would have passed through."""
+    if _would_stop_too(situation, record):
+        ended = StoppedEarly(cast("int", record.facts[STOPPED_EARLY]))
+        return Change(Action.UPDATE, (ended, *differences.length, *differences.light), record=record)
     found = _continuation(situation, record)
     if found.checkpoint is None:
         return Change(Action.REBUILD, (*differences.length, *found.refusals, *differences.light))
@@ -225,6 +231,14 @@ def _unfinished(situation: Situation, record: Record, differences: _Differences)
     if found.checkpoint is None:
         return Change(Action.BUILD, (ended, *found.refusals, *differences.all))
     return Change(Action.RESUME, (ended, *differences.all), resume_from=found.checkpoint)
+
+
+def _would_stop_too(situation: Situation, record: Record) -> bool:
+    schedule = situation.kind.schedule
+    if schedule is None or STOPPED_EARLY not in record.facts:
+        return False
+    before = schedule(record.settings, situation.input_records)
+    return would_stop_too(record.facts, before, schedule(situation.desired.settings, situation.input_records))
 
 
 def _continuation(situation: Situation, record: Record) -> Continuation:
@@ -260,7 +274,11 @@ def _field_changes(desired: Desired, record: Record) -> Iterator[FieldChanged]:
     after = flatten(desired.settings)
     for path in sorted(before.keys() | after.keys()):
         if not same(before.get(path), after.get(path)):
-            effect = effect_of(desired.specification, path, desired.settings)
+            # What decided then and does not any more, such as early stopping that was taken out, still did decide.
+            effect = max(
+                (effect_of(desired.specification, path, one) for one in (record.settings, desired.settings)),
+                key=_WEIGHT.index,
+            )
             why = declared(desired.specification, path).why
             yield FieldChanged(path, before.get(path), after.get(path), effect, why)
     if desired.protected != record.protected:

@@ -93,6 +93,13 @@ class ScheduleDiffers:
 
 
 @frozen
+class StoppedEarly:
+    """The run ended before its length because it no longer became better; a longer one would have ended there too."""
+
+    step: int
+
+
+@frozen
 class NoCheckpoint:
     """There is no complete checkpoint to continue from."""
 
@@ -161,6 +168,7 @@ Reason: TypeAlias = (
     | Interrupted
     | Failed
     | ScheduleDiffers
+    | StoppedEarly
     | NoCheckpoint
     | ArtifactMissing
     | GateFailed
@@ -183,6 +191,7 @@ CODES: dict[type[Reason], str] = {
     Interrupted: "interrupted",
     Failed: "failed",
     ScheduleDiffers: "schedule_differs",
+    StoppedEarly: "stopped_early",
     NoCheckpoint: "no_checkpoint",
     ArtifactMissing: "artifact_missing",
     GateFailed: "gate_failed",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
 from planner.reason import NoCheckpoint, Reason, ScheduleDiffers
 from planner.schedule import Schedule, first_difference
+from state.canonical import Plain
 from state.record import Checkpoint
+
+STOPPED_EARLY = "stopped_early_at"
+"""The fact that a record holds of a run which ended before its length, by what it measured: after which step."""
 
 
 @frozen
@@ -17,6 +21,12 @@ class Continuation:
 
     checkpoint: Checkpoint | None
     refusals: tuple[Reason, ...] = ()
+
+
+def would_stop_too(facts: Mapping[str, Plain], before: Schedule, after: Schedule) -> bool:
+    """Whether a run that ended early is what the desired length gives: the learning rates up to there are equal."""
+    ended = facts.get(STOPPED_EARLY)
+    return isinstance(ended, int) and ended <= after.total_steps and first_difference(before, after, ended) is None
 
 
 def continuation(checkpoints: Sequence[Checkpoint], before: Schedule, after: Schedule) -> Continuation:

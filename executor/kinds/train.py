@@ -38,6 +38,9 @@ OWNED = {
     "save_total_limit": "checkpoints.save_total_limit",
     "eval_steps": "evaluation.eval_steps",
     "eval_strategy": "evaluation.eval_steps",
+    "load_best_model_at_end": "evaluation.load_best_model_at_end",
+    "metric_for_best_model": "evaluation.metric_for_best_model",
+    "greater_is_better": "evaluation.greater_is_better",
     **{
         name: name
         for name in (
@@ -75,7 +78,6 @@ FORBIDDEN = frozenset(
         "assistant_only_loss",
         "completion_only_loss",
         "resume_from_checkpoint",
-        "load_best_model_at_end",
         "push_to_hub",
         "hub_token",
         "save_only_model",

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import define, evolve, field, frozen
 
-from executor import events
+from executor import events, metrics_file
 from executor.collation import Collator
 from executor.dataset_fields import Dataset
+from executor.evaluation_fields import Evaluation
 from executor.kinds.dataset import identity
 from executor.kinds.model import Model
 from executor.kinds.tokens import Tokens
@@ -25,7 +26,7 @@ from executor.kinds.train import FORBIDDEN, OWNED
 from executor.lora_merge import merge
 from executor.methods.sft import METHOD, Sft
 from executor.model_files import initialise
-from executor.stage import Adapter, Checkpoints, Evaluation
+from executor.stage import Adapter, Checkpoints
 from executor.task import Input, Outcome, Task
 from executor.token_files import VALIDATION, read_columns
 from executor.trainer_arguments import SFT
@@ -185,6 +186,12 @@ class Laboratory:
         if name not in self.straight_runs:
             self.straight_runs[name] = run(self.task(STAGES[name]))
         return self.straight_runs[name]
+
+
+def metrics(made: Trained) -> list[dict[str, Any]]:
+    """The rows of the metrics beside the model, without what another machine or moment would have otherwise."""
+    rows = metrics_file.read(made.task.output_folder / metrics_file.NAME)
+    return [{name: value for name, value in row.items() if name not in metrics_file.VOLATILE} for row in rows]
 
 
 def run(task: Task) -> Trained:
@@ -381,6 +388,8 @@ def test_interrupted_and_resumed_is_bitwise_straight(laboratory: Laboratory, nam
     assert made.outcome.facts["resumed_from"] == after + 1
     assert made.outcome.facts["steps"] == made.outcome.metrics["steps"] == 6
     assert made.outcome.metrics["loss"] == laboratory.straight(name).outcome.metrics["loss"]
+    assert metrics(made) == metrics(laboratory.straight(name))
+    assert [row["step"] for row in metrics(made)] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_run_that_is_asked_to_stop_in_its_last_step_ends_as_if_nobody_had_asked(laboratory: Laboratory) -> None:
@@ -420,6 +429,7 @@ def test_a_longer_run_is_bitwise_a_straight_one(laboratory: Laboratory, name: st
     assert longer.weights == laboratory.straight(name).weights
     assert [one.step for one in longer.kept] == [steps, 6]
     assert [entry["step"] for entry in longer.log if "loss" in entry] == [1, 2, 3, 4, 5, 6]
+    assert metrics(longer) == metrics(laboratory.straight(name))
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -459,7 +469,7 @@ def test_all_that_training_changes_of_a_model_is_its_weights(laboratory: Laborat
     before = json.loads((Path(laboratory.model.folder) / "config.json").read_bytes())
     after = json.loads((laboratory.straight("full").task.output_folder / "config.json").read_bytes())
     assert after == before
-    names = {path.name for path in Path(laboratory.model.folder).iterdir()}
+    names = {path.name for path in Path(laboratory.model.folder).iterdir()} | {"metrics.jsonl"}
     assert {path.name for path in laboratory.straight("full").task.output_folder.iterdir()} == names
 
 

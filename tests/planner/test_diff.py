@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from attrs import Factory, frozen
+from attrs import Factory, evolve, frozen
 
 from planner.desired import Desired, action_key, same
-from planner.diff import Action, Local, Situation, change
+from planner.diff import Action, Change, Local, Situation, change
 from planner.effects import Effect, setting
 from planner.kind import Kind
-from planner.reason import FieldChanged
+from planner.reason import FieldChanged, StoppedEarly
+from planner.schedule import Schedule
+from planner.structure import settings_of
 from state.canonical import Plain
-from state.record import Record, Status
+from state.record import Checkpoint, Record, Status
 
 
 @frozen
@@ -91,3 +94,64 @@ def test_of_two_alike_the_one_that_is_renamed_is_adopted(workshop: Any) -> None:
     workshop.apply()
     assert workshop.build.built == []
     assert workshop.actions() == {}
+
+
+def _selects(settings: Mapping[str, Plain]) -> Effect:
+    return Effect.REBUILD if settings["patience"] else Effect.RUNTIME
+
+
+@frozen
+class Run:
+    patience: int = setting(0, effect=_selects, why="it decides the end")
+    every: int = setting(1, effect=_selects, why="it decides the end")
+    steps: int = setting(10, effect=Effect.LENGTH, why="it is longer")
+    scheduler: str = setting("constant", effect=Effect.LENGTH, why="for the test")
+
+
+RUN = Kind("run", {"": Run}, 1, "retrain", inputs=lambda *_: {}, schedule=lambda settings, _: _schedule(settings))
+
+
+def _schedule(settings: Mapping[str, Any]) -> Schedule:
+    return Schedule(settings["scheduler"], 1.0, 0, settings["steps"])
+
+
+def _changed(before: Run, after: Run, **record: Any) -> Change:
+    settings = [settings_of(one) for one in (before, after)]
+    wanted = Desired("run.a", "run", settings[1], {}, {}, 1, Run)
+    made = Record("run", settings[0], {}, {}, 1, "key", Status.READY, output_digest="d", **record)
+    return change(Situation(RUN, wanted, {}, {}, {}, made, {}, LOCAL))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "action"),
+    [
+        (Run(patience=0, every=1), Run(patience=0, every=2), Action.UPDATE),
+        (Run(patience=3, every=1), Run(patience=3, every=2), Action.REBUILD),
+        (Run(patience=0, every=1), Run(patience=3, every=1), Action.REBUILD),
+        (Run(patience=3, every=1), Run(patience=0, every=1), Action.REBUILD),
+        (Run(patience=3, every=1), Run(patience=0, every=2), Action.REBUILD),
+    ],
+)
+def test_a_field_decides_if_it_does_now_or_did_then(before: Run, after: Run, action: Action) -> None:
+    assert _changed(before, after).action is action
+
+
+KEPT = tuple(Checkpoint(step, f"checkpoint-{step}", "d") for step in (2, 4))
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "steps", "expected"),
+    [
+        ("constant", 20, (Action.UPDATE, None)),
+        ("constant", 4, (Action.UPDATE, None)),
+        ("constant", 3, (Action.EXTEND, 2)),
+        ("linear", 20, (Action.REBUILD, None)),
+    ],
+)
+def test_a_run_that_ended_early_is_never_continued(
+    scheduler: str, steps: int, expected: tuple[Action, int | None]
+) -> None:
+    before = Run(patience=1, steps=10, scheduler=scheduler)
+    found = _changed(before, evolve(before, steps=steps), checkpoints=KEPT, facts={"stopped_early_at": 4})
+    assert (found.action, found.resume_from.step if found.resume_from else None) == expected
+    assert (StoppedEarly(4) in found.reasons) is (found.action is Action.UPDATE)

@@ -27,6 +27,7 @@ from planner.reason import (
     Removed,
     ScheduleDiffers,
     Shared,
+    StoppedEarly,
 )
 from tune.views.words import short, value
 
@@ -57,6 +58,8 @@ def sentence(reason: Reason, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912 
                 f"cannot be continued: the learning rate of step {step} was {before:.6g} "
                 f"and would be {after:.6g} in a run of this length"
             )
+        case StoppedEarly(step):
+            return f"it ended early after step {step}, and would have ended there at this length too"
         case NoCheckpoint():
             return "there is no complete checkpoint to continue from"
         case ArtifactMissing(folder):

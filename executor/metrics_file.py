@@ -1,0 +1,90 @@
+"""`metrics.jsonl`: one row for each step that was logged, in a file beside the model.
+
+A row is a JSON object: `step`, `epoch`, then what the trainer logged under the names that it has there (`loss`,
+`grad_norm`, `learning_rate`, `eval_loss`, ...), then what depends on the machine and the moment (`VOLATILE`). What is
+no number is null.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+
+NAME = "metrics.jsonl"
+VOLATILE = ("tokens_per_second", "memory_gib", "seconds")
+"""Columns that another run of the same would have other values in; `seconds` since the process began to train."""
+LEFT_OUT = ("_runtime", "samples_per_second", "steps_per_second", "num_tokens")
+"""Ends of names of what trainers log and nobody keeps: speeds, and TRL's count of tokens, which begins anew."""
+FIRST = ("step", "epoch", "loss", "learning_rate", "grad_norm", "eval_loss")
+
+
+@define
+class MetricsFile:
+    """Writes the rows of a run as they come; what is logged several times at a step becomes one row."""
+
+    path: Path
+    _row: dict[str, float] = field(factory=dict, init=False)
+    _start: int | None = field(default=None, init=False)
+    """Where in the file the row begins, once it was written."""
+    _complete: bool = field(default=True, init=False)
+    """Whether all that is known of the row is in the file."""
+
+    def continue_from(self, checkpoint: Path | None) -> None:
+        """Begin with the rows up to a checkpoint, which has them in its folder; without any if there is none."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        before = checkpoint / NAME if checkpoint is not None else None
+        if before is not None and before.is_file():
+            shutil.copyfile(before, self.path)
+        else:
+            self.path.write_bytes(b"")
+
+    def log(self, step: int, figures: Mapping[str, float]) -> None:
+        """Add figures to the row of a step, which is the newest."""
+        if self._row.get("step") != step:
+            self._write()
+            self._row, self._start = {"step": step}, None
+        self._row |= {name: value for name, value in figures.items() if not name.endswith(LEFT_OUT)}
+        self._complete = False
+
+    def save(self, folder: Path) -> None:
+        """Put all rows so far into a folder."""
+        self._write()
+        shutil.copyfile(self.path, folder / NAME)
+
+    def move_to(self, folder: Path) -> None:
+        """Put all rows into a folder, where they stay."""
+        self.save(folder)
+        self.path.unlink()
+
+    def _write(self) -> None:
+        """Append the row, or put it in the place of what was written of it before."""
+        if self._complete:
+            return
+        middle = sorted(name for name in self._row if name not in FIRST and name not in VOLATILE)
+        names = [name for name in (*FIRST, *middle, *VOLATILE) if name in self._row]
+        row = {name: _plain(self._row[name]) for name in names}
+        with self.path.open("r+", encoding="utf-8") as file:
+            self._start = file.seek(0, 2) if self._start is None else file.seek(self._start)
+            file.write(json.dumps(row) + "\n")
+            file.truncate()
+        self._complete = True
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a file; a last one that a killed process left incomplete is passed over."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            return
+        yield row
