@@ -3,7 +3,7 @@
 Text is what transformers renders (`transformers/utils/chat_template_utils.py`, 5.23): the same Jinja sandbox, filters,
 functions and message fields. What an assistant writes is what `{% generation %}` encloses; for other templates and
 roles it is found in the text (`message_ranges`; `message_layout` for what many rows share), as long as that can be
-proved.
+proved. What a template is proved to write around any contents is filled in without rendering (`proved_layout`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from attrs import field, frozen
 from executor.chat_messages import ASSISTANT, Message, RowError, called, checked, checked_tools
 from executor.message_layout import MOST_KEPT, Layout, is_plain, layout_of
 from executor.message_ranges import OTHER_TEMPLATE, Unmarked
+from executor.proved_layout import LayoutProofs
 from executor.template_environment import NOTE, environment
 from executor.turn_ends import TrainOnEos, with_ends
 from state.diagnostic import problem
@@ -49,6 +50,7 @@ class ChatTemplate:
     """Whether the template itself marks what an assistant generates."""
     control_tokens: tuple[str, ...] = ()
     """All tokens of the vocabulary that are special, among them those that end a turn."""
+    proofs: LayoutProofs = field(factory=lambda: LayoutProofs(""), eq=False, repr=False)
     _layouts: dict[tuple[str | int, ...], Layout | None] = field(factory=dict, init=False, eq=False, repr=False)
 
     def prompt(self, messages: Sequence[Message], tools: Tools = None) -> str:
@@ -67,6 +69,9 @@ class ChatTemplate:
         Raises RowError where a message to be trained would train nothing or cannot be found in the text for certain,
         and where the template leaves out tools.
         """
+        if not tools and (proved := self._proved(messages, roles_to_train)) is not None:
+            text, ranges = proved
+            return Rendered(text, self._with_ends(text, ranges, train_on_eos))
         chat, given = checked(messages), checked_tools(tools)
         wanted = _wanted(messages, roles_to_train)
         whole = self.render(chat, given)
@@ -75,13 +80,26 @@ class ChatTemplate:
             spans = self._laid_out(chat, wanted, whole.text)
             if spans is not None:
                 return Rendered(whole.text, self._with_ends(whole.text, spans, train_on_eos))
-        answers = self._answers(chat, whole, given)
+        answers = self.answers(chat, whole, given)
         unmarked = Unmarked(partial(self.render, tools=given), chat, whole.text, self.special_tokens)
         spans = []
         for index in wanted:
             own = answers[index] if index in answers else (unmarked.located(index),)
             spans += _trained(own, index, chat, Rendered(whole.text, tuple(spans)))
         return Rendered(whole.text, self._with_ends(whole.text, spans, train_on_eos))
+
+    def _proved(
+        self, messages: Sequence[Message], roles_to_train: frozenset[str]
+    ) -> tuple[str, tuple[Span, ...]] | None:
+        """Text and ranges without rendering, where a proof holds for conversations of these roles and contents."""
+        if not isinstance(messages, list | tuple) or not all(map(_may_be_plain, messages)):
+            return None
+        roles = tuple([message.get("role") for message in messages])
+        contents = [message.get("content") for message in messages]
+        if {*map(type, roles), *map(type, contents)} != {str} or not all(roles):
+            return None
+        layout = self.proofs.layout(self, roles, roles_to_train)
+        return None if layout is None else layout.fill(contents)
 
     def _laid_out(self, chat: list[Message], wanted: list[int], text: str) -> list[Span] | None:
         """The ranges to train, if the conversation is laid out as all of its roles are; empty ones are none."""
@@ -97,6 +115,8 @@ class ChatTemplate:
         return spans if spans is None or all(start < end for start, end in spans) else None
 
     def _with_ends(self, text: str, spans: Sequence[Span], rule: TrainOnEos) -> tuple[Span, ...]:
+        if rule == "turn" and spans:
+            return tuple(spans)
         controls = (*self.control_tokens, *self.special_tokens.values())
         trained = with_ends(text, spans, rule, self.special_tokens.get("eos_token", ""), controls)
         if not trained:
@@ -104,7 +124,7 @@ class ChatTemplate:
             raise RowError(reason)
         return trained
 
-    def _answers(self, chat: list[Message], whole: Rendered, tools: Tools) -> dict[int, tuple[Span, ...]]:
+    def answers(self, chat: list[Message], whole: Rendered, tools: Tools) -> dict[int, tuple[Span, ...]]:
         """The marked ranges of each assistant message, by its index; a template may mark a message in several parts."""
         speaking = [index for index, message in enumerate(chat) if message["role"] == ASSISTANT]
         if not speaking or not self.marks_answers:
@@ -161,7 +181,11 @@ def compile_template(text: str, special_tokens: Mapping[str, str], control_token
     except TemplateSyntaxError as error:
         detail = f"{error.message} in line {error.lineno} of the template."
         raise problem("Broken chat template", detail, "Chat templates are written in Jinja.") from error
-    return ChatTemplate(compiled, dict(special_tokens), marks_answers, tuple(control_tokens))
+    return ChatTemplate(compiled, dict(special_tokens), marks_answers, tuple(control_tokens), LayoutProofs(text))
+
+
+def _may_be_plain(message: object) -> bool:
+    return type(message) is dict and len(message) == 2  # noqa: PLR2004  nothing but role and content
 
 
 def _wanted(messages: Sequence[Message], roles_to_train: frozenset[str]) -> list[int]:
