@@ -12,6 +12,8 @@ from contextlib import contextmanager
 import pytest
 from attrs import frozen
 
+from tests.processes import running
+
 SERVES = """
 import sys, threading
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
@@ -51,7 +53,7 @@ class S3Server:
 @contextmanager
 def serving() -> Iterator[S3Server]:
     """A server that lives as long as the `with` block, with one empty bucket."""
-    with subprocess.Popen(
+    with running(
         [sys.executable, "-c", SERVES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
         assert process.stdout is not None

@@ -13,13 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from attrs import define, field
+from attrs import frozen
 
 from state.journal import Journal
 from state.lock import is_dead, read_owner
 from state.record import Status
 from tests.fake_kinds import Workshop
 from tests.kills.server import workshop
+from tests.processes import running
 from tests.s3_server import S3Server
 
 ROOT = Path(__file__).parent.parent.parent
@@ -48,16 +49,11 @@ CEILING = 20
 """Kills of one apply, after which it is left alone: at random instants it could go on for ever."""
 
 
-@define
+@frozen
 class Server:
     """The process that forks those that are killed."""
 
-    process: subprocess.Popen[str] = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        command = [sys.executable, "-m", "tests.kills.server"]
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    process: subprocess.Popen[str]
 
     def start(self, *what: str) -> int:
         assert self.process.stdin is not None
@@ -79,11 +75,9 @@ class Server:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    made = Server()
-    with made.process:
-        yield made
-        assert made.process.stdin is not None
-        made.process.stdin.close()
+    command, pipe = [sys.executable, "-m", "tests.kills.server"], subprocess.PIPE
+    with running(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        yield Server(process)
 
 
 def outputs(shop: Workshop) -> dict[str, str]:

@@ -15,6 +15,7 @@ from state import lock as lock_module
 from state.folder_backend import FolderBackend
 from state.lock import Lock
 from state.owner import Owner, this_process
+from tests.processes import running
 
 HOLDS = """
 import socket, sys, time
@@ -42,9 +43,7 @@ def held_elsewhere(
     """Another process that holds the lock until its standard input ends, on a host of its own and by its own clock."""
     command = [sys.executable, "-c", HOLDS, str(backend.root), host, str(ahead), str(heartbeat)]
     environment = os.environ | {"USER": "ada", "LOGNAME": "ada"}
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    with running(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held False\n"
         yield process

@@ -22,6 +22,7 @@ from state.lock import Lock
 from state.owner import this_process
 from state.record import EMPTY, State, Superseded
 from state.store import Store
+from tests.processes import running
 from tests.state.examples import record
 
 ADA = Author("ada@gpu-host", "test", "plan")
@@ -202,7 +203,7 @@ def test_a_kill_at_any_instant_leaves_the_last_state_or_the_next_one(store: Stor
     written = 0
     for _ in range(12):
         command = [sys.executable, "-c", SAVES_IN_A_LOOP, str(root)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        with running(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             for _ in range(instants.randrange(1, 4)):
                 written = int(process.stdout.readline())

@@ -24,6 +24,7 @@ from state.owner import this_process
 from state.record import EMPTY, Checkpoint, State
 from state.store import Store
 from state.writer import Writer, current_state, writing
+from tests.processes import running
 from tests.state.examples import record
 
 ADA = Author("ada@gpu-host", "tune apply", "p1")
@@ -260,7 +261,7 @@ def test_who_lost_the_lock_can_write_neither_state_nor_journal(backend: FolderBa
 def stopped_at_work(backend: FolderBackend, host: str) -> Iterator[subprocess.Popen[str]]:
     """A process that holds the lock, stopped in the middle of its work."""
     command = [sys.executable, "-c", LOSES_THE_LOCK, str(backend.root), host]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with running(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "working\n"
         process.send_signal(signal.SIGSTOP)
@@ -309,9 +310,9 @@ def test_an_owner_whose_lock_a_person_took_away_can_write_nothing_and_says_so(ba
 def count(backend: FolderBackend, processes: int, timeout: float) -> list[str]:
     """Many processes that each add one to the same number; returns what they say in the end."""
     command = [sys.executable, "-c", COUNTS, str(backend.root), str(timeout)]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
-    said = [process.communicate(timeout=500)[0].strip() for process in running]
-    assert {process.returncode for process in running} == {0}
+    counting = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
+    said = [process.communicate(timeout=500)[0].strip() for process in counting]
+    assert {process.returncode for process in counting} == {0}
     return said
 
 

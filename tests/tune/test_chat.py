@@ -5,14 +5,17 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import select
 import struct
 import subprocess
 import termios
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.processes import running
 from tests.tune.conftest import TUNE, environment
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
@@ -26,20 +29,44 @@ def at_terminal(folder: Path, columns: int, lines: list[str], *arguments: str) -
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     command = ["setsid", "--ctty", str(TUNE), "chat", *arguments]  # Ctrl-C reaches who controls the terminal
     sized = {name: value for name, value in environment().items() if name not in ("COLUMNS", "LINES")}
-    with subprocess.Popen(
+    with running(
         command, cwd=folder, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, env={**sized, "TERM": "xterm"}
     ) as process:
         os.close(theirs)
         shown = ""
-        for typed in lines:
-            while not shown.endswith("> "):
-                shown += os.read(ours, 4096).decode()
+        for typed in lines[:-1]:
+            shown += until_prompt(ours, shown)
             os.write(ours, typed.encode())
             shown += os.read(ours, 4096).decode()
-        process.wait()
-        assert process.returncode == 0
+        shown += until_prompt(ours, shown)
+        press_until_it_ends(process, ours, lines[-1])
+    assert process.returncode == 0
     os.close(ours)
     return shown
+
+
+def until_prompt(ours: int, before: str) -> str:
+    """What is shown until the next line may be typed."""
+    shown = ""
+    while not (before + shown).endswith("> "):
+        shown += os.read(ours, 4096).decode()
+    return shown
+
+
+def press_until_it_ends(process: subprocess.Popen[bytes], ours: int, key: str) -> None:
+    """Press a key that ends the chat, again where nothing happens, as people do.
+
+    A key that comes between the prompt and Python's waiting for keys is heard with the next one only.
+    """
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        os.write(ours, key.encode())
+        for _ in range(20):
+            if select.select([ours], [], [], 0.1)[0]:
+                try:
+                    os.read(ours, 4096)
+                except OSError:  # the other end is closed
+                    return
 
 
 def test_one_answer_is_printed_and_it_is_the_one_that_was_evaluated(quickstart: Any) -> None:

@@ -18,6 +18,7 @@ from state.diagnostic import ProblemError
 from state.object_backend import ObjectBackend
 from state.object_requests import Patience
 from tests.faulty_proxy import Fault, FaultyProxy
+from tests.processes import running
 from tests.s3_server import S3Server
 
 LITTLE = Patience(connect_seconds=5, answer_seconds=1, part_seconds=2, retries=3, retry_seconds=5)
@@ -165,7 +166,7 @@ def test_a_server_that_says_nothing_is_a_problem(tmp_path: Path) -> None:
 def test_ctrl_c_is_heard_while_a_server_says_nothing() -> None:
     with (
         silent_server() as endpoint,
-        subprocess.Popen(
+        running(
             [sys.executable, "-c", WAITS, endpoint], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process,
     ):
