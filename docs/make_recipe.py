@@ -13,6 +13,7 @@ from typing import Any, get_args
 import attrs
 
 from executor import kinds
+from executor.stage import Stage
 from executor.templates import built_in
 from planner.effects import Effect, Setting, fields, referenced_kinds, table_class
 from tune.views.words import value
@@ -37,7 +38,8 @@ def page(text: str) -> str:
         for variant, specification in kind.specifications.items():
             name = f"{kind.name} {variant}".strip()
             begin = BEGIN.format(name)
-            rows = "\n".join([HEADING, *_rows(specification, "")])
+            shared = Stage if variant not in ("", "sft") else None
+            rows = "\n".join([HEADING, *_rows(specification, "", shared)])
             pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(END)}", re.DOTALL)
             found = f"{begin}\n{rows}\n{END}"
             text = pattern.sub(lambda _, found=found: found, text)  # type: ignore[misc]  # bound at once
@@ -50,8 +52,12 @@ def templates() -> str:
     return "\n".join(["<!-- templates -->", "| built-in template | `model_type` |", "|---|---|", *rows, END])
 
 
-def _rows(specification: type, prefix: str) -> Iterator[str]:
+def _rows(specification: type, prefix: str, without: type | None = None) -> Iterator[str]:
+    """A row for each field, but for those that are declared just so in another class."""
+    told = {} if without is None else {name: one.metadata for name, one in fields(without).items()}
     for field in fields(specification).values():
+        if told.get(field.name) == field.metadata:
+            continue
         name = f"`{prefix}{field.name}`"
         kinds_named = referenced_kinds(field)
         if kinds_named:

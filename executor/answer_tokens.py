@@ -1,6 +1,6 @@
-"""Examples with a prompt and answers to compare, judge or check, as the columns that trainers read without preparing.
+"""Examples with a prompt and answers to compare or judge, as ids whose labels say which part they belong to.
 
-TRL 1.16 makes these columns itself in `_prepare_dataset` of its trainers (dpo_trainer.py, kto_trainer.py,
+TRL 1.16 cuts them in the same way in `_prepare_dataset` of its trainers (dpo_trainer.py, kto_trainer.py,
 reward_trainer.py): an answer begins where the ids of prompt and answer together leave those of the prompt alone.
 """
 
@@ -9,74 +9,82 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from executor.chat_messages import Message, RowError, check_content, checked, checked_tools
-from executor.documents import Formatter
-from executor.examples import IGNORED, Judged, Preference, Prompt, Steps, Tools, Turns
+from executor.encoding import Encoded
+from executor.examples import Judged, Preference, Prompt, Steps, Tools, Turns
+from executor.row_layout import BETTER, PROMPT, WORSE
 from state.canonical import Plain
 
+if TYPE_CHECKING:
+    from executor.documents import Formatter
+
 Chat: TypeAlias = tuple[Message, ...]
-Columns: TypeAlias = "dict[str, array[int]]"
 
 STEP_END = "\n"
 """What stands behind each step of a solution; the verdict on the step is the label of its last token."""
 
 
-def preference_columns(formatter: Formatter, example: Preference) -> Columns:
-    """What DPOTrainer reads: the prompt that both answers share, and each answer."""
-    prompt, chosen, rejected = _encoded(formatter, example.prompt, (example.chosen, example.rejected), example.tools)
+def pair(formatter: Formatter, example: Preference, control_tokens: Sequence[str]) -> Encoded:
+    """The prompt that both answers share, the chosen answer and the rejected one."""
+    answers = (example.chosen, example.rejected)
+    prompt, chosen, rejected = _encoded(formatter, example.prompt, answers, example.tools, control_tokens)
     shared = min(_common(prompt, chosen), _common(prompt, rejected))
-    columns = {"prompt_ids": prompt[:shared], "chosen_ids": chosen[shared:], "rejected_ids": rejected[shared:]}
-    if columns["chosen_ids"] == columns["rejected_ids"]:
+    if chosen == rejected:
         reason = "prefers an answer to one that has the same tokens"
         raise RowError(reason)
-    return columns
+    return _labelled(prompt[:shared], chosen[shared:], rejected[shared:])
 
 
-def reward_columns(formatter: Formatter, example: Preference) -> Columns:
-    """What RewardTrainer reads: each answer with its prompt."""
-    _, chosen, rejected = _encoded(formatter, example.prompt, (example.chosen, example.rejected), example.tools)
-    return {"chosen_ids": chosen, "rejected_ids": rejected}
+def judged(formatter: Formatter, example: Judged, control_tokens: Sequence[str]) -> Encoded:
+    """The prompt and the answer, which is labelled as better if it is a good one."""
+    prompt, whole = _encoded(formatter, example.prompt, (example.completion,), example.tools, control_tokens)
+    shared, nothing = _common(prompt, whole), array("i")
+    answer = whole[shared:]
+    return _labelled(prompt[:shared], *((answer, nothing) if example.label else (nothing, answer)))
 
 
-def judged_columns(formatter: Formatter, example: Judged) -> tuple[Columns, bool]:
-    """What KTOTrainer reads: prompt and answer; and the `label`. For the KL term it wants `mismatched` ones, too."""
-    prompt, whole = _encoded(formatter, example.prompt, (example.completion,), example.tools)
-    shared = _common(prompt, whole)
-    return {"prompt_ids": prompt[:shared], "completion_ids": whole[shared:]}, example.label
+def question(formatter: Formatter, example: Prompt, control_tokens: Sequence[str]) -> Encoded:
+    """The prompt with the cue for an answer."""
+    return _labelled(_encoded(formatter, example.prompt, (), example.tools, control_tokens)[0], array("i"), array("i"))
 
 
-def mismatched(completions: Sequence[array[int]], micro_batch_size: int) -> list[array[int]]:
-    """KTO's `KL_completion_ids`: in each micro-batch, every prompt gets the answer of the one before it."""
-    groups = range(0, len(completions), micro_batch_size)
-    batches = [completions[start : start + micro_batch_size] for start in groups]
-    return [batch[at - 1] for batch in batches for at in range(len(batch))]
+def steps(formatter: Formatter, example: Steps, control_tokens: Sequence[str]) -> Encoded:
+    """A solution, whose verdicts are the labels of the last token of each step.
+
+    As TRL's PRMTrainer prepared them until 1.9 (trl/trainer/prm_trainer.py, `tokenize_row`).
+    """
+    texts = [example.prompt, *example.completions]
+    check_content([{"role": "assistant", "content": one} for one in texts], control_tokens)
+    prompt, end, *solution = formatter.encoder.ids([example.prompt, STEP_END, *example.completions])
+    ids = array("i", formatter.encoder.before) + prompt
+    labels = array("i", [PROMPT]) * len(ids)
+    for step, label in zip(solution, example.labels, strict=True):
+        ids += step + end
+        labels += array("i", [PROMPT]) * (len(step) + len(end) - 1) + array("i", [BETTER if label else WORSE])
+    return Encoded(ids, labels)
 
 
 def prompt_columns(example: Prompt) -> dict[str, Plain]:
-    """What GRPOTrainer and RLOOTrainer read: the prompt as it stands, for they tokenize where they generate."""
+    """What GRPOTrainer and RLOOTrainer hand to reward functions: the prompt as it stands, and the row's columns."""
     prompt = example.prompt if isinstance(example.prompt, str) else [dict(one) for one in example.prompt]
     tools = {} if example.tools is None else {"tools": [dict(one) for one in example.tools]}
     return {**example.columns, "prompt": prompt, **tools}
 
 
-def step_columns(formatter: Formatter, example: Steps) -> Columns:
-    """What a model that judges steps learns from: ids, and 0 or 1 as label of the last token of each step.
-
-    As TRL's PRMTrainer prepared them until 1.9 (trl/trainer/prm_trainer.py, `tokenize_row`).
-    """
-    prompt, end, *steps = formatter.encoder.ids([example.prompt, STEP_END, *example.completions])
-    ids = array("i", formatter.encoder.before) + prompt
-    labels = array("i", [IGNORED]) * len(ids)
-    for step, label in zip(steps, example.labels, strict=True):
-        ids += step + end
-        labels += array("i", [IGNORED]) * (len(step) + len(end) - 1) + array("i", [int(label)])
-    return {"input_ids": ids, "labels": labels}
+def _labelled(prompt: array[int], better: array[int], worse: array[int]) -> Encoded:
+    parts = ((prompt, PROMPT), (better, BETTER), (worse, WORSE))
+    labels = array("i")
+    for ids, label in parts:
+        labels += array("i", [label]) * len(ids)
+    return Encoded(prompt + better + worse, labels)
 
 
-def _encoded(formatter: Formatter, prompt: Turns, answers: Sequence[Turns], tools: Tools) -> list[array[int]]:
-    """The ids of a prompt, and of it with each answer."""
+def _encoded(
+    formatter: Formatter, prompt: Turns, answers: Sequence[Turns], tools: Tools, control_tokens: Sequence[str]
+) -> list[array[int]]:
+    """The ids of a prompt, and of it with each answer; `control_tokens` are those that messages may not spell out."""
     if isinstance(prompt, str):
         texts = [prompt, *(prompt + str(answer) for answer in answers)]
         asked, *whole = formatter.encoder.ids(texts, special=True)
@@ -85,20 +93,22 @@ def _encoded(formatter: Formatter, prompt: Turns, answers: Sequence[Turns], tool
                 ids.append(formatter.end_id)
     else:
         chats = [(*prompt, *cast("Chat", answer)) for answer in answers]  # all are alike
-        asked, *whole = formatter.encoder.ids(_texts(formatter, prompt, chats, tools))
+        asked, *whole = formatter.encoder.ids(_texts(formatter, prompt, chats, tools, control_tokens))
     if any(_common(asked, ids) == len(ids) for ids in whole):
         reason = "has an answer without any token of its own"
         raise RowError(reason)
     return [asked, *whole]
 
 
-def _texts(formatter: Formatter, prompt: Chat, chats: Sequence[Chat], tools: Tools) -> list[str]:
+def _texts(
+    formatter: Formatter, prompt: Chat, chats: Sequence[Chat], tools: Tools, control_tokens: Sequence[str]
+) -> list[str]:
     """A conversational prompt with the cue for an answer, and it with each answer."""
     if formatter.template is None:
         reason = "is a chat, and there is no chat template"
         raise RowError(reason)
-    for chat in chats:
-        check_content(chat, formatter.control_tokens)
+    for chat in chats or (prompt,):
+        check_content(chat, control_tokens)
     render, given = formatter.template.render, checked_tools(tools)
     return [formatter.template.prompt(prompt, tools), *(render(checked(chat), given).text for chat in chats)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, islice
@@ -10,15 +11,27 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import frozen
 
-from executor import formats
+from executor import answer_tokens, formats
 from executor.chat_messages import ASSISTANT, RowError, check_content
 from executor.chat_template import ChatTemplate, Rendered, compile_template
 from executor.dataset_fields import Dataset
 from executor.encoder import Encoder, encoder
 from executor.encoding import Encoded, whole
-from executor.examples import IGNORED, Conversation, Example, Segments, Text, Tokenized
+from executor.examples import (
+    IGNORED,
+    Conversation,
+    Example,
+    Judged,
+    Preference,
+    Prompt,
+    Segments,
+    Steps,
+    Text,
+    Tokenized,
+)
 from executor.format import Values
 from executor.model_files import end_of_turn
+from executor.row_layout import WANTED, RowLayout
 from executor.rows import BrokenRow, Row
 from executor.tokenizer_files import special_tokens
 from executor.turn_ends import TrainOnEos
@@ -32,11 +45,12 @@ BATCH_ROWS = 500
 
 
 @frozen
-class Prompt:
-    """What a model is asked in an evaluation, as ids, and the text that it should answer."""
+class Question:
+    """What a model is asked, as ids, and what its answer is measured with."""
 
     ids: array[int]
     reference: str
+    """In an evaluation the right answer; in reinforcement learning the row as JSON, for the reward functions."""
 
 
 @frozen
@@ -45,7 +59,7 @@ class Document:
 
     place: Place
     encoded: Encoded
-    prompt: Prompt | None = None
+    question: Question | None = None
 
 
 Ready: TypeAlias = Rendered | Text | Encoded
@@ -65,6 +79,7 @@ class Formatter:
     train_on_eos: TrainOnEos
     with_prompts: bool
     control_tokens: tuple[str, ...]
+    layout: RowLayout
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -84,23 +99,25 @@ class Formatter:
         chats = iter(self.encoder.conversations([one for one, _ in ready if isinstance(one, Rendered)]))
         texts = iter(self.encoder.texts([one.text for one, _ in ready if isinstance(one, Text)], self.end_id))
         documents: list[Document | BrokenRow] = []
-        for row, (one, prompt) in zip(rows, ready, strict=True):
+        for row, (one, question) in zip(rows, ready, strict=True):
             encoded = next(chats) if isinstance(one, Rendered) else next(texts) if isinstance(one, Text) else one
             match encoded:
                 case Encoded():
-                    documents.append(Document(row.place, encoded, prompt))
+                    documents.append(Document(row.place, encoded, question))
                 case RowError():
                     documents.append(BrokenRow(row.place, str(encoded)))
                 case BrokenRow():
                     documents.append(encoded)
         return documents
 
-    def _ready(self, row: Row | BrokenRow, read: Reader, dataset: Dataset) -> tuple[Ready | BrokenRow, Prompt | None]:
+    def _ready(self, row: Row | BrokenRow, read: Reader, dataset: Dataset) -> tuple[Ready | BrokenRow, Question | None]:
         if isinstance(row, BrokenRow):
             return row, None
         try:
             example = read(row.values, dataset)
-            return self._rendered(example, dataset), self._prompt(example) if self.with_prompts else None
+            if self.layout != "documents":
+                return self._answered(example, dataset)
+            return self._rendered(example, dataset), self._question(example) if self.with_prompts else None
         except RowError as error:
             return BrokenRow(row.place, str(error)), None
 
@@ -115,6 +132,23 @@ class Formatter:
             case Text():
                 return example
         message = "cannot be trained by itself: it is an example for a method that compares or generates answers"
+        raise RowError(message)
+
+    def _answered(self, example: Example, dataset: Dataset) -> tuple[Encoded, Question | None]:
+        """An example for a method that compares, judges or generates answers."""
+        control = () if dataset.allow_control_tokens else self.control_tokens
+        match self.layout, example:
+            case "pairs", Preference():
+                return answer_tokens.pair(self, example, control), None
+            case "judged", Judged():
+                return answer_tokens.judged(self, example, control), None
+            case "steps", Steps():
+                return answer_tokens.steps(self, example, control), None
+            case "prompts", Prompt():
+                encoded = answer_tokens.question(self, example, control)
+                row = json.dumps(answer_tokens.prompt_columns(example), ensure_ascii=False, sort_keys=True)
+                return encoded, Question(encoded.ids, row)
+        message = f"is not {WANTED[self.layout]}, which this method learns from"
         raise RowError(message)
 
     def _conversation(self, example: Conversation, dataset: Dataset) -> Rendered:
@@ -151,7 +185,7 @@ class Formatter:
             raise RowError(message)
         return Encoded(array("i", example.ids), array("i", example.labels))
 
-    def _prompt(self, example: Example) -> Prompt | None:
+    def _question(self, example: Example) -> Question | None:
         """The conversation up to the last answer, and that answer."""
         if not isinstance(example, Conversation) or self.template is None:
             return None
@@ -161,7 +195,7 @@ class Formatter:
             message = "has no assistant message to compare an answer with"
             raise RowError(message)
         (ids,) = self.encoder.ids([self.template.prompt(messages[:last], example.tools)])
-        return Prompt(ids, str(messages[last]["content"]))
+        return Question(ids, str(messages[last]["content"]))
 
 
 @frozen
@@ -174,6 +208,12 @@ class FormatterSettings:
     roles_to_train: tuple[str, ...]
     train_on_eos: TrainOnEos
     with_prompts: bool
+    layout: RowLayout = "documents"
+
+    @property
+    def with_questions(self) -> bool:
+        """Whether rows come with questions, for which the cache of encoded rows has no room."""
+        return self.with_prompts or self.layout == "prompts"
 
     def formatter(self, *, tables: bool = True) -> Formatter:
         """Load the tokenizer and compile the template; raises ProblemError.
@@ -195,6 +235,7 @@ class FormatterSettings:
             train_on_eos=self.train_on_eos,
             with_prompts=self.with_prompts,
             control_tokens=control,
+            layout=self.layout,
         )
 
 

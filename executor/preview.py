@@ -20,6 +20,7 @@ from executor.decoding import Part, parts
 from executor.documents import Document
 from executor.kinds.model import Model, recorded_commit
 from executor.kinds.tokens import LIBRARIES, Tokens
+from executor.row_layout import RowLayout
 from executor.rows import BrokenRow
 from executor.sources import fetching, origin
 from executor.sources.detection import resolved
@@ -78,19 +79,19 @@ class Preview:
     @property
     def longest(self) -> tuple[RowSummary, ...]:
         """The ten longest rows, longest first."""
-        return tuple(sorted(self.rows, key=lambda row: -row.tokens)[:10])
+        return tuple(sorted(self.rows, key=lambda row: -row.length)[:10])
 
     @property
     def too_long(self) -> tuple[RowSummary, ...]:
         """Rows over the length limit."""
-        return tuple(row for row in self.rows if row.tokens > self.limit)
+        return tuple(row for row in self.rows if row.length > self.limit)
 
     def histogram(self) -> tuple[tuple[int, int, int], ...]:
         """Numbers of rows by tokens: (from, to, rows), in at most BARS equal steps of a round width.
 
         The last step takes the longest hundredth of the rows, however long: a few long rows must not hide the others.
         """
-        lengths = sorted(row.tokens for row in self.rows)
+        lengths = sorted(row.length for row in self.rows)
         if not lengths:
             return ()
         usual = lengths[len(lengths) - 1 - len(lengths) // 100]
@@ -144,7 +145,8 @@ def preview(tokens: Resource, resources: Resources, folder: Path, state: State, 
     tokenizer = tokenizer_folder(model, folder, state)
     formatting = _formatter(tokens, model, datasets, tokenizer, folder)
     strategy = specification.excess_length_strategy
-    reading = _Reading(formatting.tokenizer, specification.sequence_len if strategy != "split" else sys.maxsize, wanted)
+    limit = specification.sequence_len if strategy != "split" else sys.maxsize
+    reading = _Reading(formatting.tokenizer, limit, wanted, specification.layout)
     for dataset in datasets:
         reading.take(_documents(formatting, dataset, folder, state))
     cut = supervision(reading.rows, reading.limit, complete=reading.complete) if strategy == "truncate" else ()
@@ -171,6 +173,7 @@ class _Reading:
     tokenizer: Tokenizer
     limit: int
     wanted: range
+    layout: RowLayout
     rows: list[RowSummary] = field(factory=list)
     broken: list[BrokenRow] = field(factory=list)
     shown: list[ShownRow] = field(factory=list)
@@ -182,9 +185,9 @@ class _Reading:
             if isinstance(document, BrokenRow):
                 self.broken.append(document)
                 continue
-            self.rows.append(summarise(document.place, document.encoded, self.limit))
+            self.rows.append(summarise(document.place, document.encoded, self.limit, self.layout))
             if len(self.rows) in self.wanted:
-                decoded = parts(self.tokenizer, document.encoded, self.limit)
+                decoded = parts(self.tokenizer, document.encoded, self.limit, self.layout)
                 self.shown.append(ShownRow(len(self.rows), self.rows[-1], decoded))
         self.complete = self.complete and next(documents, None) is None
 

@@ -19,7 +19,7 @@ from attrs import define, field, frozen
 
 from executor import formats
 from executor.dataset_fields import Dataset
-from executor.documents import Document, Formatter, FormatterSettings, Prompt
+from executor.documents import Document, Formatter, FormatterSettings, Question
 from executor.encoder import trained_counts
 from executor.row_cache import Block, RowCache
 from executor.row_chunks import Chunk, short
@@ -46,7 +46,7 @@ class EncodedChunk:
     trained: array[int]
     rows: bytes
     """Their ids and labels, each row's behind each other."""
-    prompts: Sequence[Prompt]
+    questions: Sequence[Question]
     broken: Sequence[BrokenRow]
 
 
@@ -61,7 +61,7 @@ class EncodedRows:
     numbers: array[int] = field(factory=lambda: array("q"))
     digests: array[int] = field(factory=lambda: array("Q"))
     """The first 8 bytes of the digest of what each row says, broken ones included as far as they can be read."""
-    prompts: list[Prompt] = field(factory=list)
+    questions: list[Question] = field(factory=list)
     broken: list[BrokenRow] = field(factory=list)
     skipped: int = 0
     """Broken rows that a dataset says to pass over."""
@@ -131,11 +131,11 @@ class RowEncoding:
             self._pool.shutdown(cancel_futures=True)
 
     def take(self, dataset: Dataset, chunk: Chunk) -> None:
-        """Look rows up, and have those encoded that are new; prompts are not kept, so rows with them are new always."""
+        """Look rows up, and have those encoded that are new: always those with questions, which are not kept."""
         digests = chunk.digests()
         salt = _salt(dataset)
         keys = [salt + digest for digest in digests]
-        known = {} if self.settings.with_prompts else self.cache.places
+        known = {} if self.settings.with_questions else self.cache.places
         numbers = list(map(known.get, keys))
         new = [at for at, number in enumerate(numbers) if number is None]
         self._new += len(new)
@@ -179,7 +179,7 @@ class RowEncoding:
             for at, number in zip(sound, self.cache.add(block) if sound else (), strict=True):
                 one.numbers[at] = number
             self.found.new += len(sound)
-            self.found.prompts.extend(encoded.prompts)
+            self.found.questions.extend(encoded.questions)
             if one.dataset.on_bad_row == "skip":
                 self.found.skipped += len(encoded.broken)
             else:
@@ -209,7 +209,7 @@ def encode_chunk(formatter: Formatter, dataset: Dataset, chunk: Chunk) -> Encode
         lengths=lengths,
         trained=trained_counts(b"".join([one.encoded.labels.tobytes() for one in good]), lengths),
         rows=b"".join([part.tobytes() for one in good for part in (one.encoded.ids, one.encoded.labels)]),
-        prompts=[one.prompt for one in good if one.prompt is not None],
+        questions=[one.question for one in good if one.question is not None],
         broken=[one for one in documents if isinstance(one, BrokenRow)],
     )
 

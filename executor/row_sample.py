@@ -77,11 +77,12 @@ def _sample(resource: Resource, tokenizer: Path, surroundings: Surroundings) -> 
         remaining = rows(dataset, folder)
         for one in formatting.documents(dataset, islice(remaining, MOST_ROWS)):
             if isinstance(one, Document):
-                found.append(summarise(one.place, one.encoded, limit if strategy == "truncate" else sys.maxsize))
+                cut = limit if strategy == "truncate" else sys.maxsize
+                found.append(summarise(one.place, one.encoded, cut, tokens.layout))
             elif dataset.on_bad_row == "error":
                 broken.append(one)
         complete = complete and next(remaining, None) is None
-    broken += too_long(((one.place, one.tokens) for one in found), limit, strategy)
-    cut = supervision(found, limit, complete=complete) if strategy == "truncate" else ()
+    broken += too_long(((one.place, one.length) for one in found), limit, strategy)
+    losses = supervision(found, limit, complete=complete) if strategy == "truncate" else ()
     fitting = lint_model(model, tokenizer, formatting.tokenizer, formatting.template)
-    return Sample(tuple(found), complete, (*broken_rows(broken), *fitting, *cut))
+    return Sample(tuple(found), complete, (*broken_rows(broken), *fitting, *losses))

@@ -6,10 +6,11 @@ from array import array
 from collections.abc import Mapping, Sequence
 
 import xxhash
-from attrs import frozen
+from attrs import field, frozen
 
 from executor.encoding import Encoded
 from executor.examples import IGNORED
+from executor.row_layout import RowLayout, positions, sequence_length
 from state.diagnostic import Diagnostic, Place, Severity
 
 
@@ -24,6 +25,12 @@ class RowSummary:
     """Trained tokens within the length limit."""
     identity: str
     """The digest of its tokens, by which equal rows are known."""
+    length: int = field()
+    """Tokens of the longest sequence that the model reads of it: all, unless there are several answers to a prompt."""
+
+    @length.default
+    def _all(self) -> int:
+        return self.tokens
 
     @property
     def loses_answers(self) -> bool:
@@ -36,12 +43,17 @@ class RowSummary:
         return self.trained_kept == 0
 
 
-def summarise(place: Place, encoded: Encoded, limit: int) -> RowSummary:
+def summarise(place: Place, encoded: Encoded, limit: int, layout: RowLayout = "documents") -> RowSummary:
     """The numbers of one row, cut to `limit` tokens or not."""
-    trained = len(encoded.labels) - encoded.labels.count(IGNORED)
-    kept = encoded.labels[:limit]
+    labels = encoded.labels
+    trained = len(labels) - labels.count(IGNORED)
+    length = sequence_length(labels, layout)
+    kept = trained
+    if length > limit:
+        pairs = zip(labels, positions(labels, layout), strict=True)
+        kept = sum(1 for label, at in pairs if label != IGNORED and at < limit)
     identity = xxhash.xxh3_128_hexdigest(array("i", encoded.ids).tobytes())
-    return RowSummary(place, len(encoded.ids), trained, len(kept) - kept.count(IGNORED), identity)
+    return RowSummary(place, len(encoded.ids), trained, kept, identity, length)
 
 
 def supervision(rows: Sequence[RowSummary], limit: int, *, complete: bool = True) -> tuple[Diagnostic, ...]:

@@ -100,7 +100,7 @@ class TokenWriter:
         for ids, reference in prompts:
             said = reference.encode()
             self._hasher.update(struct.pack("<QQ", len(ids), len(said)) + ids.tobytes() + said)
-        ids_column = _lists(
+        ids_column = packed_lists(
             b"".join(ids.tobytes() for ids, _ in prompts),
             array("i", accumulate((len(ids) for ids, _ in prompts), initial=0)),
         )
@@ -133,7 +133,7 @@ class _Batch:
     def arrays(self) -> list[Any]:
         """As Arrow arrays: ids and labels by row, and the lengths of its documents."""
         columns = (self.ids, self.token_ends), (self.labels, self.token_ends), (self.lengths, self.document_ends)
-        return [_lists(integers, ends.astype("i")) for integers, ends in columns]
+        return [packed_lists(integers, ends.astype("i")) for integers, ends in columns]
 
 
 @frozen
@@ -201,7 +201,7 @@ def read_columns(path: Path) -> dict[str, list[Any]]:
     return columns
 
 
-def _lists(integers: Any, ends: Any) -> Any:  # noqa: ANN401  pyarrow has no types, nor have buffers
+def packed_lists(integers: Any, ends: Any) -> Any:  # noqa: ANN401  pyarrow has no types, nor have buffers
     """An Arrow array of lists, made of packed integers without looking at each."""
     import pyarrow as pa
 

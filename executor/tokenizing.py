@@ -9,7 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
-from executor import row_cache
+from executor import answer_rows, row_cache
+from executor.answer_files import AnswerWriter
 from executor.dataset_fields import dataset_of
 from executor.documents import Formatter, FormatterSettings
 from executor.kinds.dataset import broken_rows, check_unchanged
@@ -20,6 +21,7 @@ from executor.row_cache import RowCache
 from executor.row_chunks import chunks
 from executor.row_difference import FILE, order_digest, set_digest, write_digests
 from executor.row_encoding import EncodedRows, RowEncoding
+from executor.row_layout import RowLayout
 from executor.software import versions
 from executor.sources.detection import may_be_chats
 from executor.task import Outcome, Task, data_moved
@@ -66,6 +68,7 @@ def formatter_settings(settings: Mapping[str, Plain], tokenizer: Path, template:
         roles_to_train=tuple(sorted(cast("Sequence[str]", settings["roles_to_train"]))),
         train_on_eos=cast("TrainOnEos", settings["train_on_eos"]),
         with_prompts=bool(settings["prompts"]),
+        layout=cast("RowLayout", settings["layout"]),
     )
 
 
@@ -76,14 +79,16 @@ def tokenize(task: Task, reporter: Reporter) -> Outcome:
     with _cache(task, formatting) as cache:
         rows = _encode(task, RowEncoding(formatting, cache, _expected(task)), reporter)
         documents = cache.documents(rows.numbers, cache.content())
-        if long := too_long(_lengths(rows, documents), *_limit(task)):
+        lengths = answer_rows.lengths(documents, formatting.layout)
+        if long := too_long(_lengths(rows, lengths), *_limit(task)):
             raise ProblemError(broken_rows(long))
-        return _write(task, documents, rows)
+        written = _write if formatting.layout in ("documents", "steps") else _write_answers
+        return written(task, documents, rows)
 
 
 def _cache(task: Task, formatting: FormatterSettings) -> AbstractContextManager[RowCache]:
-    """The rows that are known; of those with prompts none are, because prompts are not kept."""
-    if formatting.with_prompts:
+    """The rows that are known; of those with questions none are, because questions are not kept."""
+    if formatting.with_questions:
         return row_cache.temporary(task.output_folder)
     return row_cache.opened(cache_file(Path(task.tune_folder), formatting))
 
@@ -127,29 +132,57 @@ def _limit(task: Task) -> tuple[int, str]:
     return cast("int", task.settings["sequence_len"]), str(task.settings["excess_length_strategy"])
 
 
-def _lengths(rows: EncodedRows, documents: Documents) -> Iterator[tuple[Place, int]]:
-    return ((rows.place(at), length) for at, length in enumerate(documents.lengths))
+def _lengths(rows: EncodedRows, lengths: Sequence[int]) -> Iterator[tuple[Place, int]]:
+    return ((rows.place(at), length) for at, length in enumerate(lengths))
 
 
 def _write(task: Task, documents: Documents, rows: EncodedRows) -> Outcome:
     fitted = fit(documents, *_limit(task))
-    share, seed = cast("float", task.settings["val_set_size"]), cast("int", task.settings["split_seed"])
-    training, held_back = split(fitted, share, seed)
-    if not training:
-        count = len(documents.lengths)
-        detail = (
-            f"{task.address} has no rows left: {fitted.dropped} of {count} were dropped, {len(held_back)} held back."
-        )
-        raise problem("No rows", detail, "Raise `sequence_len`, or lower `val_set_size`.")
+    training, held_back = _split(task, fitted, len(documents.lengths))
     packed = _rows(fitted.documents, training, task.settings)
     writer, folder = TokenWriter(), task.output_folder
     writer.rows(folder / TRAIN, fitted.documents, packed)
     if held_back:
         writer.rows(folder / VALIDATION, fitted.documents, [[at] for at in held_back])
-    if rows.prompts:
-        writer.prompts(folder / PROMPTS, [(one.ids, one.reference) for one in rows.prompts])
+    if rows.questions:
+        writer.prompts(folder / PROMPTS, [(one.ids, one.reference) for one in rows.questions])
     write_digests(folder / FILE, rows.digests)
-    facts = {**_statistics(fitted, packed), **_of_rows(documents, rows), "validation_rows": len(held_back)}
+    facts = {
+        **_statistics(fitted, packed),
+        **_of_rows(documents.lengths, rows),
+        "validation_rows": len(held_back),
+    }
+    return Outcome(writer.digest, facts=facts, versions=versions())
+
+
+def _split(task: Task, fitted: Fitted, count: int) -> tuple[Sequence[int], Sequence[int]]:
+    """The rows to train on and those held back; raises ProblemError if there are none to train on."""
+    share, seed = cast("float", task.settings["val_set_size"]), cast("int", task.settings["split_seed"])
+    training, held_back = split(fitted, share, seed)
+    if not training:
+        detail = (
+            f"{task.address} has no rows left: {fitted.dropped} of {count} were dropped, {len(held_back)} held back."
+        )
+        raise problem("No rows", detail, "Raise `sequence_len`, or lower `val_set_size`.")
+    return training, held_back
+
+
+def _write_answers(task: Task, documents: Documents, rows: EncodedRows) -> Outcome:
+    """Rows of answers, each in columns of its own, as the methods read them that compare, judge or generate."""
+    layout, (limit, strategy) = cast("RowLayout", task.settings["layout"]), _limit(task)
+    fitted, kept = answer_rows.fit(documents, layout, limit, strategy)
+    training, held_back = _split(task, fitted, len(documents.lengths))
+    writer, folder = AnswerWriter(layout, limit), task.output_folder
+    questions = [rows.questions[at] for at in kept] if rows.questions else []
+    for name, places in ((TRAIN, training), (VALIDATION, held_back)):
+        if places:
+            writer.rows(folder / name, fitted.documents, places, questions)
+    write_digests(folder / FILE, rows.digests)
+    facts = {
+        **answer_rows.statistics(fitted, training, limit),
+        **_of_rows(answer_rows.lengths(documents, layout), rows),
+        "validation_rows": len(held_back),
+    }
     return Outcome(writer.digest, facts=facts, versions=versions())
 
 
@@ -176,9 +209,9 @@ def _statistics(fitted: Fitted, rows: Sequence[Sequence[int]]) -> dict[str, Plai
     }
 
 
-def _of_rows(documents: Documents, rows: EncodedRows) -> dict[str, Plain]:
+def _of_rows(lengths: Sequence[int], rows: EncodedRows) -> dict[str, Plain]:
     """What all rows are like before any limit, and their identity with and without their order."""
-    powers = Counter(max(length - 1, 0).bit_length() for length in documents.lengths)
+    powers = Counter(max(length - 1, 0).bit_length() for length in lengths)
     return {
         "lengths": {str(2**power): powers[power] for power in sorted(powers)},
         "encoded_rows": rows.new,

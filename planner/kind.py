@@ -108,6 +108,8 @@ class Kind:
     inputs: Callable[[Resource, Resources], Mapping[str, tuple[Source, ...]]]
     variant: str = ""
     """The field whose value picks the specification class."""
+    gone: Mapping[str, str] = field(factory=dict)
+    """Values of `variant` that people know from elsewhere and that cannot be had any more, each with what to do."""
     derive: Callable[[Resource, Resources], tuple[Resource, ...]] = _nothing_derived
     """The resources that this one brings along, such as the tokens of a training run."""
     check: Callable[[Resource, Resources], tuple[Diagnostic, ...]] = _no_objection

@@ -273,7 +273,8 @@ class _Reader:
         known = sorted(kind.specifications)
         if isinstance(chosen, str) and chosen in kind.specifications:
             return kind.specifications[chosen], ()
-        hint = (suggestion(chosen, known) if isinstance(chosen, str) else "") or f"Known: {', '.join(known)}."
+        named = chosen if isinstance(chosen, str) else ""
+        hint = kind.gone.get(named) or suggestion(named, known) or f"Known: {', '.join(known)}."
         message = f"there is no {kind.variant} {chosen!r}" if chosen is not None else "this field is required"
         return None, (Fault(kind.variant, message, hint),)
 

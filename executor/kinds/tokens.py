@@ -10,8 +10,8 @@ from typing import Literal
 from attrs import asdict, frozen
 
 from executor import formats
-from executor.examples import TRAINED_ALONE
 from executor.probe import Surroundings
+from executor.row_layout import LEARNT_FROM, RowLayout
 from executor.sources.detection import may_be_chats, resolved
 from executor.sources.origin import Origin, origin_of
 from executor.task import Outcome, Task
@@ -49,6 +49,7 @@ class Tokens:
     split_seed: int = setting(0, effect=Effect.REBUILD, why="other rows are held back")
     """0 where no rows are held back, so that a training seed does not re-tokenize for nothing."""
     prompts: bool = setting(default=False, effect=Effect.REBUILD, why="questions are kept for generation")
+    layout: RowLayout = setting("documents", effect=Effect.REBUILD, why="rows are cut into other parts")
 
 
 def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Source, ...]]:
@@ -90,7 +91,7 @@ def readable_with(resource: Resource, surroundings: Surroundings) -> Path | None
 def _rows_are_here(resource: Resource, surroundings: Surroundings) -> bool:
     """Whether all rows can be read; those that are fetched are looked at when they have come."""
     datasets = [surroundings.resources[one] for one in resource.specification.datasets]
-    readable = formats.yielding(TRAINED_ALONE)
+    readable = formats.yielding(LEARNT_FROM[resource.specification.layout])
     return all(
         origin_of(one.specification, surroundings.folder) is Origin.LOCAL
         and Source(one.address) in surroundings.known

@@ -9,12 +9,13 @@ from executor import formats, methods
 from executor.kinds.tokens import KIND as TOKENS
 from executor.kinds.tokens import Tokens
 from executor.lineage import model_sources, root_model
-from executor.method import Method
+from executor.method import Fault, Method
 from executor.probe import Surroundings
+from executor.row_layout import WANTED
 from executor.stage import Stage, schedule_of
 from executor.task import Outcome, Task
 from executor.worker_reports import Reporter
-from planner.effects import upstream_fields
+from planner.effects import fields, upstream_fields
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.schedule import Schedule
 from planner.structure import suggestion
@@ -89,6 +90,11 @@ FORBIDDEN = frozenset(
         "deepspeed",
         "fsdp",
         "fsdp_config",
+        "model_init_kwargs",
+        "sync_ref_model",
+        "ref_model_mixup_alpha",
+        "ref_model_sync_steps",
+        "truncation_mode",
         "do_train",
         "do_eval",
         "do_predict",
@@ -107,7 +113,7 @@ def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
     )
 
 
-def _faults(stage: Stage) -> Iterator[tuple[str, str, str]]:
+def _faults(stage: Stage) -> Iterator[Fault]:
     micro = stage.micro_batch_size
     if isinstance(micro, int) and stage.batch_size % micro:
         hint = "One optimizer step sees `batch_size` rows, in equal parts of `micro_batch_size`."
@@ -119,10 +125,13 @@ def _faults(stage: Stage) -> Iterator[tuple[str, str, str]]:
         yield path, 'the scheduler "constant" has no warm-up', 'Use lr_scheduler = "constant_with_warmup".'
     if stage.evaluation is not None and not stage.val_set_size:
         yield "evaluation", "there are no rows to evaluate on", "Set `val_set_size`, for instance to 0.05."
+    method = _method(stage)
+    yield from _row_faults(stage, method)
+    yield from method.faults(stage)
     yield from _trainer_faults(stage)
 
 
-def _data_faults(stage: Stage, resources: Resources) -> Iterator[tuple[str, str, str]]:
+def _data_faults(stage: Stage, resources: Resources) -> Iterator[Fault]:
     """Types of rows that do not go with the method or with splitting; one that is not known yet is asked later."""
     method, splittable = _method(stage), formats.splittable()
     fitting = formats.yielding(method.learns_from)
@@ -140,12 +149,27 @@ def _method(stage: Stage) -> Method:
     return next(one for one in METHODS.values() if one.specification is type(stage))
 
 
-def _trainer_faults(stage: Stage) -> Iterator[tuple[str, str, str]]:
-    accepted = _method(stage).trainer_arguments
+def _row_faults(stage: Stage, method: Method) -> Iterator[Fault]:
+    """Fields for documents that mean nothing for rows of another layout."""
+    if method.layout == "documents":
+        return
+    learns = f"{method.name} learns from {WANTED[method.layout]} a row"
+    if stage.sample_packing:
+        yield "sample_packing", f"{learns}, and several rows cannot share one", "Remove it."
+    for name in ("roles_to_train", "train_on_eos"):
+        if getattr(stage, name) != fields(Stage)[name].default:
+            yield name, f"{learns}, whose answers are trained whole", "Remove it."
+    if method.layout == "prompts" and stage.excess_length_strategy == "truncate":
+        yield "excess_length_strategy", "a prompt that is cut off asks something else", 'Use "drop".'
+
+
+def _trainer_faults(stage: Stage) -> Iterator[Fault]:
+    method = _method(stage)
+    accepted = method.trainer_arguments
     for name in stage.trainer:
         path = f"trainer.{name}"
-        if name in OWNED:
-            yield path, "the recipe has a field of its own for this", f"Use `{OWNED[name]}`."
+        if name in OWNED or name in method.own_fields:
+            yield path, "the recipe has a field of its own for this", f"Use `{OWNED.get(name, name)}`."
         elif name in FORBIDDEN:
             yield path, "tune decides this itself", "Remove it."
         elif name not in accepted:
@@ -163,6 +187,7 @@ def derive(resource: Resource, resources: Resources) -> tuple[Resource, ...]:
         roles_to_train=stage.roles_to_train,
         train_on_eos=stage.train_on_eos,
         sample_packing=stage.sample_packing,
+        layout=_method(stage).layout,
         val_set_size=stage.val_set_size,
         split_seed=stage.seed if stage.val_set_size else 0,
     )
@@ -172,7 +197,7 @@ def derive(resource: Resource, resources: Resources) -> tuple[Resource, ...]:
 def _tokens_of(resource: Resource) -> str:
     """The address of the tokens of this run, which members of a matrix share where they differ in other fields only."""
     seed = ("seed",) if resource.specification.val_set_size else ()
-    return f"tokens.{resource.name_by((*upstream_fields(resource.specification.__class__), *seed))}"
+    return f"tokens.{resource.name_by(('method', *upstream_fields(resource.specification.__class__), *seed))}"
 
 
 def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Source, ...]]:
@@ -210,6 +235,7 @@ KIND = Kind(
     verb="retrain",
     inputs=inputs,
     variant="method",
+    gone={"ppo": "TRL has removed PPO: use grpo or rloo, which learn from rewards without a value model."},
     derive=derive,
     check=check,
     probe=probe,

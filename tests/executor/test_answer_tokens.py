@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import json
-from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from executor.answer_tokens import (
-    judged_columns,
-    mismatched,
-    preference_columns,
-    prompt_columns,
-    reward_columns,
-    step_columns,
-)
+from executor import answer_tokens
+from executor.answer_tokens import prompt_columns
 from executor.chat_messages import Message, RowError
 from executor.documents import Formatter, FormatterSettings
+from executor.encoding import Encoded
 from executor.examples import Judged, Preference, Prompt, Steps, Turns
+from executor.row_layout import BETTER, PROMPT, WORSE
 from state.canonical import Plain
 
 tokenizers = pytest.importorskip("tokenizers")
 pytest.importorskip("jinja2")
 
-NO = -100
 SPECIAL = ["<s>", "</s>", "<|im_start|>", "<|im_end|>"]
 TEMPLATE = (
     "{%- for message in messages -%}{{- '<|im_start|>' + message['role'] + '\n' + message['content'] + '</s>\n' -}}"
@@ -86,8 +80,16 @@ def plain(turns: Turns) -> Any:
     return turns if isinstance(turns, str) else [dict(one) for one in turns]
 
 
-def lists(columns: dict[str, array[int]]) -> dict[str, list[int]]:
-    return {name: ids.tolist() for name, ids in columns.items()}
+def labelled(encoded: Encoded, label: int) -> list[int]:
+    """The ids of one part of a row."""
+    return [one for one, own in zip(encoded.ids, encoded.labels, strict=True) if own == label]
+
+
+def pair(formatter: Formatter, example: Preference) -> dict[str, list[int]]:
+    """A pair in the columns of TRL."""
+    encoded = answer_tokens.pair(formatter, example, formatter.control_tokens)
+    names = {"prompt_ids": PROMPT, "chosen_ids": BETTER, "rejected_ids": WORSE}
+    return {name: labelled(encoded, label) for name, label in names.items()}
 
 
 def prepared(folder: Path, method: str, row: dict[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
@@ -121,28 +123,37 @@ def prepared(folder: Path, method: str, row: dict[str, Any], wanted: Sequence[st
 
 @pytest.mark.torch
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
-def test_pairs_are_the_columns_of_trl(formatter: Formatter, folder: Path, pair: Preference) -> None:
-    row = {"prompt": plain(pair.prompt), "chosen": plain(pair.chosen), "rejected": plain(pair.rejected)}
-    row |= {} if pair.tools is None else {"tools": json.dumps(pair.tools)}
-    ours = lists(preference_columns(formatter, pair))
+@pytest.mark.parametrize("one", PAIRS.values(), ids=PAIRS)
+def test_pairs_are_the_columns_of_trl(formatter: Formatter, folder: Path, one: Preference) -> None:
+    row = {"prompt": plain(one.prompt), "chosen": plain(one.chosen), "rejected": plain(one.rejected)}
+    row |= {} if one.tools is None else {"tools": json.dumps(one.tools)}
+    ours = pair(formatter, one)
     assert ours == prepared(folder, "dpo", row, list(ours))
-    ours = lists(reward_columns(formatter, pair))
-    assert ours == prepared(folder, "reward", row, list(ours))
+    whole = {name: ours["prompt_ids"] + ours[name] for name in ("chosen_ids", "rejected_ids")}
+    assert whole == prepared(folder, "reward", row, list(whole))
 
 
 @pytest.mark.torch
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
-def test_judged_answers_are_the_columns_of_trl(formatter: Formatter, folder: Path, pair: Preference) -> None:
-    row = {"prompt": plain(pair.prompt), "completion": plain(pair.chosen), "label": True}
-    row |= {} if pair.tools is None else {"tools": json.dumps(pair.tools)}
-    columns, label = judged_columns(formatter, Judged(pair.prompt, pair.chosen, label=True, tools=pair.tools))
-    assert {**lists(columns), "label": label} == prepared(folder, "kto", row, [*columns, "label"])
+@pytest.mark.parametrize("good", [True, False])
+@pytest.mark.parametrize("one", PAIRS.values(), ids=PAIRS)
+def test_judged_answers_are_the_columns_of_trl(
+    formatter: Formatter, folder: Path, one: Preference, *, good: bool
+) -> None:
+    row = {"prompt": plain(one.prompt), "completion": plain(one.chosen), "label": good}
+    row |= {} if one.tools is None else {"tools": json.dumps(one.tools)}
+    example = Judged(one.prompt, one.chosen, label=good, tools=one.tools)
+    encoded = answer_tokens.judged(formatter, example, formatter.control_tokens)
+    ours = {
+        "prompt_ids": labelled(encoded, PROMPT),
+        "completion_ids": labelled(encoded, BETTER if good else WORSE),
+        "label": BETTER in encoded.labels,
+    }
+    assert ours == prepared(folder, "kto", row, list(ours))
 
 
 def test_a_pair_written_out(formatter: Formatter) -> None:
-    columns = preference_columns(formatter, PAIRS["conversational"])
+    columns = pair(formatter, PAIRS["conversational"])
     decoded = {name: formatter.tokenizer.decode(ids, skip_special_tokens=False) for name, ids in columns.items()}
     assert decoded == {
         "prompt_ids": "<|im_start|>user\nWhat is one and one?</s>\n<|im_start|>assistant\n",
@@ -151,26 +162,22 @@ def test_a_pair_written_out(formatter: Formatter) -> None:
     }
 
 
-def test_the_kl_term_gets_the_answers_of_others_in_a_micro_batch() -> None:
-    answers = [array("i", [number]) for number in range(5)]
-    assert [ids.tolist() for ids in mismatched(answers, 2)] == [[1], [0], [3], [2], [4]]
-
-
 def test_a_prompt_stays_as_it_is_beside_the_columns_for_rewards() -> None:
     assert prompt_columns(Prompt("One?", {"answer": 1})) == {"answer": 1, "prompt": "One?"}
     assert prompt_columns(Prompt(ASKED, {}, TOOLS)) == {"prompt": [dict(ASKED[0])], "tools": [dict(TOOLS[0])]}
 
 
 def test_steps_are_judged_at_their_last_token(formatter: Formatter) -> None:
-    columns = step_columns(formatter, Steps("One and one?", ("One.", "Two."), (False, True)))
-    assert formatter.tokenizer.decode(columns["input_ids"], skip_special_tokens=False) == "<s>One and one?One.\nTwo.\n"
-    judged = [(at, label) for at, label in enumerate(columns["labels"]) if label != NO]
-    ends = [at for at, token in enumerate(columns["input_ids"]) if formatter.tokenizer.decode([token]) == "\n"]
+    example = Steps("One and one?", ("One.", "Two."), (False, True))
+    encoded = answer_tokens.steps(formatter, example, formatter.control_tokens)
+    assert formatter.tokenizer.decode(encoded.ids, skip_special_tokens=False) == "<s>One and one?One.\nTwo.\n"
+    judged = [(at, label) for at, label in enumerate(encoded.labels) if label != PROMPT]
+    ends = [at for at, token in enumerate(encoded.ids) if formatter.tokenizer.decode([token]) == "\n"]
     assert judged == list(zip(ends, [0, 1], strict=True))
 
 
 @pytest.mark.parametrize(
-    ("pair", "reason"),
+    ("one", "reason"),
     [
         (Preference("One?", " Two.", " Two.</s>"), "prefers an answer to one that has the same tokens"),
         (Preference(ASKED, said("assistant", "a <|im_end|>"), UNSURE), "has the control token <|im_end|>"),
@@ -178,6 +185,6 @@ def test_steps_are_judged_at_their_last_token(formatter: Formatter) -> None:
     ],
     ids=["the same", "a control token", "nothing"],
 )
-def test_pairs_that_teach_nothing_are_told(formatter: Formatter, pair: Preference, reason: str) -> None:
+def test_pairs_that_teach_nothing_are_told(formatter: Formatter, one: Preference, reason: str) -> None:
     with pytest.raises(RowError, match=reason.replace("|", r"\|")):
-        preference_columns(formatter, pair)
+        pair(formatter, one)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import shutil
@@ -29,7 +28,6 @@ from executor.model_files import initialise
 from executor.stage import Adapter, Checkpoints
 from executor.task import Input, Outcome, Task
 from executor.token_files import VALIDATION, read_columns
-from executor.trainer_arguments import SFT
 from executor.training import Run, train
 from executor.worker_reports import Reporter, StopRequestedError
 from planner.schedule import Schedule
@@ -604,17 +602,6 @@ def _runtime(name: str) -> Sft:
 @pytest.mark.parametrize("name", ["gradient checkpointing", "a worker that loads rows", "other cadences"])
 def test_what_is_called_runtime_changes_no_bit(laboratory: Laboratory, name: str) -> None:
     assert run(laboratory.task(_runtime(name))).weights == laboratory.straight("lora").weights
-
-
-def test_the_names_of_arguments_are_those_of_the_installed_trl() -> None:
-    from trl.trainer.sft_config import SFTConfig
-
-    assert {one.name for one in dataclasses.fields(SFTConfig)} == SFT
-
-
-def test_every_reserved_argument_exists() -> None:
-    assert not OWNED.keys() & FORBIDDEN
-    assert OWNED.keys() | FORBIDDEN <= SFT
 
 
 def test_no_recipe_can_overrule_what_tune_tells_the_trainer(laboratory: Laboratory) -> None:

@@ -17,6 +17,7 @@ from tune.views.diagnostics import render
 from tune.views.terminal import Hanging, hanging
 
 OPEN, CLOSE, BREAK, CUT = "⟦", "⟧", "⏎", "✂"
+LINE = "\n"
 ENDS = 200
 """Characters at both ends of a long part that are shown where the whole is not asked for."""
 _TURNS_TEXT_AROUND = range(0x202A, 0x202F), range(0x2066, 0x206A)
@@ -72,9 +73,10 @@ def too_long_title(preview: Preview) -> str:
     return f"Longer than `sequence_len` = {preview.limit}: {fate}"
 
 
-def counted(tokens: int) -> str:
-    """A number of tokens."""
-    return f"{tokens:,} token{'s' * (tokens != 1)}"
+def counted(row: RowSummary) -> str:
+    """How many tokens a row has, and of several answers the longest with its prompt."""
+    several = f", {row.length:,} with the longer answer" if row.length < row.tokens else ""
+    return f"{row.tokens:,} token{'s' * (row.tokens != 1)}{several}"
 
 
 def to_plain(preview: Preview) -> dict[str, Plain]:
@@ -122,7 +124,8 @@ def _row(row: RowSummary) -> dict[str, Plain]:
 
 
 def _part(part: Part) -> dict[str, Plain]:
-    return {"text": part.text, "trained": part.trained, "special": part.special, "kept": part.kept}
+    answer: dict[str, Plain] = {"answer": part.answer} if part.answer else {}
+    return {"text": part.text, "trained": part.trained, "special": part.special, "kept": part.kept, **answer}
 
 
 def _print_lengths(out: Console, preview: Preview) -> None:
@@ -143,7 +146,7 @@ def _print_rows(out: Console, title: str, rows: Sequence[RowSummary]) -> None:
         out.print(f"\n{title}")
     for row in rows[:MOST_REPORTED]:
         kept = f", {row.trained_kept:,} of them kept" if row.trained_kept < row.trained else ""
-        line = f"{counted(row.tokens)}, {row.trained:,} trained{kept}  {row.place}"
+        line = f"{counted(row)}, {row.trained:,} trained{kept}  {row.place}"
         out.print(hanging(line, 2))
     if len(rows) > MOST_REPORTED:
         out.print(hanging(f"and {len(rows) - MOST_REPORTED:,} more", 2))
@@ -161,7 +164,7 @@ def _print_broken(out: Console, preview: Preview) -> None:
 def _print_row(out: Console, row: ShownRow, *, whole: bool) -> None:
     one = row.summary
     out.print()
-    out.print(hanging(f"Row {row.number}  {one.place}  {counted(one.tokens)}, {one.trained:,} trained", 0))
+    out.print(hanging(f"Row {row.number}  {one.place}  {counted(one)}, {one.trained:,} trained", 0))
     out.print(hanging(as_text(row.parts, whole=whole), 4))
 
 
@@ -169,11 +172,14 @@ def as_text(parts: Sequence[Part], *, whole: bool) -> Text:
     """A row with marks around what is trained, which colours repeat; with a sign where a length limit cuts it."""
     text, before = Text(), None
     for part in parts:
-        if before is not None and before.trained and not part.trained:
+        begins = part.answer if before is None or part.answer != before.answer else ""
+        if before is not None and before.trained and (begins or not part.trained):
             text.append(CLOSE, style="green")
+        if begins:
+            text.append(f"{'' if text.plain.endswith(LINE) else LINE}{begins}: ", style="bold")
         if not part.kept and (before is None or before.kept):
             text.append(CUT, style="red")
-        if part.trained and (before is None or not before.trained):
+        if part.trained and (begins or before is None or not before.trained):
             text.append(OPEN, style="green")
         text.append(visible(part.text if whole else _shortened(part.text)), style=_style(part))
         before = part

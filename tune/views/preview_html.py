@@ -63,7 +63,7 @@ def _bars(preview: Preview) -> Iterator[tuple[str, ...]]:
 
 
 def _numbers(row: RowSummary) -> tuple[str, ...]:
-    return counted(row.tokens), f"{row.trained:,} trained, {row.trained_kept:,} kept", escape(str(row.place))
+    return counted(row), f"{row.trained:,} trained, {row.trained_kept:,} kept", escape(str(row.place))
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
@@ -73,8 +73,18 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 def _row(row: ShownRow) -> str:
     one = row.summary
-    title = f"Row {row.number}, {one.place}: {counted(one.tokens)}, {one.trained:,} trained"
-    return f"<h3>{escape(title)}</h3>\n<pre>{''.join(map(_part, row.parts))}</pre>\n"
+    title = f"Row {row.number}, {one.place}: {counted(one)}, {one.trained:,} trained"
+    return f"<h3>{escape(title)}</h3>\n<pre>{''.join(_parts(row.parts))}</pre>\n"
+
+
+def _parts(parts: Sequence[Part]) -> Iterator[str]:
+    """Each part, with the name of an answer where one begins."""
+    before = ""
+    for part in parts:
+        if part.answer and part.answer != before:
+            yield f"\n<strong>{escape(part.answer)}: </strong>"
+        before = part.answer
+        yield _part(part)
 
 
 def _part(part: Part) -> str:

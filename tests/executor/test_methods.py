@@ -1,0 +1,268 @@
+"""Every method against the same training written by hand with TRL, on a very small model in this process."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define, evolve, field
+
+from executor import methods
+from executor.dataset_fields import Dataset
+from executor.kinds.dataset import identity
+from executor.kinds.tokens import Tokens
+from executor.kinds.tokens import build as build_tokens
+from executor.kinds.train import FORBIDDEN, OWNED
+from executor.methods.dpo import Dpo
+from executor.stage import Adapter, Checkpoints, Stage
+from executor.task import Input, Task
+from executor.token_files import TRAIN, read_columns
+from executor.trainer_arguments import COMMON
+from executor.training import train
+from executor.worker_reports import Reporter, StopRequestedError
+from planner.structure import settings_of
+from state.canonical import Plain
+from state.files import digest_file
+from tests.executor.test_training import (  # noqa: F401  fixtures are found by their names
+    ARCHITECTURE,
+    MANY,
+    TEMPLATE,
+    Laboratory,
+    StopAfter,
+    Trained,
+    _fresh,
+    _keep_handler,
+    _kept,
+    _task,
+    laboratory,
+    resumed,
+)
+
+pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
+
+STEPS = 5
+PAIRS: list[dict[str, Plain]] = [
+    {
+        "prompt": [{"role": "user", "content": question}],
+        "chosen": [{"role": "assistant", "content": answer}],
+        "rejected": [{"role": "assistant", "content": f"No. {'bad' * (at % 4)}"}],
+    }
+    for at, ((_, question), (_, answer)) in enumerate(MANY)
+]
+COMMON_FIELDS: dict[str, Any] = {
+    "model": "model.tiny",
+    "datasets": ("dataset.rows",),
+    "learning_rate": 1e-3,
+    "lr_scheduler": "linear",
+    "batch_size": 4,
+    "micro_batch_size": 2,
+    "max_steps": STEPS,
+    "sequence_len": 96,
+    "logging_steps": 1,
+    "bf16": False,
+    "checkpoints": Checkpoints(save_steps=100, save_total_limit=10),
+}
+LORA = Adapter(r=4, lora_alpha=8)
+
+
+@define
+class Bench:
+    """Where methods are tried: token rows and straight runs are made once."""
+
+    laboratory: Laboratory
+    made: dict[str, Input] = field(factory=dict)
+    straight_runs: dict[str, Trained] = field(factory=dict)
+
+    def tokens(self, layout: str, kind: str, rows: list[dict[str, Plain]]) -> Input:
+        if layout not in self.made:
+            folder = _fresh(self.laboratory.folder, "rows")
+            (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            dataset = settings_of(Dataset(source=str(folder / "rows.jsonl"), type=kind))
+            digest = identity(dataset, [digest_file(folder / "rows.jsonl")])
+            wanted = Tokens(
+                datasets=("dataset.rows",),
+                model="model.tiny",
+                sequence_len=96,
+                excess_length_strategy="error",
+                roles_to_train=("assistant",),
+                layout=layout,  # type: ignore[arg-type]
+            )
+            model = self.laboratory.model
+            inputs = {
+                "datasets": (Input("dataset.rows", digest, str(folder), dataset, {"rows": len(rows)}),),
+                "tokenizer": (model,),
+                "chat_template": (model,),
+            }
+            task = _task(folder, "tokens.rows", settings_of(wanted), inputs)
+            found = build_tokens(task, Reporter(task.address, lambda _: None))
+            self.made[layout] = Input(
+                "tokens.rows", found.output_digest, str(task.output_folder), settings_of(wanted), found.facts
+            )
+        return self.made[layout]
+
+    def task(self, name: str) -> Task:
+        case = CASES[name]
+        inputs = {"model": (self.laboratory.model,), "tokens": (self.tokens(*ROWS[type(case)]),)}
+        return _task(_fresh(self.laboratory.folder, "stage"), "train.it", settings_of(case), inputs)
+
+    def straight(self, name: str) -> Trained:
+        if name not in self.straight_runs:
+            self.straight_runs[name] = run(self.task(name))
+        return self.straight_runs[name]
+
+
+def run(task: Task) -> Trained:
+    said: list[Any] = []
+    method = methods.load()[str(task.settings["method"])]
+    return Trained(task, train(method, task, Reporter(task.address, said.append)), said)
+
+
+@pytest.fixture(scope="module")
+def bench(laboratory: Laboratory) -> Bench:  # noqa: F811
+    return Bench(laboratory)
+
+
+DPO = Dpo(**COMMON_FIELDS)
+CASES: dict[str, Stage] = {
+    "dpo full": DPO,
+    "dpo lora": evolve(DPO, adapter=LORA),
+    "dpo precomputed": evolve(DPO, precompute_ref_log_probs=True),
+    "dpo precomputed lora": evolve(DPO, adapter=LORA, precompute_ref_log_probs=True),
+    "dpo of two losses": evolve(DPO, loss_type=("sigmoid", "sft"), loss_weights=(1.0, 0.5)),
+}
+ROWS: dict[type, tuple[str, str, list[dict[str, Plain]]]] = {Dpo: ("pairs", "preference", PAIRS)}
+LOSSES = {  # beside the one that most people use
+    "hinge": {}, "ipo": {}, "exo_pair": {"label_smoothing": 0.001}, "nca_pair": {}, "robust": {"label_smoothing": 0.1},
+    "bco_pair": {}, "sppo_hard": {}, "aot": {}, "aot_unpaired": {}, "apo_zero": {}, "apo_down": {}, "discopop": {},
+    "sft": {}, "sigmoid_norm": {},
+}  # fmt: skip
+
+
+def by_hand(bench: Bench, name: str) -> list[float]:
+    """The losses of the first steps of a script with TRL, which renders, tokenizes and pads by itself."""
+    from datasets import Dataset as Table
+    from peft import LoraConfig
+    from transformers import AutoTokenizer
+
+    case: Any = CASES[name]
+    folder = str(bench.laboratory.model.folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = TEMPLATE
+    output = _fresh(bench.laboratory.folder, "script")
+    arguments = {
+        "output_dir": str(output),
+        "per_device_train_batch_size": 2,
+        "gradient_accumulation_steps": 2,
+        "max_steps": STEPS,
+        "learning_rate": 1e-3,
+        "lr_scheduler_type": "linear",
+        "logging_steps": 1,
+        "bf16": False,
+        "use_cpu": True,
+        "gradient_checkpointing": False,
+        "report_to": "none",
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "seed": 42,
+    }
+    adapter = None
+    if case.adapter is not None:
+        adapter = LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules="all-linear")
+    table = Table.from_list(ROWS[type(case)][2])
+    trainer = SCRIPTS[type(case)](case, folder, tokenizer, table, arguments, adapter)
+    trainer.train()
+    return [one["loss"] for one in trainer.state.log_history if "loss" in one]
+
+
+def dpo_script(case: Dpo, folder: str, tokenizer: Any, table: Any, arguments: Mapping[str, Any], adapter: Any) -> Any:
+    from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.dpo_trainer import DPOTrainer
+
+    losses = {"loss_type": list(case.loss_type), "loss_weights": list(case.loss_weights)}
+    own = losses if case.loss_weights else {"loss_type": case.loss_type, "label_smoothing": case.label_smoothing}
+    config = DPOConfig(**arguments, **own, beta=0.1)
+    return DPOTrainer(folder, args=config, train_dataset=table, processing_class=tokenizer, peft_config=adapter)
+
+
+SCRIPTS: dict[type, Callable[..., Any]] = {Dpo: dpo_script}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_first_losses_are_those_of_a_script_written_by_hand(bench: Bench, name: str) -> None:
+    losses = [one["loss"] for one in bench.straight(name).log if "loss" in one]
+    assert len(losses) == STEPS
+    assert losses == pytest.approx(by_hand(bench, name), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", [one for one in CASES if one.endswith((" full", " lora"))])
+def test_interrupted_and_resumed_is_bitwise_straight(bench: Bench, name: str) -> None:
+    said: list[Any] = []
+    task = bench.task(name)
+    with pytest.raises(StopRequestedError):
+        train(methods.load()[str(task.settings["method"])], task, StopAfter(task.address, said.append, step=1))
+    made = run(resumed(task, _kept(said)))
+    assert made.outcome.facts["resumed_from"] == 2
+    assert made.weights == bench.straight(name).weights
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_of_trl_can_be_had(bench: Bench, loss: str) -> None:
+    task = bench.task("dpo full")
+    stage = evolve(DPO, loss_type=loss, max_steps=1, **LOSSES[loss])  # type: ignore[arg-type]
+    CASES[loss] = stage
+    made = run(evolve(task, settings=settings_of(stage)))
+    assert made.log[0]["loss"] == pytest.approx(by_hand(bench, loss)[0], abs=1e-5)
+
+
+def test_a_row_is_what_the_trainer_reads(bench: Bench) -> None:
+    tokens = bench.tokens(*ROWS[Dpo])
+    columns = read_columns(Path(tokens.folder) / TRAIN)
+    assert list(columns) == ["prompt_ids", "chosen_ids", "rejected_ids"]
+    from tokenizers import Tokenizer
+
+    decode = Tokenizer.from_file(str(Path(bench.laboratory.model.folder) / "tokenizer.json")).decode
+    assert [decode(columns[name][1], skip_special_tokens=False) for name in columns] == [
+        "<|im_start|>user\nWhat is 0 and 1?<|im_end|>\n<|im_start|>assistant\n",
+        "It is 1, so good.<|im_end|>\n",
+        "No. bad<|im_end|>\n",
+    ]
+
+
+@pytest.mark.parametrize("name", ["full", "lora"])
+def test_what_is_trained_further_is_compared_with_what_it_was_before(bench: Bench, name: str) -> None:
+    """An earlier adapter belongs to the reference: the first loss is that of a model that did not move yet."""
+    import math
+
+    first = bench.straight("dpo lora")
+    adapter = evolve(bench.laboratory.model, folder=str(first.task.output_folder))
+    task = bench.task(f"dpo {name}")
+    made = run(evolve(task, inputs={**task.inputs, "model": (bench.laboratory.model, adapter)}))
+    assert made.log[0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
+    assert made.log[0]["rewards/margins"] == pytest.approx(0, abs=1e-5)
+
+
+def _configurations() -> dict[str, type]:
+    from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.sft_config import SFTConfig
+
+    return {"sft": SFTConfig, "dpo": DPOConfig}
+
+
+def test_the_names_of_arguments_are_those_of_the_installed_trl() -> None:
+    from transformers import TrainingArguments
+
+    assert {one.name for one in dataclasses.fields(TrainingArguments)} == COMMON
+    for name, method in methods.load().items():
+        known = {one.name for one in dataclasses.fields(_configurations()[name])}
+        assert known == method.trainer_arguments, name
+        assert method.own_fields - known <= {"method"}, name
+
+
+def test_every_reserved_argument_exists() -> None:
+    everything = frozenset[str]().union(*(one.trainer_arguments for one in methods.load().values()))
+    assert not OWNED.keys() & FORBIDDEN
+    assert OWNED.keys() | FORBIDDEN <= everything
