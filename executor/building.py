@@ -28,7 +28,7 @@ from state.secrets import without_secrets
 from state.shared_store import SharedArtifact
 
 DRAIN_SECONDS = 100.0
-"""How long the last checkpoint may take to leave the machine: a spot machine goes two minutes after the word."""
+"""How long the last checkpoint may take to leave the machine, if nobody says how long that is."""
 DONE = {Action.BUILD: "built", Action.REBUILD: "rebuilt", Action.RESUME: "resumed", Action.EXTEND: "extended"}
 
 
@@ -166,7 +166,7 @@ class Building:
             try:
                 yield uploads
             finally:
-                if not uploads.drain(DRAIN_SECONDS):
+                if not uploads.drain(self.means.stop.seconds_left(DRAIN_SECONDS)):
                     say(f"the last checkpoint did not reach {shared.backend.where} in time; it is on this machine")
 
     def _log(self) -> Path:

@@ -17,7 +17,7 @@ from executor.selection import selection_of
 from executor.task import Task
 from executor.watching import Keeping, Telling
 from executor.weights import save_weights
-from executor.worker_reports import Reporter
+from executor.worker_reports import Reporter, StopRequestedError
 from state import artifacts
 from state.record import Checkpoint
 
@@ -89,13 +89,18 @@ class RecipeRules:
         scheduler._last_lr = [group["lr"] for group in optimizer.param_groups]  # noqa: SLF001  what torch itself resumes with
 
 
+class RunIsOverError(Exception):
+    """Raised where a run is continued only to find, by an evaluation that was given up, that it ends here."""
+
+
 class Stopping:
-    """Turns SIGTERM into a checkpoint after the step in progress, and an end."""
+    """Turns SIGTERM into a checkpoint after the step in progress, and an end; an evaluation in progress is given up."""
 
     def __init__(self) -> None:
         """Nothing asked yet."""
         self.asked = False
         self.stopped_at: int | None = None
+        self.gave_up_evaluation = False
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
         """From here on there is something worth saving."""
@@ -107,6 +112,20 @@ class Stopping:
             self.stopped_at = int(state.global_step)
             control.should_save = True
             control.should_training_stop = True
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
+        """Do not wait for the end of an evaluation, which can be long: the step before it is over and can be saved.
+
+        One of several processes must not leave the others alone with what they exchange: those go on.
+        """
+        if self.asked and args.world_size == 1:
+            self.gave_up_evaluation = True
+            raise StopRequestedError(int(state.global_step))
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
+        """Train no step more after an evaluation that was made up for and says that the run is over."""
+        if control.should_training_stop:
+            raise RunIsOverError
 
     def _ask(self, *_: object) -> None:
         self.asked = True
@@ -123,8 +142,15 @@ class Checkpointing:
         self.kept = list(task.earlier)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
-        """Have the loss logged before every save: a run whose loss is no number must leave no checkpoint of it."""
-        control.should_log = control.should_log or control.should_save
+        """Have the loss logged before every save: a run whose loss is no number must leave no checkpoint of it.
+
+        An evaluation that is given up is followed by a save.
+        """
+        control.should_log = control.should_log or control.should_save or control.should_evaluate
+
+    def has(self, step: int) -> bool:
+        """Whether there is a checkpoint of a step."""
+        return any(one.step == step for one in self.kept)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
         """Called by the trainer when all its files are written."""

@@ -26,7 +26,9 @@ def undisturbed() -> Iterator[None]:
     import torch
 
     python, arrays = random.getstate(), np.random.get_state()  # noqa: NPY002  what transformers seeds
-    with torch.random.fork_rng():
-        yield
-    random.setstate(python)
-    np.random.set_state(arrays)  # noqa: NPY002
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(arrays)  # noqa: NPY002

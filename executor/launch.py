@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from planner.planfile import diagnostic_from_plain
 from state.diagnostic import Diagnostic, ProblemError
 from state.secrets import without_secrets
 
+RECORDING_SECONDS = 5.0
+"""What it may take to record what a step saved, where the time to stop is limited."""
 Emit = Callable[[events.Event], None]
 
 
@@ -31,7 +34,10 @@ class InterruptedStepError(Exception):
 class Stop:
     """A wish to stop, set from a signal handler: the first is passed on politely, the second kills."""
 
+    within: float | None = None
+    """Seconds after the first request by which all must be over; None: as long as it takes."""
     requests: int = 0
+    _asked: float = field(default=0.0, init=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -41,9 +47,28 @@ class Stop:
 
     def request(self) -> None:
         """Ask the running step, if there is one, to save and end; ask twice to end it at once."""
+        self._asked = self._asked or time.monotonic()
         self.requests += 1
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM if self.requests == 1 else signal.SIGKILL)
+
+    def expire(self) -> bool:
+        """The time to stop is over: end the running step at once; False if there is none."""
+        if self._process is None or self._process.poll() is not None:
+            return False
+        self._process.kill()
+        return True
+
+    @property
+    def seconds_for_saving(self) -> float | None:
+        """What a step may take, from the request on, so that there is time to record what it saved."""
+        return None if self.within is None else max(self.within - min(RECORDING_SECONDS, self.within / 4), 0.1)
+
+    def seconds_left(self, most: float) -> float:
+        """What is left, from now on, of the time that was given; at most as long as said."""
+        if self.within is None or not self.requested:
+            return most
+        return max(0.0, min(most, self._asked + self.within - time.monotonic()))
 
     def watch(self, process: subprocess.Popen[bytes] | None) -> None:
         """The process to pass the wish on to from now on."""

@@ -41,6 +41,7 @@ class MetricsFile:
         before = checkpoint / NAME if checkpoint is not None else None
         if before is not None and before.is_file():
             shutil.copyfile(before, self.path)
+            self._take_up_last_row()
         else:
             self.path.write_bytes(b"")
 
@@ -51,6 +52,15 @@ class MetricsFile:
             self._row, self._start = {"step": step}, None
         self._row |= {name: value for name, value in figures.items() if not name.endswith(LEFT_OUT)}
         self._complete = False
+
+    def _take_up_last_row(self) -> None:
+        """Let more be said of the step that is continued from: its evaluation may have been given up."""
+        content = self.path.read_bytes()
+        self._start = content.rstrip(b"\n").rfind(b"\n") + 1
+        self._row = {
+            name: math.nan if value is None else value
+            for name, value in json.loads(content[self._start :] or "{}").items()
+        }
 
     def save(self, folder: Path) -> None:
         """Put all rows so far into a folder."""

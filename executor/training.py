@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from attrs import frozen
 
 from executor import model_files, software
 from executor.best_model import best_folder, take_over
-from executor.callbacks import callbacks
+from executor.callbacks import Callbacks, RunIsOverError, callbacks
 from executor.collation import Collator
 from executor.evaluation_hook import attach
 from executor.kinds.model import delivered
@@ -139,7 +139,7 @@ def train(method: Method, task: Task, reporter: Reporter) -> Outcome:
     metrics_file.continue_from(checkpoint)
     take_over(checkpoint, best_folder(task))
     if checkpoint is not None and _is_end(checkpoint, total, run):
-        metrics, facts = _take_checkpoint(checkpoint, run)
+        metrics, facts = _take_checkpoint(method, checkpoint, run)
     else:
         metrics, facts = _train(method, run, total, metrics_file)
     metrics_file.move_to(task.output_folder)
@@ -165,10 +165,13 @@ def _train(
     following = callbacks(run.task, run.reporter, run.settings, total, metrics_file)
     for callback in following.all:
         trainer.add_callback(callback)
-    resume = str(Path(task.tune_folder) / task.resume_from.folder) if task.resume_from else None
-    result = trainer.train(resume_from_checkpoint=resume)
-    if following.stopping.stopped_at is not None:
-        raise StopRequestedError(following.stopping.stopped_at)
+    resume = Path(task.tune_folder) / task.resume_from.folder if task.resume_from else None
+    if resume is not None and _was_not_evaluated(resume, run):
+        trainer.args.eval_on_start = True
+    try:
+        result = _run_trainer(trainer, following, resume)
+    except RunIsOverError:
+        return _end_at(cast("Path", resume), run, trainer.state.log_history)
     metrics: dict[str, Plain] = {
         "train_loss": round(float(result.training_loss), 6),
         "steps": int(trainer.state.global_step),
@@ -184,6 +187,19 @@ def _train(
             metrics |= evaluation_at(int(trainer.state.global_step), trainer.state.log_history)
         save_weights(trainer.model, task.output_folder)
     return metrics, {**_facts(trainer.model), **chosen}
+
+
+def _run_trainer(trainer: Any, following: Callbacks, resume: Path | None) -> Any:  # noqa: ANN401  no types
+    """Let a trainer train to the end; raises StopRequestedError, with a checkpoint written, if it was asked to stop."""
+    try:
+        result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    except StopRequestedError as stop:
+        if following.stopping.gave_up_evaluation and not following.checkpointing.has(stop.step):
+            _save_checkpoint(trainer)
+        raise
+    if following.stopping.stopped_at is not None:
+        raise StopRequestedError(following.stopping.stopped_at)
+    return result
 
 
 def _allow_cache(task: Task) -> None:
@@ -237,18 +253,52 @@ def _trainer_state(checkpoint: Path) -> dict[str, Any]:
     return state
 
 
-def _take_checkpoint(checkpoint: Path, run: Run) -> tuple[dict[str, Plain], dict[str, Plain]]:
+def _take_checkpoint(method: Method, checkpoint: Path, run: Run) -> tuple[dict[str, Plain], dict[str, Plain]]:
     """A run whose end was passed on the way: its weights are those of the checkpoint, or the best up to it."""
-    folder, state = run.task.output_folder, _trainer_state(checkpoint)
-    chosen = chosen_facts(run.settings, state["log_history"], run.schedule().total_steps)
-    source = best_folder(run.task) if "best_step" in chosen else checkpoint
-    _copy_weights(source, folder)
-    losses = [entry["loss"] for entry in state["log_history"] if "loss" in entry]
-    metrics: dict[str, Plain] = {"steps": state["global_step"]}
+    state = _trainer_state(checkpoint)
+    metrics, facts = _end_at(checkpoint, run, state["log_history"])
+    if "best_step" not in facts and run.rows(VALIDATION) is not None:
+        step = int(state["global_step"])
+        metrics |= evaluation_at(step, state["log_history"]) or _evaluate(method, checkpoint, run, step)
+    return metrics, facts
+
+
+def _end_at(checkpoint: Path, run: Run, log: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Plain], dict[str, Plain]]:
+    """What a run yields that ends at a checkpoint, given all that it has logged."""
+    folder, step = run.task.output_folder, int(_trainer_state(checkpoint)["global_step"])
+    chosen = chosen_facts(run.settings, log, run.schedule().total_steps)
+    _copy_weights(best_folder(run.task) if "best_step" in chosen else checkpoint, folder)
+    losses = [entry["loss"] for entry in log if "loss" in entry]
+    metrics: dict[str, Plain] = {"steps": step}
     metrics |= {"loss": round(float(losses[-1]), 6)} if losses else {}
     if "best_step" in chosen:
-        metrics |= evaluation_at(cast("int", chosen["best_step"]), state["log_history"])
+        metrics |= evaluation_at(cast("int", chosen["best_step"]), log)
     return metrics, {"trainable_parameters": parameter_count(folder), **chosen}
+
+
+def _evaluate(method: Method, checkpoint: Path, run: Run, step: int) -> dict[str, Plain]:
+    """Measure what nobody had measured: the run was stopped in the evaluation after its last step."""
+    trainer = method.train(run)
+    if trainer.args.world_size > 1:
+        return {}  # each way of sharding loads in a way of its own
+    trainer._load_from_checkpoint(str(checkpoint))  # noqa: SLF001  what going on from there would begin with
+    trainer.state.global_step = step
+    trainer.evaluate()
+    return evaluation_at(step, trainer.state.log_history)
+
+
+def _was_not_evaluated(checkpoint: Path, run: Run) -> bool:
+    """Whether the evaluation after a checkpoint's step was given up for the sake of the checkpoint."""
+    state = _trainer_state(checkpoint)
+    step = int(state["global_step"])
+    due = run.settings["evaluation"] is not None and step % run.eval_steps() == 0
+    return due and not evaluation_at(step, state["log_history"])
+
+
+def _save_checkpoint(trainer: Any) -> None:  # noqa: ANN401  transformers has no types
+    """Save between two steps, where the trainer itself would not."""
+    trainer._save_checkpoint(trainer.model, trial=None)  # noqa: SLF001  there is no other way
+    trainer.callback_handler.on_save(trainer.args, trainer.state, trainer.control)
 
 
 def _copy_weights(source: Path, folder: Path) -> None:

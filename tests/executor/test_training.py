@@ -396,6 +396,43 @@ def test_a_run_that_is_asked_to_stop_in_its_last_step_ends_as_if_nobody_had_aske
     assert outcome.output_digest == laboratory.straight("full").outcome.output_digest
 
 
+@pytest.mark.parametrize("at", [2, 6])
+def test_an_evaluation_is_given_up_for_a_checkpoint_and_made_up_for(laboratory: Laboratory, at: int) -> None:
+    stage = evolve(STAGES["lora"], num_epochs=3, max_steps=6, val_set_size=0.25, evaluation=Evaluation(eval_steps=2))
+    task = laboratory.task(stage)
+    straight, said = run(laboratory.task(stage, task.one("tokens"))), list[Any]()
+    with pytest.raises(StopRequestedError) as stop:
+        train(METHOD, task, StopAfter(task.address, said.append, step=at))
+    assert stop.value.step == at
+    assert [one.step for one in _kept(said)] == [at]
+    assert [entry["step"] for entry in Trained(task, straight.outcome, said).log if "eval_loss" in entry] == (
+        [] if at == 2 else [2, 4]
+    )
+    made = run(resumed(task, _kept(said)))
+    assert made.weights == straight.weights
+    assert made.outcome.metrics["eval_loss"] == straight.outcome.metrics["eval_loss"]
+    if at == 2:
+        assert metrics(made) == metrics(straight)
+        assert _evaluations(made) == _evaluations(straight)
+
+
+def test_an_evaluation_that_is_made_up_for_can_end_the_run(laboratory: Laboratory) -> None:
+    measuring = Evaluation(eval_steps=1, early_stopping_patience=1, early_stopping_threshold=100.0)
+    stage = evolve(BASIC, val_set_size=0.25, evaluation=measuring)
+    task = laboratory.task(stage)
+    straight, said = run(laboratory.task(stage, task.one("tokens"))), list[Any]()
+    with pytest.raises(StopRequestedError):
+        train(METHOD, task, StopAfter(task.address, said.append, step=2))
+    made = run(resumed(task, _kept(said)))
+    assert straight.outcome.facts["stopped_early_at"] == 2
+    assert made.outcome.facts["stopped_early_at"] == 2
+    assert made.weights == straight.weights
+
+
+def _evaluations(made: Trained) -> list[tuple[int, float]]:
+    return [(entry["step"], entry["eval_loss"]) for entry in made.log if "eval_loss" in entry]
+
+
 @pytest.mark.parametrize("name", ["full", "lora"])
 def test_an_adapter_is_trained_further_as_the_model_that_it_makes(laboratory: Laboratory, name: str) -> None:
     import torch

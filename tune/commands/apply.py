@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from attrs import evolve
+from attrs import evolve, frozen
 
 from executor.apply import Result, apply, unshared
 from executor.launch import Stop, run_in_worker
@@ -31,7 +31,7 @@ from tune.views.diagnostics import print_diagnostics
 from tune.views.plan import print_plan
 from tune.views.run import JsonView, LineView, LiveView, View
 from tune.views.terminal import console
-from tune.writing import lock_timeout, open_writer
+from tune.writing import Duration, lock_timeout, open_writer
 
 
 @click.command()
@@ -42,6 +42,12 @@ from tune.writing import lock_timeout, open_writer
 @selecting
 @click.option("--strict", is_flag=True, help="Refuse to assume that data which cannot be read here is unchanged.")
 @lock_timeout
+@click.option(
+    "--stop-within",
+    type=Duration(),
+    metavar="DURATION",
+    help="How long saving may take after Ctrl-C or SIGTERM, on machines that go away by then (30s, 2m).",
+)
 @overriding
 @click.pass_context
 def command(  # noqa: PLR0913  one parameter for each option
@@ -54,6 +60,7 @@ def command(  # noqa: PLR0913  one parameter for each option
     strict: bool,
     selection: Selection,
     lock_timeout: float,
+    stop_within: float | None,
     overrides: Overrides,
 ) -> None:
     """Make the models match RECIPE_OR_PLAN: a recipe, a folder with a recipe.toml, or a file from `tune plan --out`."""
@@ -76,7 +83,16 @@ def command(  # noqa: PLR0913  one parameter for each option
     if plan.changes and not (auto_approve or saved is not None or expect_digest is not None):
         _ask(as_json=as_json)
     if plan.changes or _left_undone(project):
-        context.exit(_apply(project, plan, desired, digest, _view(as_json=as_json), lock_timeout))
+        patience = _Patience(lock_timeout, stop_within)
+        context.exit(_apply(project, plan, desired, digest, _view(as_json=as_json), patience))
+
+
+@frozen
+class _Patience:
+    """How many seconds are waited: for the lock, and for a step to save what it has; None: as long as it takes."""
+
+    lock: float
+    stop: float | None
 
 
 def _saved_plan(path: Path) -> tuple[Plan, Path] | None:
@@ -148,11 +164,11 @@ def _left_undone(project: Project) -> bool:
 
 
 def _apply(
-    project: Project, plan: Plan, desired: Mapping[str, Desired], digest: str, view: View, timeout: float
+    project: Project, plan: Plan, desired: Mapping[str, Desired], digest: str, view: View, patience: _Patience
 ) -> int:
-    stop = Stop()
+    stop = Stop(patience.stop)
     made = origin(project.file, digest)
-    with _stopping(stop), view, open_writer(project, made.author("tune apply"), timeout, view.note) as writer:
+    with _stopping(stop), view, open_writer(project, made.author("tune apply"), patience.lock, view.note) as writer:
         means = Means(
             kinds=project.kinds,
             layout=project.layout,
@@ -177,17 +193,24 @@ def _exit_code(result: Result) -> int:
 
 @contextmanager
 def _stopping(stop: Stop) -> Iterator[None]:
-    """Ctrl-C and SIGTERM ask the step to save and end; a second one ends it at once."""
+    """Ctrl-C and SIGTERM ask the step to save and end; a second one, or the end of the time for it, ends it at once."""
 
     def ask(*_: object) -> None:
         if not stop.requested:
             # Straight to the descriptor: whoever was interrupted may hold the locks of any stream.
             os.write(sys.stderr.fileno(), b"\nInterrupted: saving what there is. Once more to stop at once.\n")
+            signal.setitimer(signal.ITIMER_REAL, stop.seconds_for_saving or 0.0)
         stop.request()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    def end(*_: object) -> None:
+        if stop.expire():
+            os.write(sys.stderr.fileno(), b"\nThe time to stop is over: what was checkpointed before is kept.\n")
+
+    handlers = {signal.SIGINT: ask, signal.SIGTERM: ask, signal.SIGALRM: end}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
         for number, handler in before.items():
             signal.signal(number, handler)
