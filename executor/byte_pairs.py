@@ -14,35 +14,23 @@ import re
 import unicodedata
 import warnings
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
-from itertools import chain, product, zip_longest
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
+
+from executor.batch_encoder import BatchEncoder
+from executor.pre_tokens import GPT2, rules_for
+from executor.tricky_texts import around, tricky_texts
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from tokenizers.models import Model
 
-_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-"""What ByteLevel cuts by itself (tokenizers, pre_tokenizers/byte_level.rs)."""
 _KEPT = 500_000
 """Pre-tokens that are remembered; far more than the words of any language."""
-
-_REPRESENTATIVES = "a'sL1 \n\r\t!_-é中²\u0301\u00a0🙂\x00"
-_COMMON = "aSL1 \n\r\t!'-é"
-_TRICKY = (
-    "",
-    "I'm you're WE'LL it'S o'clock 'tis ''s 'ſ 'ſſ don’t",  # noqa: RUF001  meant
-    "  two   three    four\n\n  five \r\n\r\n\t\tsix \u3000 seven\u2028eight\x85nine\x1c\x1dten",
-    "1 12 123 1234 12345.678,90 ١٢٣ ४५ ½ Ⅷ x² 3rd v2.0",
-    "def f(x: int) -> str:\n    return f'{x!r}'  # done\n\n\n",
-    "naïve Ångström ﬁn ǅ ʰ ª ß ẞ İ ı K Å Ω straße",  # noqa: RUF001  meant
-    "日本語のテキスト、中文，한국어! ไทย हिन्दी עברית العربية",  # noqa: RUF001  meant
-    "👩‍👩‍👧 🇪🇺 ❤️ \ufe0f\u200d \u200b \ufeff \U000e0001 \U0010ffff \ue000",
-    "<|im_start|>user\n<|im_end|>< |im_end|> <|im_end |> </s><s><unk> <|endoftext|><|eot_id|>",
-)
 
 
 @frozen
@@ -59,8 +47,18 @@ class BytePairs:
     """The number of bytes that each token stands for."""
     normalizes: bool
     cut_by_library: Callable[[str], list[str]]
+    batches: BatchEncoder | None = None
+    """The same for many texts at once, where the expression is one whose rules are known."""
     checked: dict[str, bool] = field(factory=dict)
     """Characters beyond ASCII, and whether they are cut as the library cuts them."""
+
+    def encode_all(self, texts: Sequence[str]) -> list[bytes | None]:
+        """As `encode`, of many texts."""
+        if self.batches is None:
+            return list(map(self.encode, texts))
+        taken = [self.batches.takes(text) and (text.isascii() or self._certain(text)) for text in texts]
+        encoded = iter(self.batches.encode([text for text, take in zip(texts, taken, strict=True) if take]))
+        return [next(encoded) if take else self.encode(text) for text, take in zip(texts, taken, strict=True)]
 
     def encode(self, text: str) -> bytes | None:
         """The ids of a text as packed 32-bit integers, no special tokens added; None if the library must do it."""
@@ -83,11 +81,20 @@ class BytePairs:
         """Whether a character is cut as by the library; the expressions tell characters apart by their class only."""
         known = self.checked.get(character)
         if known is None:
-            probe = _around(character)
+            probe = around(character)
             # What Python does not know yet, it can neither classify nor call normalized.
-            known = unicodedata.category(character) != "Cn" and self.cut(probe) == self.cut_by_library(probe)
+            known = unicodedata.category(character) != "Cn" and self._cuts(probe, character)
             self.checked[character] = known
         return known
+
+    def _cuts(self, probe: str, character: str) -> bool:
+        """Whether a text with a character that is new here is cut as by the library, in both ways."""
+        expected = self.cut_by_library(probe)
+        if self.batches is not None:
+            self.batches.rules.learn(character)
+            if self.batches.cut(probe) != expected:
+                return False
+        return self.cut(probe) == expected
 
 
 class _Pieces(dict[str, bytes]):
@@ -117,24 +124,28 @@ def byte_pairs(tokenizer: Tokenizer) -> BytePairs | None:
     if pattern is None or not _plain(specification) or not _whole_alphabet(specification):
         return None
     made = _compiled(tokenizer, specification, pattern)
-    return made if made is not None and agrees(made, tokenizer, _tricky()) else None
+    if made is None:
+        return None
+    texts = tricky_texts()
+    expected = [array("i", one.ids).tobytes() for one in tokenizer.encode_batch(texts, add_special_tokens=False)]
+    if not agree(map(made.encode, texts), expected):
+        return None
+    faster = _batching(made, pattern)
+    return faster if agree(faster.encode_all(texts), expected) else made
 
 
-def agrees(encoder: BytePairs, tokenizer: Tokenizer, texts: Sequence[str]) -> bool:
-    """Whether an encoder gives the ids of the tokenizer for each of some texts, or leaves them to it."""
-    expected = (array("i", one.ids).tobytes() for one in tokenizer.encode_batch(texts, add_special_tokens=False))
-    return all(encoder.encode(text) in (None, ids) for text, ids in zip(texts, expected, strict=True))
+def agree(found: Iterable[bytes | None], expected: Iterable[bytes]) -> bool:
+    """Whether ids are those of the tokenizer, or left to it."""
+    return all(ids in (None, right) for ids, right in zip(found, expected, strict=True))
 
 
-def _around(one: str) -> str:
-    """A character in all company that expressions look at."""
-    return f"a{one}a1{one}1 {one} {one}{one}!{one}!'{one}\n{one}\n{one} a"
-
-
-def _tricky() -> list[str]:
-    """Texts that tell expressions apart: all short rows of characters of each class, and known pitfalls."""
-    short = product(_REPRESENTATIVES, repeat=2), product(_COMMON, repeat=3), product("a \n", repeat=5)
-    return [*_TRICKY, *map("".join, chain(*short)), *map(_around, map(chr, range(128)))]
+def _batching(made: BytePairs, pattern: str) -> BytePairs:
+    """The encoder that encodes many texts at once if there are rules for that."""
+    rules = rules_for(pattern)
+    if rules is None:
+        return made
+    batches = BatchEncoder.of(rules, made.ids_of_piece, made.split_added, made.added)
+    return evolve(made, batches=batches, checked={})
 
 
 def _pattern(specification: Mapping[str, Any]) -> str | None:
@@ -142,7 +153,7 @@ def _pattern(specification: Mapping[str, Any]) -> str | None:
     steps = specification["pre_tokenizer"] or {}
     match steps.get("pretokenizers", [steps]):
         case [{"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}]:
-            return _GPT2
+            return GPT2
         case [
             {"type": "Split", "pattern": {"Regex": str(pattern)}, "behavior": "Isolated", "invert": False},
             {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any, TypeAlias
 
 Message: TypeAlias = Mapping[str, Any]
@@ -21,7 +22,7 @@ def check_content(
 ) -> None:
     """Raise RowError if a message or tool holds a control token in any text: data must not be able to end a turn."""
     tokens = tuple(control_tokens)
-    if not special_tokens_in("\n".join(_texts([messages, tools])), tokens):  # nearly always, and found out at once
+    if not special_tokens_in(_all_texts(messages, tools), tokens):  # nearly always, and found out at once
         return
     places = [*((one, f"message {number}") for number, one in enumerate(messages, start=1)), (tools, "a tool")]
     for value, place in places:
@@ -42,6 +43,16 @@ def special_tokens_in(text: str, special_tokens: tuple[str, ...]) -> tuple[str, 
 def _any_of(tokens: tuple[str, ...]) -> re.Pattern[str]:
     longest_first = sorted(filter(None, tokens), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+
+
+def _all_texts(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None) -> str:
+    """All strings of messages and tools, in lines."""
+    if tools is None:
+        try:
+            return "\n".join(chain.from_iterable((*message, *message.values()) for message in messages))
+        except TypeError:  # a value is no text
+            pass
+    return "\n".join(_texts([messages, tools]))
 
 
 def _texts(value: object) -> list[str]:

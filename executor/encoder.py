@@ -68,7 +68,7 @@ class Encoder:
         return [Encoded(ids, ids[:]) for ids in found]
 
     def _direct(self, texts: Sequence[str]) -> list[bytes | None]:
-        return [None] * len(texts) if self.direct is None else list(map(self.direct.encode, texts))
+        return [None] * len(texts) if self.direct is None else self.direct.encode_all(texts)
 
 
 def encoder(tokenizer: Tokenizer) -> Encoder:

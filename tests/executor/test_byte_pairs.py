@@ -113,14 +113,23 @@ def same_ids(name: str, text: str) -> bool:
     """Whether a text has the library's ids; those that are left to the library are encoded by it anyway."""
     encoder = ENCODERS[name]
     assert encoder is not None
-    ids = encoder.encode(text)
-    return ids is None or ids == array("i", TOKENIZERS[name].encode(text, add_special_tokens=False).ids).tobytes()
+    expected = array("i", TOKENIZERS[name].encode(text, add_special_tokens=False).ids).tobytes()
+    return {encoder.encode(text), *encoder.encode_all([text])} <= {None, expected}
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 @given(text=texts)
 def test_ids_are_those_of_the_library(name: str, text: str) -> None:
     assert same_ids(name, text)
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@given(several=st.lists(texts, max_size=5))
+def test_texts_that_are_encoded_together_have_the_ids_of_each(name: str, several: list[str]) -> None:
+    encoder = ENCODERS[name]
+    assert encoder is not None
+    assert (encoder.batches is None) == (name == "gpt-oss")
+    assert encoder.encode_all(several) == [encoder.encode(text) for text in several]
 
 
 @pytest.mark.parametrize("name", ["qwen", "gpt-oss"])
@@ -130,7 +139,7 @@ def test_every_character_that_python_knows_is_cut_as_by_the_library(name: str) -
     assert encoder is not None
     known = (chr(code) for code in range(128, 0x110000) if not 0xD800 <= code < 0xE000)
     assigned = [one for one in known if unicodedata.category(one) not in ("Cn", "Co")]
-    left = [one for one in assigned[::37] if encoder.encode(f"a{one} {one}1") is None]
+    left = [one for one in assigned[::37] if None in (encoder.encode(one), *encoder.encode_all([one]))]
     assert left == []
 
 
@@ -145,10 +154,13 @@ def test_what_is_not_normalized_or_not_known_is_left_to_the_library() -> None:
 
 def test_words_that_were_met_are_remembered_and_forgotten_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("executor.byte_pairs._KEPT", 3)
+    monkeypatch.setattr("executor.piece_table._MOST", 3)
+    monkeypatch.setattr("executor.piece_table._FIRST_SLOTS", 4)
     encoder = byte_pairs(TOKENIZERS["qwen"])
     assert encoder is not None
-    for text in ("one two three four five", "five one two", "one"):
-        assert encoder.encode(text) == array("i", TOKENIZERS["qwen"].encode(text).ids).tobytes()
+    for text in ("one two three four five", "five one two", "one", "one <|im_end|>, and a word of more than 16 bytes"):
+        expected = array("i", TOKENIZERS["qwen"].encode(text).ids).tobytes()
+        assert [encoder.encode(text), *encoder.encode_all([text])] == [expected, expected]
 
 
 REFUSED: Mapping[str, Any] = {
