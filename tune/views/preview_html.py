@@ -8,32 +8,22 @@ from html import escape
 from executor.decoding import Part
 from executor.preview import Preview, ShownRow
 from executor.supervision import RowSummary
+from tune.views.html_page import html_page, html_table
 from tune.views.preview import counted, headline, numbers, too_long_title, visible
 
-_HEAD = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width">
-<title>Training data</title>
-<style>
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-td, th { text-align: left; padding: 0 1rem 0 0; vertical-align: top; font-weight: normal; }
-td.number { text-align: right; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid #8886; border-radius: 6px; padding: .7rem; }
+_STYLE = """td.number { text-align: right; }
 mark { background: #2a02; color: inherit; border-bottom: 2px solid #2a0; }
 b { color: #b0b; font-weight: 600; }
 del { opacity: .5; }
 i { opacity: .4; font-style: normal; }
 meter { width: 20rem; }
 .warning { border-left: 4px solid #e90; padding-left: .7rem; }
-</style></head><body>
 """
 
 
 def page(previews: Sequence[Preview]) -> str:
     """The whole page; every text of the data is escaped."""
-    return _HEAD + "".join(line for preview in previews for line in _section(preview)) + "</body></html>\n"
+    return html_page("Training data", _STYLE, (line for preview in previews for line in _section(preview)))
 
 
 def _section(preview: Preview) -> Iterator[str]:
@@ -41,15 +31,15 @@ def _section(preview: Preview) -> Iterator[str]:
     for one in preview.diagnostics:
         said = f"<strong>{escape(one.summary)}</strong>: {escape(one.detail)} {escape(one.hint)}"
         yield f'<p class="warning">{said}</p>\n'
-    yield _table([(escape(label), escape(text)) for label, text in numbers(preview)])
-    yield "<h2>Tokens a row</h2>\n" + _table(list(_bars(preview)))
-    yield "<h2>Longest rows</h2>\n" + _table([_numbers(row) for row in preview.longest])
+    yield html_table([(escape(label), escape(text)) for label, text in numbers(preview)])
+    yield "<h2>Tokens a row</h2>\n" + html_table(list(_bars(preview)))
+    yield "<h2>Longest rows</h2>\n" + html_table([_numbers(row) for row in preview.longest])
     if preview.too_long:
         yield f"<h2>{escape(too_long_title(preview))}</h2>\n"
-        yield _table([_numbers(row) for row in preview.too_long])
+        yield html_table([_numbers(row) for row in preview.too_long])
     if preview.broken:
         yield "<h2>Rows that cannot be trained on</h2>\n"
-        yield _table([(escape(str(one.place)), escape(visible(one.why))) for one in preview.broken])
+        yield html_table([(escape(str(one.place)), escape(visible(one.why))) for one in preview.broken])
     if preview.shown:
         yield "<h2>Rows</h2>\n<p><mark>trained</mark> <b>&lt;special token&gt;</b> <del>cut off</del></p>\n"
     yield from (_row(row) for row in preview.shown)
@@ -64,11 +54,6 @@ def _bars(preview: Preview) -> Iterator[tuple[str, ...]]:
 
 def _numbers(row: RowSummary) -> tuple[str, ...]:
     return counted(row), f"{row.trained:,} trained, {row.trained_kept:,} kept", escape(str(row.place))
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    lines = ("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>\n" for row in rows)
-    return f"<table>\n{''.join(lines)}</table>\n"
 
 
 def _row(row: ShownRow) -> str:

@@ -38,7 +38,7 @@ def _row(item: tuple[str, Record]) -> tuple[str, str, str, str, str]:
 def print_record(out: Console, found: Found, state: State) -> None:
     """Everything about one resource, the question "what made this?" first."""
     out.print(Text(found.address, style="bold"))
-    for label, text in _lines(found, state):
+    for label, text in lines(found, state):
         out.print(Hanging(Text(text), LABEL, f"  {label}"))
 
 
@@ -62,7 +62,8 @@ def _figure(plain: Plain) -> str:
     return f"{plain:,.4g}" if isinstance(plain, float) else f"{plain:,}" if isinstance(plain, int) else str(plain)
 
 
-def _lines(found: Found, state: State) -> Iterator[tuple[str, str]]:
+def lines(found: Found, state: State) -> Iterator[tuple[str, str]]:
+    """What a record says, as labels and texts."""
     record = found.record
     if found.file:
         yield "file", found.file

@@ -9,10 +9,12 @@ import click
 
 from planner.structure import suggestion
 from state.diagnostic import ProblemError, problem
+from state.durable import write_atomically
 from state.files import digest_file
 from state.lookup import Found, by_address, by_digest
 from state.plain import record_to_plain
 from state.record import State
+from tune.cli import usage_problem
 from tune.project import Project, open_project
 from tune.views.state import print_found, print_record
 from tune.views.terminal import console
@@ -22,7 +24,11 @@ from tune.views.terminal import console
 @click.argument("what")
 @click.argument("recipe", default=".")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
-def command(what: str, recipe: str, *, as_json: bool) -> None:
+@click.option("--plot", is_flag=True, help="Draw the curves of a training run.")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the record and its curves to a page."
+)
+def command(what: str, recipe: str, *, as_json: bool, plot: bool, html: Path | None) -> None:
     """Show the record of WHAT: an address, a digest (its first digits do), or any file that was ever produced.
 
     A folder is answered for by its largest file. The record says what it was made from, with which settings, by whom,
@@ -31,6 +37,9 @@ def command(what: str, recipe: str, *, as_json: bool) -> None:
     project = open_project(recipe)
     state = project.state()
     found = _find(what, state, project)
+    if plot or html is not None:
+        _show_curves(_only(what, found), state, project, html, as_json=as_json, plot=plot)
+        return
     if as_json:
         click.echo(json.dumps([_to_plain(one) for one in found] if len(found) > 1 else _to_plain(found[0]), indent=1))
         return
@@ -38,6 +47,33 @@ def command(what: str, recipe: str, *, as_json: bool) -> None:
         print_record(console(), found[0], state)
     else:
         print_found(console(), what, found)
+
+
+def _only(what: str, found: tuple[Found, ...]) -> Found:
+    if len(found) > 1:
+        detail = f"{len(found)} artifacts hold `{what}`."
+        raise usage_problem(detail, "Name one by its address or output digest.")
+    return found[0]
+
+
+def _show_curves(found: Found, state: State, project: Project, html: Path | None, *, as_json: bool, plot: bool) -> None:
+    """Curves of a run to the terminal, to a page, or to both."""
+    if as_json:
+        raise usage_problem(
+            "`--json` goes with neither `--plot` nor `--html`.", "`metrics.jsonl` beside the model has the curves."
+        )
+    from executor.curves import metrics_of, panels
+
+    drawn = panels(metrics_of(found.address, found.record, project.layout))
+    if plot:
+        from tune.views.curves import print_curves
+
+        print_curves(console(), drawn)
+    if html is not None:
+        from tune.views.run_report import run_report
+
+        write_atomically(html, run_report(found, state, drawn).encode())
+        click.echo(f"Wrote {html}.", err=True)
 
 
 def _to_plain(found: Found) -> dict[str, object]:
