@@ -64,7 +64,7 @@ def callbacks(
         progress=progress,
         keeping=make(Keeping, metrics, progress),
         selecting=make(Selecting, selection_of(settings), best_folder(task), save_weights),
-        guarding=make(Guarding),
+        guarding=make(Guarding, settings, reporter),
         checkpointing=make(Checkpointing, task, reporter, settings["checkpoints"]["save_total_limit"]),
     )
 

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from attrs import Factory, frozen
 
 from executor.evaluation_fields import Evaluation, where_it_selects
+from executor.guard_fields import Guards
+from executor.logging_fields import Logging
 from executor.turn_ends import TrainOnEos
 from planner.effects import Effect, reference, setting
 from planner.limits import fraction, not_empty, not_negative, positive
@@ -115,6 +117,8 @@ class Stage:
     """None: all weights are trained."""
     checkpoints: Checkpoints = setting(Factory(Checkpoints), effect=Effect.RUNTIME, why="checkpoints are no weights")
     evaluation: Evaluation | None = setting(None, effect=where_it_selects, why="measuring changes no weights")
+    guards: Guards = setting(Factory(Guards), effect=Effect.RUNTIME, why="they watch")
+    logging: Logging = setting(Factory(Logging), effect=Effect.RUNTIME, why="logs do not change the weights")
     trainer: dict[str, Plain] = setting(Factory(dict), effect=Effect.REBUILD, why="the trainer is configured by it")
     """Passed to the trainer's configuration class as it is."""
 

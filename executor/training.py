@@ -26,6 +26,7 @@ from executor.stage import schedule_of
 from executor.task import Outcome, Task
 from executor.tensor_files import parameter_count
 from executor.token_files import VALIDATION
+from executor.trackers import check_trackers, set_environment, tracker_arguments
 from executor.weights import save_weights
 from executor.worker_reports import Reporter, StopRequestedError
 from planner.resume import STOPPED_EARLY
@@ -85,7 +86,7 @@ class Run:
             "use_cpu": not has_gpu(),
             # transformers would otherwise put the last good losses in the place of bad ones.
             "logging_nan_inf_filter": False,
-            "report_to": "none",
+            **tracker_arguments(self.task, settings["logging"]),
             "disable_tqdm": True,
             "remove_unused_columns": False,
             # With a key-value cache, packed documents see each other.
@@ -130,6 +131,7 @@ class Run:
 def train(method: Method, task: Task, reporter: Reporter) -> Outcome:
     """Train, or continue, or take a checkpoint that is already the desired result; then write a plain model folder."""
     run = Run(task, reporter)
+    check_trackers(task.address, run.settings["logging"])
     total = run.schedule().total_steps
     checkpoint = Path(task.tune_folder) / task.resume_from.folder if task.resume_from is not None else None
     if task.resume_from is not None:
@@ -160,6 +162,7 @@ def _train(
     method: Method, run: Run, total: int, metrics_file: MetricsFile
 ) -> tuple[dict[str, Plain], dict[str, Plain]]:
     task = run.task
+    set_environment(task, run.settings["logging"])
     trainer = method.train(run)
     attach(trainer)
     following = callbacks(run.task, run.reporter, run.settings, total, metrics_file)
@@ -186,7 +189,8 @@ def _train(
             trainer.evaluate()
             metrics |= evaluation_at(int(trainer.state.global_step), trainer.state.log_history)
         save_weights(trainer.model, task.output_folder)
-    return metrics, {**_facts(trainer.model), **chosen}
+    warnings = following.guarding.given()
+    return metrics, {**_facts(trainer.model), **chosen, **({"warnings": warnings} if warnings else {})}
 
 
 def _run_trainer(trainer: Any, following: Callbacks, resume: Path | None) -> Any:  # noqa: ANN401  no types

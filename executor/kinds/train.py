@@ -41,6 +41,9 @@ OWNED = {
     "eval_strategy": "evaluation.eval_steps",
     "load_best_model_at_end": "evaluation.load_best_model_at_end",
     "metric_for_best_model": "evaluation.metric_for_best_model",
+    "report_to": "logging.report_to",
+    "run_name": "logging.run_name",
+    "project": "logging.project",
     "greater_is_better": "evaluation.greater_is_better",
     **{
         name: name
@@ -67,7 +70,6 @@ FORBIDDEN = frozenset(
         "save_strategy",
         "per_device_eval_batch_size",
         "use_cpu",
-        "report_to",
         "disable_tqdm",
         "logging_nan_inf_filter",
         "remove_unused_columns",
