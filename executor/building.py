@@ -14,6 +14,7 @@ from executor.checkpoint_uploads import CheckpointUploads
 from executor.launch import InterruptedStepError
 from executor.means import Means
 from executor.recording import Artifact, Recorder
+from executor.smaller_batches import build_in_memory
 from executor.task import Input, Outcome, Task, outcome_of
 from planner.diff import Action
 from planner.plan import Planning
@@ -108,7 +109,7 @@ class Building:
                 self.means.emit(event)
 
             try:
-                outcome = self.means.build(task, emit, self.means.stop, self._log())
+                outcome = build_in_memory(self.means, task, emit, self._log(), lambda: reached.checkpoints)
             except InterruptedStepError:
                 self._save(evolve(reached, provenance=self.recorder.origin.provenance(started, None)))
                 raise

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from attrs import define, evolve, field
 
-from executor import events
+from executor import events, out_of_memory
+from executor.out_of_memory import OutOfMemoryError
 from executor.task import Outcome, Task, outcome_from, to_plain
 from planner.planfile import diagnostic_from_plain
 from state.diagnostic import Diagnostic, ProblemError
@@ -83,6 +84,7 @@ def run_in_worker(task: Task, emit: Emit, stop: Stop, log: Path) -> Outcome:
     Raises InterruptedStepError if it was asked to stop, ProblemError if it failed.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    counted = out_of_memory.before()
     with tempfile.TemporaryDirectory(prefix="tune-") as scratch:
         step = Path(scratch) / "STEP.json"
         step.write_text(json.dumps(to_plain(task)))
@@ -100,6 +102,10 @@ def run_in_worker(task: Task, emit: Emit, stop: Stop, log: Path) -> Outcome:
             stop.watch(None)
             _end(process)
             logging.join()
+    if last is None and process.returncode == -signal.SIGKILL and not stop.requested:
+        lacking = out_of_memory.killed(task, counted)
+        if lacking is not None:
+            raise OutOfMemoryError(lacking)
     return _outcome(last, process.returncode, stop, log)
 
 
@@ -152,11 +158,12 @@ def _outcome(last: events.WorkerEvent | None, code: int, stop: Stop, log: Path) 
             raise InterruptedStepError
         case events.Crashed(diagnostics):
             hint = f"What the step printed is in `{log}`."
-            raise ProblemError([_with_hint(diagnostic_from_plain(one), hint) for one in diagnostics])
+            found = [_with_hint(diagnostic_from_plain(one), hint) for one in diagnostics]
+            raise (OutOfMemoryError if found[0].summary == out_of_memory.SUMMARY else ProblemError)(found)
         case _ if stop.requested:
             raise InterruptedStepError
     ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    hint = "SIGKILL usually means that the machine ran out of memory: lower `micro_batch_size` or `sequence_len`."
+    hint = "If you did not kill it, the container or the cluster did, most often for want of memory or time."
     detail = f"The worker process {ended} without a last word. What it printed is in `{log}`."
     raise ProblemError(Diagnostic("Worker died", detail, hint if code == -signal.SIGKILL else ""))
 

@@ -73,6 +73,10 @@ class Stage:
         "auto", effect=neutral_without_dropout, why="dropout masks are drawn for each micro-batch", validator=positive
     )
     """Rows that go through the model at once; "auto": the whole batch."""
+    auto_micro_batch: bool = setting(
+        default=False, effect=Effect.NUMERICS, why="a smaller micro-batch only rounds differently"
+    )
+    """Whether to go on with half the micro-batch, as often as needed, where memory does not suffice."""
     lr_scheduler: Literal[
         "constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "inverse_sqrt"
     ] = setting("cosine", effect=Effect.REBUILD, why=STEPS_DEPEND)

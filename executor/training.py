@@ -151,10 +151,18 @@ def train(method: Method, task: Task, reporter: Reporter) -> Outcome:
     return Outcome(
         output_digest=model_files.identity(task.output_folder),
         metrics=metrics,
-        facts={"steps": total, **facts, "resumed_from": task.resume_from.step if task.resume_from else 0},
+        facts={"steps": total, **facts, **_circumstances(task)},
         versions=software.versions(),
         hardware=software.hardware(),
         gpus=software.gpus(),
+    )
+
+
+def _circumstances(task: Task) -> dict[str, Plain]:
+    """What decides about bits and not about identity: where the run went on from, and in which parts."""
+    facts: dict[str, Plain] = {"resumed_from": task.resume_from.step if task.resume_from else 0}
+    return facts | (
+        {"micro_batch_size": task.settings["micro_batch_size"]} if task.settings["auto_micro_batch"] else {}
     )
 
 

@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from executor import events, kinds
+from executor import events, kinds, out_of_memory
 from executor.task import Outcome, Task, task_from, to_plain
 from executor.worker_reports import Reporter, StopRequestedError
 from planner.planfile import diagnostic_to_plain
@@ -51,7 +51,9 @@ def _build(task: Task, reporter: Reporter) -> events.WorkerEvent:
         return events.Crashed(tuple(diagnostic_to_plain(one) for one in error.diagnostics))
     except Exception as error:  # noqa: BLE001  the parent must hear of everything that ends a step
         traceback.print_exc()
-        return events.Crashed((diagnostic_to_plain(_explain(error)),))
+        lacking = out_of_memory.is_out_of_memory(error)
+        found = out_of_memory.explain(error, task) if lacking else _explain(error)
+        return events.Crashed((diagnostic_to_plain(found),))
 
 
 def build(task: Task, reporter: Reporter) -> Outcome:
@@ -65,9 +67,6 @@ def build(task: Task, reporter: Reporter) -> Outcome:
 def _explain(error: Exception) -> Diagnostic:
     """An exception of a library, in words, with the knob to turn where there is one."""
     text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-    if type(error).__name__ == "OutOfMemoryError" or "out of memory" in str(error).lower():
-        hint = "Lower `micro_batch_size` (the effective batch stays), `sequence_len`, or set `gradient_checkpointing`."
-        return Diagnostic("Out of memory", f"{text}.", hint)
     if isinstance(error, OSError) and error.errno == 28:  # noqa: PLR2004  ENOSPC
         hint = "Free some space, or lower `checkpoints.save_total_limit`; complete checkpoints are kept."
         return Diagnostic("Disk full", f"{text}.", hint)

@@ -12,13 +12,13 @@ from executor.lineage import model_sources, root_model
 from executor.method import Fault, Method
 from executor.probe import Surroundings
 from executor.row_layout import WANTED
-from executor.stage import Stage, schedule_of
+from executor.stage import Stage, neutral_without_dropout, schedule_of
 from executor.task import Outcome, Task
 from executor.worker_reports import Reporter
-from planner.effects import fields, upstream_fields
+from planner.effects import Effect, fields, upstream_fields
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.schedule import Schedule
-from planner.structure import suggestion
+from planner.structure import settings_of, suggestion
 from state.canonical import Plain
 from state.diagnostic import Diagnostic
 from state.record import Record
@@ -120,6 +120,9 @@ def _faults(stage: Stage) -> Iterator[Fault]:
     if isinstance(micro, int) and stage.batch_size % micro:
         hint = "One optimizer step sees `batch_size` rows, in equal parts of `micro_batch_size`."
         yield "micro_batch_size", f"{micro} does not divide `batch_size` = {stage.batch_size}", hint
+    if stage.auto_micro_batch and (chance := _chance_in_micro_batches(stage)):
+        hint = "Do without it, or set a `micro_batch_size` that fits."
+        yield "auto_micro_batch", f"with {chance}, a smaller micro-batch would be another training", hint
     if stage.warmup_ratio and stage.warmup_steps:
         yield "warmup_steps", "`warmup_ratio` is set too", "Remove one of them."
     if stage.lr_scheduler == "constant" and (stage.warmup_ratio or stage.warmup_steps):
@@ -131,6 +134,13 @@ def _faults(stage: Stage) -> Iterator[Fault]:
     yield from _row_faults(stage, method)
     yield from method.faults(stage)
     yield from _trainer_faults(stage)
+
+
+def _chance_in_micro_batches(stage: Stage) -> str:
+    """What of a recipe draws random numbers for each micro-batch, if anything."""
+    if neutral_without_dropout(settings_of(stage)) is Effect.REBUILD:
+        return "dropout"
+    return "NEFTune" if stage.trainer.get("neftune_noise_alpha") else ""
 
 
 def _data_faults(stage: Stage, resources: Resources) -> Iterator[Fault]:
