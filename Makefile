@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: quickstart test test-fast test-kills check bench bench-plan bench-rows bench-state bench-tokenize bench-train clean
+.PHONY: quickstart test test-fast test-kills check bench bench-merge bench-plan bench-rows bench-state bench-tokenize bench-train clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/python examples/quickstart/tour.py
@@ -26,10 +26,13 @@ check: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: bench-plan bench-rows bench-state bench-tokenize bench-train
+bench: bench-merge bench-plan bench-rows bench-state bench-tokenize bench-train
 
 bench-plan: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_plan.py
+
+bench-merge: $(VENV)/installed
+	$(BIN)/python benchmarks/bench_merge.py
 
 bench-rows: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_rows.py

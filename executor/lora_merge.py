@@ -10,27 +10,32 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import local
+from typing import Any
 
 from attrs import evolve, frozen
 
+from executor.merged_tensor import MergedTensor
 from executor.peft_adapter import Adapter, Change, read_adapter
 from executor.tensor_files import (
     INDEX_FILE,
     TensorEntry,
     TensorLayout,
+    lay_out,
+    opened,
     read_headers,
     tensor_digest,
     weight_files,
-    write_tensors,
+    write_tensor,
 )
+from executor.tensor_kernels import Memory, use_one_thread
 from state.diagnostic import ProblemError, problem
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 DTYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 """What a recipe calls a dtype -> what a file calls it."""
@@ -43,6 +48,8 @@ GENERATING = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 CONV1D_MODELS = ("gpt2", "openai-gpt", "decision_transformer", "imagegpt")
 """Model types whose matrices are stored as (input, output)."""
 
+MOST_THREADS = 8
+"""More would wait for the disk."""
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -66,6 +73,7 @@ class Output:
     """One tensor of the merged model: the base tensor it starts from, what happens to it, and how it is written."""
 
     file: str
+    base_file: str
     base_name: str
     change: Change
     layout: TensorLayout
@@ -85,8 +93,7 @@ def merge(base: Path, adapter: Path, output: Path, dtype: str | None) -> None:
     changes = read_adapter(adapter, entries, conv1d=config.get("model_type") in CONV1D_MODELS)
     outputs = _outputs(tensors, changes, config, DTYPES[dtype] if dtype else None)
     output.mkdir(parents=True, exist_ok=True)
-    for path in weight_files(base):
-        _write_file(path, changes, output, {name: one for name, one in outputs.items() if one.file == path.name})
+    _write_weights(base, changes, output, outputs)
     _write_index(output, outputs)
     merged_config = _merged_config(config, outputs, dtype)
     (output / "config.json").write_text(json.dumps(merged_config, indent=2) + "\n", encoding="utf-8")
@@ -188,7 +195,7 @@ def _output(
         # PEFT leaves grown embeddings out of an adapter when it cannot read the base's configuration.
         raise _misfit(f"{base_name} has {shape[0]} rows and the adapter trained row {max(change.indices)}")
     cast = dtype if dtype and entry.dtype in FLOATS else entry.dtype
-    return Output(path.name, base_name, change, TensorLayout(cast, shape))
+    return Output(path.name, path.name, base_name, change, TensorLayout(cast, shape))
 
 
 def _check_vocabulary(outputs: Mapping[str, Output]) -> None:
@@ -203,63 +210,32 @@ def _misfit(detail: str) -> ProblemError:
     return problem("Adapter does not fit", detail, "is this the base that the adapter was trained on?")
 
 
-def _write_file(path: Path, adapter: Adapter, output: Path, outputs: Mapping[str, Output]) -> None:
-    import torch
-    from safetensors import safe_open
+def _write_weights(base: Path, adapter: Adapter, output: Path, outputs: Mapping[str, Output]) -> None:
+    """Write all tensors, the largest first, on all cores; each thread holds a few blocks of one tensor."""
+    threads = min(os.cpu_count() or 1, MOST_THREADS)
+    with ExitStack() as files, ThreadPoolExecutor(threads, initializer=use_one_thread) as pool:
+        changes = files.enter_context(opened(adapter.path))
+        shards = {path.name: files.enter_context(opened(path)) for path in weight_files(base)}
+        memories = local()
+        offsets: dict[str, int] = {}
+        for file in {one.file for one in outputs.values()}:
+            layouts = {name: one.layout for name, one in outputs.items() if one.file == file}
+            offsets |= lay_out(output / file, layouts)
 
-    targets = {DTYPES[name]: getattr(torch, name) for name in DTYPES}
-    with safe_open(path, framework="pt") as base, safe_open(adapter.path, framework="pt") as changes:
-
-        def content(name: str) -> memoryview:
+        def write(name: str) -> None:
             one = outputs[name]
-            merged = _apply(base.get_tensor(one.base_name), one.change, changes.get_tensor)
-            cast = merged.to(targets.get(one.layout.dtype, merged.dtype))
-            if (one.change != Change() or cast.dtype != merged.dtype) and not _is_finite(cast):
-                raise problem("Merged weights overflow", f"{name} is infinite or not a number in {cast.dtype}")
-            return cast.contiguous().reshape(-1).view(torch.uint8).numpy().data
+            if not hasattr(memories, "own"):
+                memories.own = Memory()
+            made = MergedTensor(name, one.change, one.layout, one.base_name, shards[one.base_file], changes)
+            write_tensor(output / one.file, offsets[name], one.layout.size, made.pieces(memories.own))
 
-        write_tensors(output / path.name, {name: one.layout for name, one in outputs.items()}, content)
-
-
-def _is_finite(tensor: Tensor) -> bool:
-    # The extremes inherit every NaN and infinity, and unlike torch.isfinite make no tensor of the same size.
-    return not tensor.numel() or all(bool(extreme.isfinite()) for extreme in tensor.aminmax())
-
-
-def _apply(tensor: Tensor, change: Change, stored: Callable[[str], Tensor]) -> Tensor:
-    """One tensor after training, in the dtype it has now; `stored` gets a tensor of the adapter."""
-    import torch
-
-    def exact(key: str) -> Tensor:
-        # PEFT keeps what it trains in float32, and widens what was stored in less when it loads it.
-        value = stored(key)
-        return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
-
-    dtype = tensor.dtype
-    if change.whole:
-        tensor = stored(change.whole).to(dtype)
-    if change.shift:
-        tensor = (tensor + exact(change.shift) * change.scaling).to(dtype)
-    if change.down:
-        product = exact(change.up) @ exact(change.down)
-        delta = (product.T if change.transposed else product) * change.scaling
-        if change.magnitude:
-            return _with_magnitude(tensor, delta, exact(change.magnitude), transposed=change.transposed)
-        # Rounding the delta before the sum is what makes this PEFT's safe merge.
-        tensor = tensor + delta.to(dtype)
-    if change.rows:
-        tensor = tensor.index_copy(0, torch.tensor(change.indices), stored(change.rows).to(dtype))
-    return tensor
-
-
-def _with_magnitude(tensor: Tensor, delta: Tensor, magnitude: Tensor, *, transposed: bool) -> Tensor:
-    """DoRA (https://arxiv.org/abs/2402.09353, equation 5): magnitude * (W + BA) / norm(W + BA), per output."""
-    import torch
-
-    changed = tensor + delta
-    norm = torch.linalg.norm(changed.T if transposed else changed, dim=1).to(changed.dtype)
-    factor: Tensor = magnitude / norm
-    return ((factor.view(1, -1) if transposed else factor.view(-1, 1)) * changed).to(tensor.dtype)
+        by_size = sorted(outputs, key=lambda name: -outputs[name].layout.size)
+        try:
+            for _ in pool.map(write, by_size):
+                pass
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _write_index(output: Path, outputs: Mapping[str, Output]) -> None:

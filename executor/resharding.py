@@ -5,24 +5,25 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from executor.lora_merge import DTYPES, FLOATS
 from executor.tensor_files import (
     INDEX_FILE,
     SINGLE_FILES,
     TensorEntry,
+    TensorFile,
     TensorLayout,
+    opened,
     read_headers,
     weight_files,
     write_tensors,
 )
+from executor.tensor_kernels import NAMES, STORAGE, Memory, Numbers
 from state.diagnostic import problem
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Tensors: TypeAlias = Mapping[str, tuple[Path, TensorEntry]]
 
@@ -45,10 +46,14 @@ def write_weights(source: Path, output: Path, dtype: str, max_shard_size: str) -
     tensors = read_headers(source)
     layouts = {name: _layout(entry, dtype) for name, (_, entry) in tensors.items()}
     files = _shared_out(source, tensors, layouts, max_shard_size)
-    for file, names in files.items():
-        write_tensors(
-            output / file, {name: layouts[name] for name in names}, lambda name: _content(tensors[name][0], name, dtype)
-        )
+    with ExitStack() as stack:
+        opened_files = {path: stack.enter_context(opened(path)) for path in weight_files(source)}
+
+        def content(name: str) -> Iterator[memoryview]:
+            return _content(opened_files[tensors[name][0]], name, layouts[name].dtype)
+
+        for file, names in files.items():
+            write_tensors(output / file, {name: layouts[name] for name in names}, content)
     if len(files) > 1:
         size = sum(one.size for one in layouts.values())
         names_to_files = {name: file for file, names in files.items() for name in names}
@@ -93,15 +98,20 @@ def _shared_out(
     return {f"model-{number:05}-of-{total:05}.safetensors": names for number, names in enumerate(shards, start=1)}
 
 
-def _content(path: Path, name: str, dtype: str) -> memoryview:
-    import torch
-    from safetensors import safe_open
+def _content(file: TensorFile, name: str, dtype: str) -> Iterator[memoryview]:
+    """A tensor's bytes in the dtype that it is to have, a piece at a time."""
+    import numpy as np
 
-    with safe_open(path, framework="pt") as file:
-        tensor: Tensor = file.get_tensor(name)
-    if dtype != AS_IT_IS and tensor.is_floating_point():
-        cast = tensor.to(getattr(torch, dtype))
-        if tensor.isfinite().all() and not cast.isfinite().all():
-            raise problem("Weights overflow", f"{name} holds numbers that {dtype} cannot.", "Export as bfloat16.")
-        tensor = cast
-    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data
+    entry = file.tensors[name]
+    if dtype == entry.dtype:
+        yield from file.pieces(name)
+        return
+    memory = Memory()
+    for piece in file.pieces(name):
+        memory.reuse()
+        numbers = Numbers(np.frombuffer(piece, STORAGE[entry.dtype]), entry.dtype)
+        cast = memory.cast(numbers, dtype)
+        if numbers.is_finite and not cast.is_finite:
+            detail = f"{name} holds numbers that {NAMES[dtype]} cannot."
+            raise problem("Weights overflow", detail, "Export as bfloat16.")
+        yield cast.values.view("u1").data

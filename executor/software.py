@@ -10,9 +10,9 @@ RECORDED = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers", 
 """Distributions whose version can change a result."""
 
 
-def versions() -> dict[str, str]:
-    """Versions of the libraries that this process has loaded."""
-    loaded = {name: version(name) for name in RECORDED if name in sys.modules}
+def versions(*used: str) -> dict[str, str]:
+    """Versions of the libraries that this process has loaded, or used without Python knowing of it."""
+    loaded = {name: version(name) for name in RECORDED if name in sys.modules or name in used}
     return {"python": platform.python_version(), **loaded}
 
 

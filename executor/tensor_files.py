@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TypeGuard
+from typing import TypeGuard
 
 import xxhash
 from attrs import frozen
@@ -140,29 +142,85 @@ def tensor_digest(path: Path, entry: TensorEntry) -> str:
     return digest([entry.dtype, entry.shape, hasher.hexdigest()])
 
 
-def write_tensors(path: Path, layouts: Mapping[str, TensorLayout], content: Callable[[str], memoryview]) -> None:
-    """Write a .safetensors file one tensor at a time; `content` is asked for the bytes of each name exactly once.
+@frozen
+class TensorFile:
+    """An open .safetensors file; several threads may read it at once."""
+
+    path: Path
+    tensors: Mapping[str, TensorEntry]
+    descriptor: int
+
+    def read(self, name: str, start: int, buffer: memoryview) -> None:
+        """Fill a buffer with a tensor's bytes from byte `start` on; a problem if the file has become shorter."""
+        offset, filled = self.tensors[name].start + start, 0
+        while filled < len(buffer):
+            count = os.preadv(self.descriptor, [buffer[filled:]], offset + filled)
+            if not count:
+                raise _damaged(self.path, "became shorter while it was read")
+            filled += count
+
+    def pieces(self, name: str) -> Iterator[memoryview]:
+        """A tensor's bytes, 1 MiB at a time; each piece is gone when the next one is asked for."""
+        size = self.tensors[name].end - self.tensors[name].start
+        buffer = memoryview(bytearray(min(BUFFER_BYTES, size)))
+        for start in range(0, size, BUFFER_BYTES):
+            piece = buffer[: size - start]
+            self.read(name, start, piece)
+            yield piece
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[TensorFile]:
+    """A .safetensors file to read tensors from, while the context lasts."""
+    tensors = read_header(path)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield TensorFile(path, tensors, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_tensors(
+    path: Path, layouts: Mapping[str, TensorLayout], content: Callable[[str], Iterable[memoryview]]
+) -> None:
+    """Write a .safetensors file one tensor at a time; `content` is asked for the bytes of each name exactly once."""
+    for name, offset in lay_out(path, layouts).items():
+        write_tensor(path, offset, layouts[name].size, content(name))
+
+
+def lay_out(path: Path, layouts: Mapping[str, TensorLayout]) -> dict[str, int]:
+    """Write a .safetensors file with all but the tensors' bytes; returns the offset of each tensor.
 
     The widest dtypes come first, as the safetensors library orders them, so that every tensor is aligned.
     """
     names = sorted(layouts, key=lambda name: (-BITS[layouts[name].dtype], name))
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    offset = 0
+    offsets, offset = {}, 0
     for name in names:
-        layout = layouts[name]
-        end = offset + layout.size
-        header[name] = {"dtype": layout.dtype, "shape": layout.shape, "data_offsets": (offset, end)}
-        offset = end
+        layout, offsets[name] = layouts[name], offset
+        offset += layout.size
+        header[name] = {"dtype": layout.dtype, "shape": layout.shape, "data_offsets": (offsets[name], offset)}
     encoded = json.dumps(header, separators=(",", ":")).encode()
     encoded += b" " * (-len(encoded) % LENGTH_BYTES)
+    start = LENGTH_BYTES + len(encoded)
     with path.open("wb") as file:
         file.write(len(encoded).to_bytes(LENGTH_BYTES, "little") + encoded)
-        for name in names:
-            _write_all(file, content(name), layouts[name].size)
+        file.truncate(start + offset)
+    return {name: start + one for name, one in offsets.items()}
 
 
-def _write_all(file: BinaryIO, content: memoryview, size: int) -> None:
-    written = file.write(content)
+def write_tensor(path: Path, offset: int, size: int, content: Iterable[memoryview]) -> None:
+    """Write a tensor's bytes to where its file has room for them; several threads may write one file at once."""
+    written = 0
+    with path.open("r+b", buffering=0) as file:
+        file.seek(offset)
+        for piece in content:
+            written += len(piece)
+            if written > size:
+                break
+            left = piece
+            while left:
+                left = left[file.write(left) :]
     if written != size:
         message = f"a tensor of {size} bytes was given as {written}"
         raise ValueError(message)

@@ -71,7 +71,7 @@ def build(task: Task, reporter: Reporter) -> Outcome:
     return Outcome(
         output_digest=identity(task.output_folder),
         facts={"parameters": parameter_count(task.output_folder)},
-        versions=versions(),
+        versions=versions("torch"),
         hardware=hardware(),
     )
 

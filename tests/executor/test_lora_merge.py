@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
 
+HOUSE = Path(__file__).parents[2]
 VOCABULARY = 120
 PROMPT = range(0, VOCABULARY, 3)
 ATTENTION = ("q_proj", "v_proj")
@@ -37,6 +40,9 @@ class Case:
     shard_size: str = "1GB"
 
 
+LARGE = {"vocab_size": 1088, "hidden_size": 512, "intermediate_size": 1024}
+ODD = {"vocab_size": 1087, "hidden_size": 504, "intermediate_size": 1023}
+"""Sizes of which a matrix takes several blocks, with and without a remainder for a product's kernels."""
 TIED = {"tie_word_embeddings": True}
 BIASED = {"attention_bias": True}
 
@@ -73,6 +79,12 @@ CASES = {
     "tokens": Case({"trainable_token_indices": [0, 50, 7]}),
     "tokens, bfloat16 base": Case({"trainable_token_indices": [0, 50, 7]}, dtype="bfloat16"),
     "tokens of both": Case({"trainable_token_indices": {"embed_tokens": [0, 5], "lm_head": [3, 4]}}),
+    "several blocks": Case({"target_modules": "all-linear"}, base=LARGE),
+    "several blocks, embedding": Case({"target_modules": ["embed_tokens", "lm_head"], "r": 64}, LARGE, "bfloat16"),
+    "several blocks, dora": Case({"target_modules": ["embed_tokens", "down_proj"], "use_dora": True}, LARGE),
+    "several blocks, tokens": Case({"trainable_token_indices": [3, 600, 1087]}, LARGE, "float16"),
+    "odd sizes": Case({"target_modules": ["embed_tokens", "lm_head", "up_proj"], "r": 33}, ODD, "bfloat16"),
+    "odd sizes, dora": Case({"target_modules": ["lm_head", "up_proj"], "use_dora": True}, ODD),
     "biases": Case({"bias": "all"}, base=BIASED),
     "biases of lora": Case({"bias": "lora_only", "lora_bias": True}, base=BIASED, dtype="bfloat16"),
     "bias of lora": Case({"lora_bias": True}, base=BIASED),
@@ -264,6 +276,17 @@ def test_transposed_weights(
 
     merged = _load(output).state_dict()
     assert all(merged[name].equal(value) for name, value in expected.state_dict().items())
+
+
+def test_merge_does_not_import_torch(pair: tuple[Path, Path, Path]) -> None:
+    """It would take most of the time and of the memory of a small merge."""
+    code = (
+        "import sys; from pathlib import Path; from executor.lora_merge import merge\n"
+        "merge(*map(Path, sys.argv[1:]), 'bfloat16'); print('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, *map(str, pair)]
+    found = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, cwd=HOUSE)
+    assert found.stdout == "False\n"
 
 
 def test_classifier_gets_no_output_matrix(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:

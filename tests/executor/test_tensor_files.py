@@ -92,8 +92,8 @@ def test_written_file_is_what_the_library_writes(tmp_path: Path) -> None:
     path = _save(tmp_path / "model", tensors) / "model.safetensors"
     layouts = {name: TensorLayout(entry.dtype, entry.shape) for name, entry in read_header(path).items()}
 
-    def content(name: str) -> memoryview:
-        return memoryview(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
+    def content(name: str) -> list[memoryview]:
+        return [memoryview(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())]
 
     write_tensors(tmp_path / "copy.safetensors", dict(reversed(layouts.items())), content)
     assert (tmp_path / "copy.safetensors").read_bytes() == path.read_bytes()
@@ -102,7 +102,7 @@ def test_written_file_is_what_the_library_writes(tmp_path: Path) -> None:
 def test_a_tensor_of_another_size_than_announced_is_refused(tmp_path: Path) -> None:
     layouts = {"weight": TensorLayout("F32", (2, 2))}
     with pytest.raises(ValueError, match="16 bytes was given as 15"):
-        write_tensors(tmp_path / "model.safetensors", layouts, lambda _name: memoryview(bytes(15)))
+        write_tensors(tmp_path / "model.safetensors", layouts, lambda _name: [memoryview(bytes(15))])
 
 
 def test_digest_does_not_depend_on_files(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_every_truncation_is_noticed(tmp_path_factory: pytest.TempPathFactory, d
         )
     )
     path = tmp_path_factory.mktemp("weights") / "model.safetensors"
-    write_tensors(path, layouts, lambda name: memoryview(bytes(layouts[name].size)))
+    write_tensors(path, layouts, lambda name: [memoryview(bytes(layouts[name].size))])
     read = read_header(path)
     assert {name: TensorLayout(entry.dtype, entry.shape) for name, entry in read.items()} == layouts
     content = path.read_bytes()

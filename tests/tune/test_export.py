@@ -40,7 +40,7 @@ FILES = [
 
 def write_weights(folder: Path, value: int) -> None:
     content = bytes([value] * 16)
-    write_tensors(folder / "model.safetensors", {"w": TensorLayout("F32", (4,))}, lambda _: memoryview(content))
+    write_tensors(folder / "model.safetensors", {"w": TensorLayout("F32", (4,))}, lambda _: [memoryview(content)])
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ dtype = "float32"
 
 def write_zeros(path: Path, shapes: dict[str, tuple[int, ...]], dtype: str = "F32") -> None:
     layouts = {name: TensorLayout(dtype, shape) for name, shape in shapes.items()}
-    write_tensors(path, layouts, lambda name: memoryview(bytes(layouts[name].size)))
+    write_tensors(path, layouts, lambda name: [memoryview(bytes(layouts[name].size))])
 
 
 def write_model(folder: Path, *, dtype: str = "F32", vocabulary: int = VOCABULARY, **config: Any) -> Path:
