@@ -88,6 +88,8 @@ def examine(resources: Resources, folder: Path, digests: FileDigests, state: Sta
 
 
 def _resolved(resource: Resource, probe: Probe) -> Resource:
+    if not probe.settings:
+        return resource
     return evolve(resource, specification=evolve(resource.specification, **probe.settings))
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import platform
 import sys
-from importlib.metadata import version
 
 RECORDED = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "pyarrow", "bitsandbytes", "deepspeed")
 """Distributions whose version can change a result."""
@@ -12,12 +10,17 @@ RECORDED = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers", 
 
 def versions(*used: str) -> dict[str, str]:
     """Versions of the libraries that this process has loaded, or used without Python knowing of it."""
+    import platform
+    from importlib.metadata import version
+
     loaded = {name: version(name) for name in RECORDED if name in sys.modules or name in used}
     return {"python": platform.python_version(), **loaded}
 
 
 def hardware() -> str:
     """The device that this process computes on, in words."""
+    import platform
+
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         count = torch.cuda.device_count()

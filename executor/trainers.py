@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from executor.lora import adapter_configuration, keep_adapters_exact
-from executor.token_files import TRAIN, VALIDATION
 
 if TYPE_CHECKING:
     from executor.training import Run
@@ -22,6 +21,8 @@ def unprepared(trainer: type[Any]) -> type[Any]:
 
 def common(run: Run) -> dict[str, Any]:
     """What every trainer is made with, beside its arguments and what sets it apart."""
+    from executor.token_files import TRAIN, VALIDATION
+
     return {
         "model": run.model(),
         "train_dataset": run.rows(TRAIN),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from executor import events
+if TYPE_CHECKING:
+    from executor.events import WorkerEvent
 
 PROGRESS_SECONDS = 0.2
 """Progress is for people: more often than this nobody can read it, and it would cost time."""
@@ -27,7 +29,7 @@ class Reporter:
     """The way from a build to the people who wait for it."""
 
     address: str
-    send: Callable[[events.WorkerEvent], None]
+    send: Callable[[WorkerEvent], None]
     _last: float = field(default=0.0, init=False)
 
     def progress(
@@ -40,9 +42,13 @@ class Reporter:
     ) -> None:
         """How far the build is; passed on at most five times a second, the last one always."""
         if done >= total or time.monotonic() - self._last >= PROGRESS_SECONDS:
+            from executor.events import Progress
+
             self._last = time.monotonic()
-            self.send(events.Progress(self.address, done, total, unit, values or {}, seconds_left))
+            self.send(Progress(self.address, done, total, unit, values or {}, seconds_left))
 
     def message(self, text: str) -> None:
         """Something that a person should know."""
-        self.send(events.Message(self.address, text))
+        from executor.events import Message
+
+        self.send(Message(self.address, text))

@@ -65,6 +65,8 @@ def same(one: Plain, other: Plain) -> bool:
     """Whether two values are one to an identity: `1`, `1.0` and `true` are three, however deep they stand."""
     if isinstance(one, _SCALARS) or isinstance(other, _SCALARS):
         return type(one) is type(other) and one == other
+    if not one and not other:
+        return isinstance(one, Mapping) is isinstance(other, Mapping)
     return encode(one) == encode(other)
 
 

@@ -270,8 +270,16 @@ def _differences(situation: Situation, record: Record) -> _Differences:
 
 
 def _field_changes(desired: Desired, record: Record) -> Iterator[FieldChanged]:
-    before = flatten(with_defaults(record.settings, desired.specification))
-    after = flatten(desired.settings)
+    recorded = with_defaults(record.settings, desired.specification)
+    differing = [
+        name
+        for name in recorded.keys() | desired.settings.keys()
+        if not same(recorded.get(name), desired.settings.get(name))
+    ]
+    before, after = (
+        flatten({name: settings[name] for name in differing if name in settings})
+        for settings in (recorded, desired.settings)
+    )
     for path in sorted(before.keys() | after.keys()):
         if not same(before.get(path), after.get(path)):
             # What decided then and does not any more, such as early stopping that was taken out, still did decide.

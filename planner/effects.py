@@ -71,6 +71,18 @@ def in_settings(field: attrs.Attribute[Any]) -> bool:
 
 
 @cache
+def reference_names(specification: type) -> tuple[str, ...]:
+    """The names of the fields that name other resources."""
+    return tuple(field.name for field in attrs.fields(specification) if referenced_kinds(field))
+
+
+@cache
+def own_fields(specification: type) -> tuple[str, ...]:
+    """The names of the fields whose values are kept among the resource's own settings."""
+    return tuple(field.name for field in attrs.fields(specification) if in_settings(field))
+
+
+@cache
 def upstream_fields(specification: type) -> tuple[str, ...]:
     """The fields that decide what a resource is made from: references, and what belongs to a derived input."""
     return tuple(
@@ -86,6 +98,7 @@ def fields(specification: type[attrs.AttrsInstance]) -> dict[str, attrs.Attribut
     return attrs.fields_dict(attrs.resolve_types(specification))
 
 
+@cache
 def declared(specification: type, path: str) -> Setting:
     """What is declared of a dotted path below a specification class; the outermost declared field speaks for its table.
 

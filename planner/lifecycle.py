@@ -34,6 +34,10 @@ def settled(desired: Desired, resource: Resource, record: Record | None) -> tupl
     if record is None:
         return evolve(desired, protected=bool(resource.lifecycle.protect)), ()
     protect = resource.lifecycle.protect
+    protected = record.protected if protect is None else protect
+    if not resource.lifecycle.ignore_changes:
+        unchanged = (protected, record.generation) == (desired.protected, desired.generation)
+        return desired if unchanged else evolve(desired, protected=protected, generation=record.generation), ()
     settings, recorded = desired.settings, with_defaults(record.settings, desired.specification)
     notes = []
     for path in resource.lifecycle.ignore_changes:
@@ -43,7 +47,6 @@ def settled(desired: Desired, resource: Resource, record: Record | None) -> tupl
         if not _alike(now, _value(kept, parts)):
             settings = kept
             notes.append(_note(resource, path, now, before))
-    protected = record.protected if protect is None else protect
     return evolve(desired, settings=settings, protected=protected, generation=record.generation), tuple(notes)
 
 

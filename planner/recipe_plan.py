@@ -28,7 +28,7 @@ def resolved(
     notes: list[Diagnostic] = []
     for one in desired:
         made, ignored = settled(one, recipe.resources[one.address], state.records.get(one.address))
-        found.append(evolve(made, imported=imports.get(one.address, "")))
+        found.append(evolve(made, imported=imports[one.address]) if one.address in imports else made)
         notes += ignored
     return requested(found, selection, state.records), tuple(notes)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 import attrs
 
-from planner.effects import referenced_kinds
+from planner.effects import reference_names, referenced_kinds
 from planner.kind import Resource, Resources
 from planner.structure import suggestion
 from state.diagnostic import Diagnostic
@@ -14,10 +14,9 @@ from state.diagnostic import Diagnostic
 
 def reference_fields(specification: attrs.AttrsInstance) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each reference field with the addresses that it names, in the order in which they were written."""
-    for field in attrs.fields(type(specification)):
-        if referenced_kinds(field):
-            value = getattr(specification, field.name)
-            yield field.name, (value,) if isinstance(value, str) else tuple(value)
+    for name in reference_names(type(specification)):
+        value = getattr(specification, name)
+        yield name, (value,) if isinstance(value, str) else tuple(value)
 
 
 def check_references(resources: Resources, unusable: Collection[str] = ()) -> tuple[Diagnostic, ...]:

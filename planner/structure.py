@@ -20,7 +20,7 @@ from cattrs.errors import (
     IterableValidationNote,
 )
 
-from planner.effects import fields, in_settings, table_class
+from planner.effects import fields, own_fields, table_class
 from state.canonical import Plain
 
 
@@ -54,22 +54,39 @@ def faults(error: BaseException, specification: type) -> tuple[Fault, ...]:
 
 def settings_of(specification: attrs.AttrsInstance) -> dict[str, Plain]:
     """The values that are a resource's own: neither references nor what belongs to a derived input."""
-    names = [field.name for field in attrs.fields(type(specification)) if in_settings(field)]
-    return {name: _converter().unstructure(getattr(specification, name)) for name in names}
+    return {name: _unstructured(getattr(specification, name)) for name in own_fields(type(specification))}
+
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
+def _unstructured(value: object) -> Plain:
+    """A field's value as plain values; most are plain already, and a recipe may have ten thousands of them."""
+    return value if type(value) in _SCALARS else _converter().unstructure(value)  # type: ignore[return-value]  # narrowed by type()
 
 
 def with_defaults(settings: Mapping[str, Plain], specification: type) -> dict[str, Plain]:
     """Recorded settings plus the defaults of fields that did not exist when they were recorded."""
-    completed = dict(settings)
-    for field in fields(specification).values():
-        if not in_settings(field):
-            continue
-        if field.name not in completed and field.default is not attrs.NOTHING:
-            completed[field.name] = _converter().unstructure(_default(field))
-        inner, value = table_class(field), completed.get(field.name)
-        if inner is not None and isinstance(value, Mapping):
-            completed[field.name] = with_defaults(value, inner)
+    completed = {**_defaults(specification), **settings}
+    for name, inner in _tables(specification).items():
+        value = completed.get(name)
+        if isinstance(value, Mapping):
+            completed[name] = with_defaults(value, inner)
     return completed
+
+
+@cache
+def _defaults(specification: type) -> dict[str, Plain]:
+    """The defaults of a class's own fields, as plain values that nobody changes."""
+    own = [fields(specification)[name] for name in own_fields(specification)]
+    return {field.name: _unstructured(_default(field)) for field in own if field.default is not attrs.NOTHING}
+
+
+@cache
+def _tables(specification: type) -> dict[str, type]:
+    """The own fields that are tables, with their classes."""
+    found = {name: table_class(fields(specification)[name]) for name in own_fields(specification)}
+    return {name: inner for name, inner in found.items() if inner is not None}
 
 
 def suggestion(word: str, known: list[str]) -> str:

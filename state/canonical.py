@@ -52,11 +52,16 @@ def digest_bytes(content: bytes) -> str:
     return xxhash.xxh3_128_hexdigest(content)
 
 
+_AS_THEY_ARE = frozenset({str, int, bool})
+
+
 def _without_negative_zero(value: Plain) -> Plain:
+    if value is None or type(value) in _AS_THEY_ARE:
+        return value
     if isinstance(value, float):
         return value + 0.0
     if isinstance(value, Mapping):
-        if not all(isinstance(key, str) for key in value):
+        if not all(type(key) is str or isinstance(key, str) for key in value):
             message = "only strings can be keys of an identity"
             raise TypeError(message)
         return {key: _without_negative_zero(one) for key, one in value.items()}

@@ -7,7 +7,6 @@ killed writer left behind is named by nothing and does no harm.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 
@@ -59,7 +58,7 @@ class History:
     def add(self, entry: HistoryEntry) -> str:
         """Write an entry and return its sha256; done before the state that names it is written."""
         content = as_line(record_to_plain(entry)) + b"\n"
-        digest = hashlib.sha256(content).hexdigest()
+        digest = _sha256(content)
         try:
             self.backend.put_if_absent(name_of(entry.serial, digest), content)
         except ConflictError:
@@ -72,7 +71,7 @@ class History:
         stored = self.backend.get(name)
         if stored is None:
             raise self._damaged(name, "it is missing")
-        if hashlib.sha256(stored.content).hexdigest() != digest:
+        if _sha256(stored.content) != digest:
             raise self._damaged(name, "its content does not match its own digest")
         try:
             body = json.loads(stored.content)
@@ -123,3 +122,10 @@ class History:
 def name_of(serial: int, digest: str) -> str:
     """The object that holds an entry."""
     return f"{FOLDER}{serial:08d}-{digest}.json"
+
+
+def _sha256(content: bytes) -> str:
+    """Of an entry; the library is loaded where one is read or written, for a plan does neither."""
+    import hashlib
+
+    return hashlib.sha256(content).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from attrs import evolve, frozen
@@ -34,13 +35,18 @@ _TAKEN = ("name", "split", "filters", "deduplicate", "sample", "weight", "shuffl
 
 def identity(settings: Mapping[str, Plain], content: Sequence[str]) -> str:
     """The digest of the rows: the bytes in order, and how they are to be read; only what plays a part counts."""
-    defaults = settings_of(Dataset(source="-"))
+    defaults = _defaults()
     fields = formats.load()[str(settings["type"])].fields
     drawn = bool(settings["shuffle"]) or settings["sample"] is not None or settings["weight"] != 1
     names = [*fields[1:], *_TAKEN, *(["seed"] if drawn else [])]
     given = {name: settings[name] for name in names if settings[name] != defaults[name]}
     main = {"field": settings[fields[0]]} if fields else {}
     return digest({**given, **main, "type": settings["type"], "files": list(content)})
+
+
+@cache
+def _defaults() -> dict[str, Plain]:
+    return settings_of(Dataset(source="-"))
 
 
 def check(resource: Resource, _: Resources) -> tuple[Diagnostic, ...]:
@@ -127,6 +133,8 @@ def _placed(diagnostic: Diagnostic, resource: Resource) -> Diagnostic:
 
 def _told(dataset: Dataset, read: Dataset) -> dict[str, Plain]:
     """The settings that the rows told."""
+    if read is dataset:
+        return {}
     given, settings = settings_of(dataset), settings_of(read)
     return {name: value for name, value in settings.items() if value != given[name]}
 

@@ -89,6 +89,10 @@ def _all(part: Part) -> Rows:
 
 
 def _files(dataset: Dataset, folder: Path, origin: Origin, split: str) -> tuple[tuple[Path, str], ...]:
+    source = dataset.source
+    # Most datasets are one file, and a plan may have thousands of them: one look at the disk tells.
+    if origin is Origin.LOCAL and not split and isinstance(source, str) and (path := folder / source).is_file():
+        return ((path, _name(dataset, folder, origin, path)),)
     return tuple((path, _name(dataset, folder, origin, path)) for path in _paths(dataset, folder, origin, split))
 
 
@@ -105,7 +109,10 @@ def _paths(dataset: Dataset, folder: Path, origin: Origin, split: str) -> list[P
 
 
 def _name(dataset: Dataset, folder: Path, origin: Origin, path: Path) -> str:
-    relative = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
+    try:
+        relative = path.relative_to(folder).as_posix()
+    except ValueError:  # an absolute path, or one that leads out of the folder
+        relative = path.as_posix()
     if origin is Origin.HUB:
         return f"{dataset.source}/{relative}"
     return f"{sources_of(dataset)[0].partition('://')[0]}://{relative}" if origin is Origin.STORAGE else relative

@@ -40,6 +40,7 @@ from planner.reason import (
     Removed,
     ScheduleDiffers,
     Shared,
+    StoppedEarly,
 )
 from state.canonical import digest
 from state.diagnostic import Diagnostic, Place, ProblemError, Severity
@@ -64,6 +65,7 @@ REASONS: tuple[Reason, ...] = (
     ScheduleDiffers(2, 0.75, 0.875),
     NoCheckpoint(),
     ArtifactMissing("artifacts/train/sft/k"),
+    StoppedEarly(300),
     GateFailed("exact_match is 0.8, not >= 0.85"),
     MadeBefore("train.old"),
     Shared("s3://team/models"),

@@ -21,9 +21,6 @@ from tune.cli import usage_problem
 from tune.overriding import overriding
 from tune.project import Project, open_project
 from tune.selecting import selecting
-from tune.views.diagnostics import print_diagnostics
-from tune.views.plan import print_plan, print_why
-from tune.views.terminal import console
 
 
 @click.command()
@@ -71,12 +68,28 @@ def command(  # noqa: PLR0913  one parameter for each option
 
         click.echo(markdown(plan, project.kinds, name, str(out or "")), nl=False)
     elif why is not None:
+        from tune.views.plan import print_why
+        from tune.views.terminal import console
+
         print_why(console(), plan, _step(plan, why), project.kinds)
     else:
-        print_plan(console(), plan, project.kinds, everything=everything)
+        _print(plan, project, everything=everything)
         if out is not None:
             click.echo(f"\nSaved to {out}. To do exactly this:\n  tune apply {out}", err=True)
     context.exit(2 if detailed_exitcode and plan.changes else 0)
+
+
+def _print(plan: Plan, project: Project, *, everything: bool) -> None:
+    """The plan as text; loading what wraps and colours it would take longest of all where there is nothing to show."""
+    if not (plan.changes or plan.diagnostics or plan.left_out or everything):
+        from tune.views.footer import footer
+
+        click.echo(footer(plan))
+        return
+    from tune.views.plan import print_plan
+    from tune.views.terminal import console
+
+    print_plan(console(), plan, project.kinds, everything=everything)
 
 
 @contextmanager
@@ -104,6 +117,8 @@ def _warn_of_apply(project: Project) -> None:
     """A plan made while another process applies shows what would be left if that process died now."""
     owner = read_owner(project.backend)
     if owner is not None and not is_dead(owner):
+        from tune.views.diagnostics import print_diagnostics
+
         detail = f"The lock is held by {owner}. Its step in progress is shown as if it had been interrupted now."
         print_diagnostics([Diagnostic("Apply in progress", detail, severity=Severity.WARNING)])
 

@@ -18,7 +18,8 @@ from planner.planfile import to_plain
 from planner.reason import FieldChanged
 from state.diagnostic import Diagnostic
 from state.secrets import without_secrets
-from tune.views.plan import footer, headline
+from tune.views.footer import footer
+from tune.views.plan import headline
 from tune.views.reasons import brief, chain, sentence
 from tune.views.words import SYMBOLS, plural
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from rich.console import Console
 from rich.text import Text
 
-from planner.diff import WORKS, Action
+from planner.diff import Action
 from planner.kind import Kinds
 from planner.plan import Plan, Step
 from tune.views.diagnostics import render
+from tune.views.footer import footer
 from tune.views.notes import notes
 from tune.views.reasons import chain, sentence
 from tune.views.terminal import Hanging, hanging
-from tune.views.words import COLOURS, SYMBOLS, duration, short
+from tune.views.words import COLOURS, SYMBOLS, short
 
 MEANINGS = {
     Action.BUILD: "build",
@@ -91,17 +90,6 @@ def print_step_head(out: Console, step: Step, kinds: Kinds) -> None:
     out.print(Text(f"{SYMBOLS[step.action]} {step.address}  {headline(step, verb)}", style="bold"), soft_wrap=True)
 
 
-def footer(plan: Plan) -> str:
-    """The sum of a plan in one sentence, each step counted once."""
-    if not plan.changes:
-        return "No changes to what was selected." if plan.left_out else "No changes. Your models match the recipe."
-    done = (Action.BUILD, Action.REBUILD, Action.RESUME, Action.EXTEND, Action.UPDATE, Action.ADOPT, Action.MOVE)
-    counts = [f"{plan.count(action)} to {action}" for action in (*done, Action.FORGET) if plan.count(action)]
-    if plan.count(Action.REUSE):
-        counts.append(f"{plan.count(Action.REUSE)} reused")
-    return f"Plan: {', '.join(counts)}.{_estimate(plan)}"
-
-
 def headline(step: Step, verb: str) -> str:
     """What a step does, in the words of its kind; `verb` is what the kind calls a rebuild."""
     match step.action:
@@ -124,15 +112,3 @@ def _print_legend(out: Console, steps: tuple[Step, ...]) -> None:
             label = f"{SYMBOLS[action]:>{SYMBOL_INDENT - 1}}"
             out.print(Hanging(Text(MEANINGS[action]), SYMBOL_INDENT, label, COLOURS[action]))
     out.print()
-
-
-def _estimate(plan: Plan) -> str:
-    """What the work took when it was last done; nothing if any of it was never done."""
-    working = [step for step in plan.steps if step.action in WORKS and step.inputs]
-    if not working or not all("seconds" in step.estimate for step in working):
-        return ""
-    gpu, seconds = (
-        sum(cast("list[float]", [step.estimate[name] for step in working])) for name in ("gpu_seconds", "seconds")
-    )
-    known = f"{gpu / 3600:.2g} GPU-hours" if gpu else duration(seconds)
-    return f" About {known}, from the last run."
