@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from executor.checkpoint_uploads import link
+from executor.ranks import ALONE, Ranks
 from executor.selection import Selection
 from executor.task import Task
 from state import artifacts
@@ -22,8 +23,11 @@ KEPT = Path("best") / "weights"
 class Selecting:
     """Keeps the best model, and ends the run where evaluations have not become better for long enough."""
 
-    def __init__(self, selection: Selection | None, folder: Path, save: Callable[[Any, Path], None]) -> None:
-        """Keep the best weights in a folder; `save` writes a model's weights into one, called in every process."""
+    def __init__(
+        self, selection: Selection | None, folder: Path, save: Callable[[Path], None], ranks: Ranks = ALONE
+    ) -> None:
+        """Keep the best weights in a folder; `save` writes the model's weights into one, called in every process."""
+        self.ranks = ranks
         self.selection = selection
         self.folder = folder
         self.save = save
@@ -38,7 +42,7 @@ class Selecting:
         """What is evaluated afterwards decides nothing."""
         self._training = False
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:  # noqa: ANN401, ARG002
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
         """Look at all evaluations so far."""
         if self.selection is None or not self._training:
             return
@@ -47,9 +51,10 @@ class Selecting:
             raise _not_measured(self.selection.metric, state.log_history[-1])
         best = self.selection.best(found)
         if self.selection.keeps_best and best is not None and best.step == state.global_step:
-            artifacts.remove(self.folder)
-            self.folder.mkdir(parents=True)
-            self.save(model, self.folder)
+            if self.ranks.is_first:
+                artifacts.remove(self.folder)
+                self.folder.mkdir(parents=True)
+            self.save(self.folder)
         if self.selection.ends_at(found) == state.global_step and state.global_step < state.max_steps:
             self.ended_at = int(state.global_step)
             control.should_save = True
@@ -57,7 +62,7 @@ class Selecting:
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
         """Let the checkpoint have the best weights too."""
-        if self.folder.is_dir():
+        if self.ranks.is_first and self.folder.is_dir():
             _link_all(self.folder, Path(args.output_dir) / f"checkpoint-{state.global_step}" / KEPT)
 
 

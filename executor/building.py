@@ -10,12 +10,13 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from executor import events
-from executor.checkpoint_uploads import CheckpointUploads
+from executor.checkpoint_uploads import CheckpointUploads, shareable
 from executor.launch import InterruptedStepError
 from executor.means import Means
 from executor.recording import Artifact, Recorder
 from executor.smaller_batches import build_in_memory
 from executor.task import Input, Outcome, Task, outcome_of
+from executor.world import world_of
 from planner.diff import Action
 from planner.plan import Planning
 from state import artifacts
@@ -104,7 +105,7 @@ class Building:
                 if isinstance(event, events.CheckpointWritten):
                     reached = evolve(reached, checkpoints=event.kept)
                     self.means.writer.begin(Checkpointed(task.address, event.kept))
-                    if uploads is not None:
+                    if uploads is not None and shareable(event.kept[-1]):
                         uploads.offer(event.kept[-1])
                 self.means.emit(event)
 
@@ -162,7 +163,7 @@ class Building:
 
         with CheckpointUploads(shared, self.recorder.key, self.means.layout.root, say) as uploads:
             resume = self.recorder.step.resume_from
-            if resume is not None:
+            if resume is not None and shareable(resume):
                 uploads.offer(resume)  # its upload may have been what was cut off
             try:
                 yield uploads
@@ -196,6 +197,7 @@ class Building:
             earlier=begun.checkpoints,
             records=dict(self.means.writer.state.records) if self.recorder.kind.publishes else {},
             tool=self.means.writer.store.tool,
+            world=world_of(desired.settings, resume, self.means.host),
         )
 
     def _input(self, address: str, digest: str) -> Input:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from attrs import frozen
 
 from executor.best_model import Selecting, best_folder
+from executor.distributed_fields import checkpoint_format
 from executor.events import CheckpointWritten
 from executor.guards import Guarding
 from executor.metrics_file import MetricsFile
+from executor.ranks import Ranks
 from executor.selection import selection_of
+from executor.stage import schedule_of
 from executor.task import Task
 from executor.watching import Keeping, Telling
-from executor.weights import save_weights
 from executor.worker_reports import Reporter, StopRequestedError
 from state import artifacts
 from state.record import Checkpoint
@@ -49,7 +51,7 @@ class Callbacks:
 
 
 def callbacks(
-    task: Task, reporter: Reporter, settings: Mapping[str, Any], total: int, metrics: MetricsFile
+    task: Task, reporter: Reporter, ranks: Ranks, metrics: MetricsFile, save: Callable[[Path], None]
 ) -> Callbacks:
     """The callbacks of one run, as subclasses of transformers' own class, which must not be imported before."""
     from transformers import TrainerCallback
@@ -57,15 +59,16 @@ def callbacks(
     def make(cls: type, *arguments: object) -> Any:  # noqa: ANN401
         return type(cls.__name__, (cls, TrainerCallback), {})(*arguments)
 
+    total = schedule_of(task.settings, int(cast("int", task.one("tokens").facts["rows"]))).total_steps
     progress = make(Telling, reporter, total, task.one("tokens").facts.get("tokens", 0))
     return Callbacks(
         rules=make(RecipeRules),
-        stopping=make(Stopping),
+        stopping=make(Stopping, ranks),
         progress=progress,
         keeping=make(Keeping, metrics, progress),
-        selecting=make(Selecting, selection_of(settings), best_folder(task), save_weights),
-        guarding=make(Guarding, settings, reporter),
-        checkpointing=make(Checkpointing, task, reporter, settings["checkpoints"]["save_total_limit"]),
+        selecting=make(Selecting, selection_of(task.settings), best_folder(task), save, ranks),
+        guarding=make(Guarding, task.settings, reporter),
+        checkpointing=make(Checkpointing, task, reporter, ranks),
     )
 
 
@@ -94,10 +97,14 @@ class RunIsOverError(Exception):
 
 
 class Stopping:
-    """Turns SIGTERM into a checkpoint after the step in progress, and an end; an evaluation in progress is given up."""
+    """Turns SIGTERM to any rank into a checkpoint after the step in progress, and an end, of all ranks.
 
-    def __init__(self) -> None:
+    An evaluation in progress is given up, where there is one rank only.
+    """
+
+    def __init__(self, ranks: Ranks) -> None:
         """Nothing asked yet."""
+        self.ranks = ranks
         self.asked = False
         self.stopped_at: int | None = None
         self.gave_up_evaluation = False
@@ -108,7 +115,7 @@ class Stopping:
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
         """Save and end, if asked and if this was not the last step anyway."""
-        if self.asked and state.global_step < state.max_steps:
+        if self.ranks.any(self.asked) and state.global_step < state.max_steps:
             self.stopped_at = int(state.global_step)
             control.should_save = True
             control.should_training_stop = True
@@ -134,11 +141,13 @@ class Stopping:
 class Checkpointing:
     """Completes what the trainer saved: bytes on the disk, manifest last, then rotation, then the news."""
 
-    def __init__(self, task: Task, reporter: Reporter, limit: int) -> None:
+    def __init__(self, task: Task, reporter: Reporter, ranks: Ranks) -> None:
         """Start from the checkpoints that the run continues."""
         self.task = task
         self.reporter = reporter
-        self.limit = limit
+        self.ranks = ranks
+        self.limit = int(cast("Any", task.settings["checkpoints"])["save_total_limit"])
+        self.format = checkpoint_format(task.settings)
         self.kept = list(task.earlier)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
@@ -153,14 +162,22 @@ class Checkpointing:
         return any(one.step == step for one in self.kept)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
-        """Called by the trainer when all its files are written."""
+        """Called by the trainer on every rank when the files of that rank are written."""
+        self.ranks.wait_for_all()
+        if self.ranks.is_first:
+            self._complete(args, state)
+        # Whoever went on would wait in a collective of the backend, which has less patience.
+        self.ranks.wait_for_all()
+
+    def _complete(self, args: Any, state: Any) -> None:  # noqa: ANN401
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         # A pickle that nothing reads when it resumes; what may be shared holds none that would have to be trusted.
         (folder / "training_args.bin").unlink(missing_ok=True)
         manifest = artifacts.publish(folder, {"step": int(state.global_step)})
         relative = folder.relative_to(self.task.tune_folder).as_posix()
         self.kept = [one for one in self.kept if one.step < state.global_step]
-        self.kept.append(Checkpoint(int(state.global_step), relative, manifest.digest))
+        size = self.ranks.size
+        self.kept.append(Checkpoint(int(state.global_step), relative, manifest.digest, self.format, size))
         surplus, self.kept = self.kept[: -self.limit], self.kept[-self.limit :]
         # Told before anything is removed: a checkpoint that state names must exist.
         self.reporter.send(CheckpointWritten(self.task.address, tuple(self.kept)))

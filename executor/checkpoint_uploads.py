@@ -35,6 +35,11 @@ class _Staged:
     folder: Path
 
 
+def shareable(checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint may leave the machine: sharded ones hold pickles that run code when they are read."""
+    return checkpoint.format == "torch"
+
+
 @define(eq=False)
 class CheckpointUploads:
     """Uploads the newest checkpoint of one run, in a thread of its own; nothing that happens to it ends the training.

@@ -1,27 +1,33 @@
-"""Runs one task in a process of its own and passes on what it says; apply itself never loads torch."""
+"""Runs one task in processes of its own and passes on what they say; apply itself never loads torch."""
 
 from __future__ import annotations
 
 import json
-import os
+import queue
 import signal
-import subprocess
-import sys
+import socket
 import tempfile
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from attrs import define, evolve, field
 
 from executor import events, out_of_memory
 from executor.out_of_memory import OutOfMemoryError
+from executor.rank_process import Gone, News, RankProcess, Said, ending, start
 from executor.task import Outcome, Task, outcome_from, to_plain
+from executor.world import LOOPBACK, World
 from planner.planfile import diagnostic_from_plain
 from state.diagnostic import Diagnostic, ProblemError
-from state.secrets import without_secrets
 
+GRACE_SECONDS = 2.0
+"""How long the others may go on when one of the ranks has failed: what they say then tells which was the first."""
+AHEAD_SECONDS = 1.0
+"""How much later than the others' complaints the death of a rank may come to our notice."""
+ENDING_SECONDS = 30.0
+"""How long ranks may take to end once one has finished."""
 RECORDING_SECONDS = 5.0
 """What it may take to record what a step saved, where the time to stop is limited."""
 Emit = Callable[[events.Event], None]
@@ -39,7 +45,7 @@ class Stop:
     """Seconds after the first request by which all must be over; None: as long as it takes."""
     requests: int = 0
     _asked: float = field(default=0.0, init=False)
-    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _ranks: Sequence[RankProcess] = field(default=(), init=False)
 
     @property
     def requested(self) -> bool:
@@ -50,15 +56,14 @@ class Stop:
         """Ask the running step, if there is one, to save and end; ask twice to end it at once."""
         self._asked = self._asked or time.monotonic()
         self.requests += 1
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM if self.requests == 1 else signal.SIGKILL)
+        self._pass_on()
 
     def expire(self) -> bool:
         """The time to stop is over: end the running step at once; False if there is none."""
-        if self._process is None or self._process.poll() is not None:
-            return False
-        self._process.kill()
-        return True
+        running = [rank for rank in self._ranks if rank.process.returncode is None]
+        for rank in running:
+            rank.signal(signal.SIGKILL)
+        return bool(running)
 
     @property
     def seconds_for_saving(self) -> float | None:
@@ -71,15 +76,19 @@ class Stop:
             return most
         return max(0.0, min(most, self._asked + self.within - time.monotonic()))
 
-    def watch(self, process: subprocess.Popen[bytes] | None) -> None:
-        """The process to pass the wish on to from now on."""
-        self._process = process
-        if process is not None and self.requested:
-            process.send_signal(signal.SIGTERM)
+    def watch(self, ranks: Sequence[RankProcess]) -> None:
+        """The processes to pass the wish on to from now on."""
+        self._ranks = ranks
+        if self.requested:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        for rank in self._ranks:
+            rank.signal(signal.SIGTERM if self.requests == 1 else signal.SIGKILL)
 
 
 def run_in_worker(task: Task, emit: Emit, stop: Stop, log: Path) -> Outcome:
-    """Build the task in a worker process, its libraries' output going to a log file.
+    """Build the task in worker processes, one for each rank of its world, their libraries' output going to log files.
 
     Raises InterruptedStepError if it was asked to stop, ProblemError if it failed.
     """
@@ -88,84 +97,101 @@ def run_in_worker(task: Task, emit: Emit, stop: Stop, log: Path) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="tune-") as scratch:
         step = Path(scratch) / "STEP.json"
         step.write_text(json.dumps(to_plain(task)))
-        command = [sys.executable, "-m", "executor.worker", str(step)]
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(  # noqa: S603  our own module
-            command, stdin=pipe, stdout=pipe, stderr=pipe, env=_environment(), cwd=scratch
-        )
-        logging = threading.Thread(target=_keep_log, args=(process, log), name="step-log")
-        logging.start()
-        try:
-            stop.watch(process)
-            last = _listen(process, emit)
-        finally:
-            stop.watch(None)
-            _end(process)
-            logging.join()
-    if last is None and process.returncode == -signal.SIGKILL and not stop.requested:
+        news: queue.Queue[News] = queue.Queue()
+        with _running(step, task.world, log, news) as ranks:
+            stop.watch(ranks)
+            try:
+                _listen(ranks, news, emit)
+            finally:
+                stop.watch(())
+    first = ranks[0].last
+    if isinstance(first, events.Finished):
+        return outcome_from(first.outcome)
+    culprit = _culprit(ranks)
+    if culprit.last is None and culprit.process.returncode == -signal.SIGKILL and not stop.requested:
         lacking = out_of_memory.killed(task, counted)
         if lacking is not None:
             raise OutOfMemoryError(lacking)
-    return _outcome(last, process.returncode, stop, log)
+    raise failure(ranks, stop)
 
 
-def _environment() -> dict[str, str]:
-    """Without what could put a stranger's modules before ours (`state.py` in the user's folder)."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    # One process uses one GPU; with several in sight, transformers would split batches in a way that TRL refuses.
-    return {"CUDA_VISIBLE_DEVICES": "0", **kept, "PYTHONSAFEPATH": "1"}
-
-
-def _keep_log(process: subprocess.Popen[bytes], log: Path) -> None:
-    """Write what the worker and its libraries print to the log, line by line, without secrets."""
-    with log.open("w", encoding="utf-8") as output:
-        for line in process.stderr or ():
-            output.write(without_secrets(line.decode(errors="replace")))
-            output.flush()
-
-
-def _listen(process: subprocess.Popen[bytes], emit: Emit) -> events.WorkerEvent | None:
-    """Pass events on until the worker closes its end; its last word, or None if it died without one."""
-    last: events.WorkerEvent | None = None
-    for line in process.stdout or ():
-        event = events.from_plain(json.loads(without_secrets(line.decode())))
-        match event:
-            case events.Finished() | events.Stopped() | events.Crashed():
-                last = event
-            case _:
-                emit(event)
-    return last
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Leave no orphan, whatever happened: a worker whose input closes ends itself, and this makes sure."""
-    if process.stdin is not None:
-        process.stdin.close()
+@contextmanager
+def _running(step: Path, world: World, log: Path, news: queue.Queue[News]) -> Iterator[list[RankProcess]]:
+    """All ranks of this node; whatever happens, none of them is left in the end."""
+    placed = evolve(world, main_port=world.main_port or _free_port())
+    ranks: list[RankProcess] = []
     try:
-        process.wait(timeout=30)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+        ranks.extend(start(step, placed, local_rank, log, news) for local_rank in range(world.processes))
+        yield ranks
+    finally:
+        for rank in ranks:
+            rank.close_input()
+        deadline = time.monotonic() + ENDING_SECONDS
+        for rank in ranks:
+            rank.end(deadline)
 
 
-def _outcome(last: events.WorkerEvent | None, code: int, stop: Stop, log: Path) -> Outcome:
-    match last:
-        case events.Finished(outcome):
-            return outcome_from(outcome)
-        case events.Stopped():
-            raise InterruptedStepError
-        case events.Crashed(diagnostics):
-            hint = f"What the step printed is in `{log}`."
-            found = [_with_hint(diagnostic_from_plain(one), hint) for one in diagnostics]
-            raise (OutOfMemoryError if found[0].summary == out_of_memory.SUMMARY else ProblemError)(found)
-        case _ if stop.requested:
-            raise InterruptedStepError
-    ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+def _free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind((LOOPBACK, 0))
+        return int(listener.getsockname()[1])
+
+
+def _listen(ranks: Sequence[RankProcess], news: queue.Queue[News], emit: Emit) -> None:
+    """Pass on what the ranks say until all have ended, or one has failed and the others have had time to say so."""
+    running = len(ranks)
+    while running:
+        seconds = _seconds_left(ranks)
+        try:
+            one = news.get(timeout=seconds)
+        except queue.Empty:
+            for rank in ranks:
+                rank.kill()
+            return
+        match one:
+            case Gone():
+                running -= 1
+            case Said(_, events.Progress() | events.CheckpointWritten() | events.Message() as event):
+                emit(event)
+
+
+def _seconds_left(ranks: Sequence[RankProcess]) -> float | None:
+    """How long to wait for more; None: as long as it takes."""
+    failed = [rank.ended + GRACE_SECONDS for rank in ranks if rank.failed]
+    # The first rank may have much to write after the others have done their part.
+    done = [ranks[0].ended + ENDING_SECONDS] if ranks[0].ended else []
+    return max(0.0, min((*failed, *done)) - time.monotonic()) if failed or done else None
+
+
+def failure(ranks: Sequence[RankProcess], stop: Stop) -> Exception:
+    """What to raise when the first rank has not finished: that the step was stopped, or what went wrong first."""
+    culprit = _culprit(ranks)
+    if any(isinstance(rank.last, events.Stopped) for rank in ranks):
+        return InterruptedStepError()
+    if isinstance(culprit.last, events.Crashed):
+        hint = f"What the step printed is in `{culprit.log}`."
+        found = [_with_hint(diagnostic_from_plain(one), hint) for one in culprit.last.diagnostics]
+        return (OutOfMemoryError if found[0].summary == out_of_memory.SUMMARY else ProblemError)(found)
+    return InterruptedStepError() if stop.requested else ProblemError(_died(culprit, len(ranks)))
+
+
+def _culprit(ranks: Sequence[RankProcess]) -> RankProcess:
+    """The rank that failed first; the others fail because they have lost it, which they may say before we see it."""
+    failed = [rank for rank in ranks if rank.failed and not rank.killed]
+    return min(failed or ranks, key=lambda rank: rank.ended - (AHEAD_SECONDS if _was_killed(rank) else 0.0))
+
+
+def _was_killed(rank: RankProcess) -> bool:
+    """Whether it ended without a word and not by its own hand: NCCL aborts processes that have lost another."""
+    return rank.last is None and rank.process.returncode != -signal.SIGABRT
+
+
+def _died(rank: RankProcess, ranks: int) -> Diagnostic:
+    who = f"The worker process of rank {rank.rank}" if ranks > 1 else "The worker process"
+    detail = f"{who} {ending(rank.process)} without a last word. What it printed is in `{rank.log}`."
     hint = "If you did not kill it, the container or the cluster did, most often for want of memory or time."
-    detail = f"The worker process {ended} without a last word. What it printed is in `{log}`."
-    raise ProblemError(Diagnostic("Worker died", detail, hint if code == -signal.SIGKILL else ""))
+    return Diagnostic("Worker died", detail, hint if rank.process.returncode == -signal.SIGKILL else "")
 
 
 def _with_hint(diagnostic: Diagnostic, hint: str) -> Diagnostic:

@@ -12,6 +12,7 @@ from executor.launch import Emit, Stop
 from executor.provenance import Origin
 from executor.shelf import Shelf
 from executor.task import Outcome, Task
+from executor.world import Host
 from planner.kind import Kinds
 from state.layout import Layout
 from state.shared_store import SharedStore
@@ -34,6 +35,8 @@ class Means:
     build: Build
     emit: Emit
     stop: Stop
+    host: Host = Host()
+    """Which of the nodes this is, where there are several."""
 
     @property
     def shared(self) -> SharedStore | None:

@@ -14,6 +14,7 @@ from typing import Any
 from attrs import frozen
 
 from executor.task import Task
+from executor.world import micro_batch
 from state.diagnostic import Diagnostic, ProblemError
 
 SUMMARY = "Out of memory"
@@ -86,7 +87,7 @@ def knobs(task: Task) -> str:
 
 def _training_knobs(task: Task) -> Iterator[str]:
     settings: Mapping[str, Any] = task.settings
-    micro, length = settings["micro_batch_size"], task.one("tokens").settings.get("sequence_len")
+    micro, length = micro_batch(settings, task.world), task.one("tokens").settings.get("sequence_len")
     if micro > 1:
         yield f"Lower `micro_batch_size` = {micro}: `batch_size` = {settings['batch_size']} stays what a step sees."
         if not settings["auto_micro_batch"]:

@@ -14,6 +14,7 @@ from executor.launch import Emit
 from executor.means import Means
 from executor.out_of_memory import OutOfMemoryError
 from executor.task import Outcome, Task
+from executor.world import micro_batch
 from state import artifacts
 from state.record import Checkpoint
 
@@ -44,7 +45,7 @@ def smaller(task: Task) -> int | None:
     settings: Mapping[str, Any] = task.settings
     if task.kind != "train" or not settings["auto_micro_batch"] or _drops_out(Path(task.inputs["model"][0].folder)):
         return None
-    micro = settings["micro_batch_size"]
+    micro = micro_batch(settings, task.world)
     return max((one for one in range(1, micro) if micro % one == 0), default=None)
 
 

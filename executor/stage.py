@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from attrs import Factory, frozen
 
+from executor.distributed_fields import Distributed
+from executor.dropout import neutral_without_dropout
 from executor.evaluation_fields import Evaluation, where_it_selects
 from executor.guard_fields import Guards
 from executor.logging_fields import Logging
@@ -18,13 +20,6 @@ from planner.schedule import Schedule, total_steps
 from state.canonical import Plain
 
 STEPS_DEPEND = "every optimizer step depends on it"
-
-
-def neutral_without_dropout(settings: Mapping[str, Plain]) -> Effect:
-    """Splits only round differently, but with dropout they draw other masks (measured: 1e-7, 9e-2)."""
-    adapter = settings.get("adapter")
-    dropout = adapter.get("lora_dropout", 0.0) if isinstance(adapter, Mapping) else 0.0
-    return Effect.REBUILD if dropout else Effect.NUMERICS
 
 
 @frozen
@@ -123,6 +118,9 @@ class Stage:
     evaluation: Evaluation | None = setting(None, effect=where_it_selects, why="measuring changes no weights")
     guards: Guards = setting(Factory(Guards), effect=Effect.RUNTIME, why="they watch")
     logging: Logging = setting(Factory(Logging), effect=Effect.RUNTIME, why="logs do not change the weights")
+    distributed: Distributed = setting(
+        Factory(Distributed), effect=neutral_without_dropout, why="every process draws dropout masks of its own"
+    )
     trainer: dict[str, Plain] = setting(Factory(dict), effect=Effect.REBUILD, why="the trainer is configured by it")
     """Passed to the trainer's configuration class as it is."""
 

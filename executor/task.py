@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from executor.world import World
 from state.artifacts import Manifest
 from state.canonical import Plain
 from state.diagnostic import problem
@@ -47,6 +48,8 @@ class Task:
     resume_from: Checkpoint | None = None
     earlier: tuple[Checkpoint, ...] = ()
     """Checkpoints of the run that is continued, up to the one that it is continued from."""
+    world: World = World()
+    """The processes that build it together."""
     records: Mapping[str, Record] = field(factory=dict)
     """What state says of everything that is finished, for kinds that publish and write papers of it."""
     tool: str = ""

@@ -6,12 +6,13 @@ import json
 import math
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from attrs import frozen
 
-from executor import model_files, software
+from executor import model_files, software, strategies
 from executor.best_model import best_folder, take_over
 from executor.callbacks import Callbacks, RunIsOverError, callbacks
 from executor.collation import Collator
@@ -21,6 +22,7 @@ from executor.loading import has_gpu, load_model, load_tokenizer, padding_id
 from executor.method import Method
 from executor.metrics_file import NAME as METRICS
 from executor.metrics_file import MetricsFile
+from executor.ranks import ALONE, Ranks, join
 from executor.selection import chosen_facts, evaluation_at
 from executor.stage import schedule_of
 from executor.task import Outcome, Task
@@ -29,6 +31,7 @@ from executor.token_files import VALIDATION
 from executor.trackers import check_trackers, set_environment, tracker_arguments
 from executor.weights import save_weights
 from executor.worker_reports import Reporter, StopRequestedError
+from executor.world import accumulation, micro_batch
 from planner.resume import STOPPED_EARLY
 from planner.schedule import Schedule
 from state import artifacts
@@ -45,6 +48,7 @@ class Run:
 
     task: Task
     reporter: Reporter
+    ranks: Ranks = ALONE
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -66,9 +70,9 @@ class Run:
         checkpoints, evaluation = settings["checkpoints"], settings["evaluation"]
         return {
             "output_dir": self.task.checkpoints,
-            "per_device_train_batch_size": settings["micro_batch_size"],
-            "per_device_eval_batch_size": settings["micro_batch_size"],
-            "gradient_accumulation_steps": settings["batch_size"] // settings["micro_batch_size"],
+            "per_device_train_batch_size": micro_batch(settings, self.task.world),
+            "per_device_eval_batch_size": micro_batch(settings, self.task.world),
+            "gradient_accumulation_steps": accumulation(settings, self.task.world),
             "num_train_epochs": settings["num_epochs"],
             "max_steps": settings["max_steps"] or -1,
             "learning_rate": settings["learning_rate"],
@@ -91,6 +95,7 @@ class Run:
             "remove_unused_columns": False,
             # With a key-value cache, packed documents see each other.
             "use_cache": False,
+            **strategies.trainer_arguments(settings, self.task.world),
             **settings["trainer"],
         }
 
@@ -129,21 +134,25 @@ class Run:
 
 
 def train(method: Method, task: Task, reporter: Reporter) -> Outcome:
-    """Train, or continue, or take a checkpoint that is already the desired result; then write a plain model folder."""
-    run = Run(task, reporter)
-    check_trackers(task.address, run.settings["logging"])
+    """Train, or continue, or take a checkpoint that is already the desired result; then write a plain model folder.
+
+    All ranks of the task's world must call it; the first one alone writes, and has an outcome.
+    """
+    check_trackers(task.address, cast("Any", task.settings["logging"]))
+    run = Run(task, reporter, join(task.world))
     total = run.schedule().total_steps
     checkpoint = Path(task.tune_folder) / task.resume_from.folder if task.resume_from is not None else None
-    if task.resume_from is not None:
-        _check(task.resume_from, task)
-    _clear_leftovers(task)
     metrics_file = MetricsFile(Path(task.checkpoints) / METRICS)
-    metrics_file.continue_from(checkpoint)
-    take_over(checkpoint, best_folder(task))
+    if run.ranks.is_first:
+        _prepare(task, checkpoint, metrics_file)
+    run.ranks.wait_for_all()
     if checkpoint is not None and _is_end(checkpoint, total, run):
         metrics, facts = _take_checkpoint(method, checkpoint, run)
     else:
         metrics, facts = _train(method, run, total, metrics_file)
+    run.ranks.end()
+    if not run.ranks.is_first:
+        return Outcome(output_digest="", has_artifact=False)
     metrics_file.move_to(task.output_folder)
     artifacts.remove(best_folder(task))
     _allow_cache(task)
@@ -158,11 +167,30 @@ def train(method: Method, task: Task, reporter: Reporter) -> Outcome:
     )
 
 
+def _prepare(task: Task, checkpoint: Path | None, metrics_file: MetricsFile) -> None:
+    """Have the checkpoints' folder as the run that is continued left it, or empty."""
+    if task.resume_from is not None:
+        _check(task.resume_from, task)
+    _clear_leftovers(task)
+    metrics_file.continue_from(checkpoint)
+    take_over(checkpoint, best_folder(task))
+
+
+def _trainer(method: Method, run: Run) -> Any:  # noqa: ANN401  transformers has no types
+    """The method's trainer, proved to train as the recipe says."""
+    world = run.task.world
+    loading = strategies.shared_out(run.settings, world)
+    trainer = method.train(run)
+    del loading
+    strategies.prove(trainer, world)
+    return trainer
+
+
 def _circumstances(task: Task) -> dict[str, Plain]:
     """What decides about bits and not about identity: where the run went on from, and in which parts."""
     facts: dict[str, Plain] = {"resumed_from": task.resume_from.step if task.resume_from else 0}
     return facts | (
-        {"micro_batch_size": task.settings["micro_batch_size"]} if task.settings["auto_micro_batch"] else {}
+        {"micro_batch_size": micro_batch(task.settings, task.world)} if task.settings["auto_micro_batch"] else {}
     )
 
 
@@ -171,9 +199,10 @@ def _train(
 ) -> tuple[dict[str, Plain], dict[str, Plain]]:
     task = run.task
     set_environment(task, run.settings["logging"])
-    trainer = method.train(run)
+    trainer = _trainer(method, run)
     attach(trainer)
-    following = callbacks(run.task, run.reporter, run.settings, total, metrics_file)
+    save = partial(save_weights, trainer, run.ranks)
+    following = callbacks(run.task, run.reporter, run.ranks, metrics_file, save)
     for callback in following.all:
         trainer.add_callback(callback)
     resume = Path(task.tune_folder) / task.resume_from.folder if task.resume_from else None
@@ -181,6 +210,9 @@ def _train(
         trainer.args.eval_on_start = True
     try:
         result = _run_trainer(trainer, following, resume)
+    except StopRequestedError:
+        run.ranks.end()
+        raise
     except RunIsOverError:
         return _end_at(cast("Path", resume), run, trainer.state.log_history)
     metrics: dict[str, Plain] = {
@@ -190,13 +222,13 @@ def _train(
     metrics |= following.progress.last_loss()
     chosen = chosen_facts(run.settings, trainer.state.log_history, total)
     if "best_step" in chosen:
-        _copy_weights(best_folder(task), task.output_folder)
+        _copy_weights(best_folder(task), run)
         metrics |= evaluation_at(cast("int", chosen["best_step"]), trainer.state.log_history)
     else:
         if run.rows(VALIDATION) is not None:
             trainer.evaluate()
             metrics |= evaluation_at(int(trainer.state.global_step), trainer.state.log_history)
-        save_weights(trainer.model, task.output_folder)
+        save(task.output_folder)
     warnings = following.guarding.given()
     return metrics, {**_facts(trainer.model), **chosen, **({"warnings": warnings} if warnings else {})}
 
@@ -277,20 +309,20 @@ def _take_checkpoint(method: Method, checkpoint: Path, run: Run) -> tuple[dict[s
 
 def _end_at(checkpoint: Path, run: Run, log: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Plain], dict[str, Plain]]:
     """What a run yields that ends at a checkpoint, given all that it has logged."""
-    folder, step = run.task.output_folder, int(_trainer_state(checkpoint)["global_step"])
+    step = int(_trainer_state(checkpoint)["global_step"])
     chosen = chosen_facts(run.settings, log, run.schedule().total_steps)
-    _copy_weights(best_folder(run.task) if "best_step" in chosen else checkpoint, folder)
+    _copy_weights(best_folder(run.task) if "best_step" in chosen else checkpoint, run)
     losses = [entry["loss"] for entry in log if "loss" in entry]
     metrics: dict[str, Plain] = {"steps": step}
     metrics |= {"loss": round(float(losses[-1]), 6)} if losses else {}
     if "best_step" in chosen:
         metrics |= evaluation_at(cast("int", chosen["best_step"]), log)
-    return metrics, {"trainable_parameters": parameter_count(folder), **chosen}
+    return metrics, {"trainable_parameters": parameter_count(run.task.output_folder), **chosen}
 
 
 def _evaluate(method: Method, checkpoint: Path, run: Run, step: int) -> dict[str, Plain]:
     """Measure what nobody had measured: the run was stopped in the evaluation after its last step."""
-    trainer = method.train(run)
+    trainer = _trainer(method, run)
     if trainer.args.world_size > 1:
         return {}  # each way of sharding loads in a way of its own
     trainer._load_from_checkpoint(str(checkpoint))  # noqa: SLF001  what going on from there would begin with
@@ -313,7 +345,8 @@ def _save_checkpoint(trainer: Any) -> None:  # noqa: ANN401  transformers has no
     trainer.callback_handler.on_save(trainer.args, trainer.state, trainer.control)
 
 
-def _copy_weights(source: Path, folder: Path) -> None:
-    for pattern in WEIGHTS:
+def _copy_weights(source: Path, run: Run) -> None:
+    for pattern in WEIGHTS if run.ranks.is_first else ():
         for path in source.glob(pattern):
-            shutil.copyfile(path, folder / path.name)
+            shutil.copyfile(path, run.task.output_folder / path.name)
+    run.ranks.wait_for_all()

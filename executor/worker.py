@@ -37,7 +37,9 @@ def main() -> None:
         channel.write(json.dumps(events.to_plain(event)) + "\n")
         channel.flush()
 
-    send(_build(task, Reporter(task.address, send)))
+    # What happens is told by one rank; the others only say how they ended.
+    is_first = os.environ.get("RANK", "0") == "0"
+    send(_build(task, Reporter(task.address, send if is_first else _keep_silent)))
     channel.close()
 
 
@@ -77,14 +79,20 @@ def _explain(error: Exception) -> Diagnostic:
     return Diagnostic("Step failed", f"{text}.")
 
 
+def _keep_silent(_: events.WorkerEvent) -> None:
+    pass
+
+
 def _stop_now(*_: object) -> NoReturn:
     raise StopRequestedError
 
 
 def _die_with_parent() -> None:
-    """Wait for standard input to close, which it does when the parent ends in whatever way."""
+    """Wait for standard input to close, which it does when the parent ends in whatever way; leave no child behind."""
     while os.read(0, 1):
         pass
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
     os._exit(1)
 
 

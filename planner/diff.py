@@ -247,7 +247,7 @@ def _continuation(situation: Situation, record: Record) -> Continuation:
     before = situation.kind.schedule(record.settings, situation.input_records)
     after = situation.kind.schedule(situation.desired.settings, situation.input_records)
     usable = tuple(one for one in record.checkpoints if situation.local.usable(record, one))
-    return continuation(usable, before, after)
+    return continuation(usable, before, after, situation.kind.layout(situation.desired.settings))
 
 
 def _differences(situation: Situation, record: Record) -> _Differences:

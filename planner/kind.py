@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from planner.lifecycle_table import Lifecycle
 from planner.matrix import member_name
+from planner.resume import Layout
 from planner.schedule import Schedule
 from state.canonical import Plain
 from state.diagnostic import NOWHERE, Diagnostic, Place
@@ -89,6 +90,10 @@ def _no_objection(*_: object) -> tuple[Any, ...]:
     return ()
 
 
+def _as_torch_writes(_: Mapping[str, Plain]) -> Layout:
+    return Layout()
+
+
 def _nothing_to_build(*_: object) -> Any:  # noqa: ANN401  never returns
     message = "a kind without a build is only recorded"
     raise TypeError(message)
@@ -118,6 +123,8 @@ class Kind:
     """Reads what lies outside the recipe: (resource, surroundings of type executor.probe.Surroundings)."""
     schedule: Callable[[Mapping[str, Plain], Mapping[str, tuple[Record, ...]]], Schedule] | None = None
     """The learning rates that settings and input records imply; None for kinds that cannot be resumed."""
+    layout: Callable[[Mapping[str, Plain]], Layout] = _as_torch_writes
+    """How a run with these settings reads and writes its checkpoints."""
     judge: Callable[[Mapping[str, Plain], Mapping[str, Plain]], tuple[str, ...]] = _no_objection
     """(settings, metrics) -> why the result is not good enough, in sentences; empty if it is."""
     locate: Callable[[Record, Path], Path] | None = None

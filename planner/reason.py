@@ -100,6 +100,16 @@ class StoppedEarly:
 
 
 @frozen
+class OtherLayout:
+    """No checkpoint can be continued from: what is saved in them is laid out for another strategy or world size."""
+
+    step: int
+    """Of the newest one."""
+    before: str
+    after: str
+
+
+@frozen
 class NoCheckpoint:
     """There is no complete checkpoint to continue from."""
 
@@ -169,6 +179,7 @@ Reason: TypeAlias = (
     | Failed
     | ScheduleDiffers
     | StoppedEarly
+    | OtherLayout
     | NoCheckpoint
     | ArtifactMissing
     | GateFailed
@@ -192,6 +203,7 @@ CODES: dict[type[Reason], str] = {
     Failed: "failed",
     ScheduleDiffers: "schedule_differs",
     StoppedEarly: "stopped_early",
+    OtherLayout: "other_layout",
     NoCheckpoint: "no_checkpoint",
     ArtifactMissing: "artifact_missing",
     GateFailed: "gate_failed",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
-from planner.reason import NoCheckpoint, Reason, ScheduleDiffers
+from planner.reason import NoCheckpoint, OtherLayout, Reason, ScheduleDiffers
 from planner.schedule import Schedule, first_difference
 from state.canonical import Plain
 from state.record import Checkpoint
@@ -29,7 +29,41 @@ def would_stop_too(facts: Mapping[str, Plain], before: Schedule, after: Schedule
     return isinstance(ended, int) and ended <= after.total_steps and first_difference(before, after, ended) is None
 
 
-def continuation(checkpoints: Sequence[Checkpoint], before: Schedule, after: Schedule) -> Continuation:
+@frozen
+class Layout:
+    """How a run reads and writes its checkpoints."""
+
+    format: str = "torch"
+    world_size: int | None = None
+    """The number of processes that must have written a checkpoint; None: any number."""
+
+    def fits(self, checkpoint: Checkpoint) -> bool:
+        """Whether the run can read it, all of it."""
+        return checkpoint.format == self.format and self.world_size in (None, checkpoint.world_size)
+
+    def __str__(self) -> str:
+        """In the words of a plan."""
+        if self.world_size is None:
+            return self.format
+        return f"{self.format} on {self.world_size} {'process' if self.world_size == 1 else 'processes'}"
+
+
+TORCH = Layout()
+
+
+def continuation(
+    checkpoints: Sequence[Checkpoint], before: Schedule, after: Schedule, layout: Layout = TORCH
+) -> Continuation:
+    """The newest checkpoint that the run can read and whose past is a prefix of the desired run."""
+    readable = [one for one in checkpoints if layout.fits(one)]
+    if checkpoints and not readable:
+        newest = max(checkpoints, key=lambda one: one.step)
+        written = Layout(newest.format, newest.world_size)
+        return Continuation(None, (OtherLayout(newest.step, str(written), str(layout)),))
+    return _on_the_way(readable, before, after)
+
+
+def _on_the_way(checkpoints: Sequence[Checkpoint], before: Schedule, after: Schedule) -> Continuation:
     """The newest checkpoint whose past is a prefix of the desired run.
 
     Everything but length must already be known to be the same. A checkpoint at step k qualifies if the learning rates

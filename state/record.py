@@ -43,6 +43,10 @@ class Checkpoint:
     step: int
     folder: str
     digest: str
+    format: str = later("torch")
+    """How the training state is laid out, which strategies disagree about: "torch", "fsdp-sharded", "zero-3", ..."""
+    world_size: int = later(1)
+    """The processes that wrote it."""
 
 
 @frozen

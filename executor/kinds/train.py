@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from executor import formats, methods
+from executor import distributed_fields, formats, methods
+from executor.dropout import neutral_without_dropout
 from executor.kinds.tokens import KIND as TOKENS
 from executor.kinds.tokens import Tokens
 from executor.lineage import model_sources, root_model
 from executor.method import Fault, Method
 from executor.probe import Surroundings
 from executor.row_layout import WANTED
-from executor.stage import Stage, neutral_without_dropout, schedule_of
+from executor.stage import Stage, schedule_of
 from executor.task import Outcome, Task
 from executor.worker_reports import Reporter
 from planner.effects import Effect, fields, upstream_fields
 from planner.kind import Kind, Probe, Resource, Resources, Source
+from planner.resume import Layout
 from planner.schedule import Schedule
 from planner.structure import settings_of, suggestion
 from state.canonical import Plain
@@ -108,7 +110,11 @@ FORBIDDEN = frozenset(
 def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
     """What is wrong with the fields together."""
     stage: Stage = resource.specification
-    faults = (*_faults(stage), *_data_faults(stage, resources))
+    faults = (
+        *_faults(stage),
+        *distributed_fields.faults(stage.distributed, stage.batch_size, stage.micro_batch_size, resource.places),
+        *_data_faults(stage, resources),
+    )
     return tuple(
         Diagnostic("Invalid recipe", f"{resource.address}.{path}: {detail}.", hint, resource.place(path))
         for path, detail, hint in faults
@@ -223,13 +229,22 @@ def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Sourc
 def probe(resource: Resource, _: Surroundings) -> Probe:
     """Resolve what the recipe leaves open."""
     stage: Stage = resource.specification
-    micro = stage.batch_size if stage.micro_batch_size == "auto" else stage.micro_batch_size
+    share = stage.batch_size // distributed_fields.known_processes(stage.distributed)
+    micro = share if stage.micro_batch_size == "auto" else stage.micro_batch_size
     return Probe(settings={"micro_batch_size": micro})
 
 
 def schedule(settings: Mapping[str, Plain], records: Mapping[str, tuple[Record, ...]]) -> Schedule:
     """The learning rates of the run, given the record of its tokens."""
     return schedule_of(settings, cast("int", records["tokens"][0].facts["rows"]))
+
+
+def layout(settings: Mapping[str, Plain]) -> Layout:
+    """How checkpoints are written; DeepSpeed's can be read by as many processes only."""
+    table: Any = settings.get("distributed")
+    bound = table is not None and table["strategy"] == "deepspeed" and table["processes"] != "auto"
+    size = table["processes"] * table["nodes"] if bound else None
+    return Layout(distributed_fields.checkpoint_format(settings), size)
 
 
 def build(task: Task, reporter: Reporter) -> Outcome:
@@ -252,5 +267,6 @@ KIND = Kind(
     check=check,
     probe=probe,
     schedule=schedule,
+    layout=layout,
     build=build,
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.launch import _keep_log
+from executor.rank_process import keep_log
 from tests.processes import running
 
 
@@ -21,7 +21,7 @@ def test_the_log_of_a_worker_that_prints_its_environment_holds_no_secret(
     monkeypatch.setenv("HARMLESS", "kept as it is")
     code = "import os, sys\nfor name, value in os.environ.items(): print(name, repr(value), file=sys.stderr)"
     with running([sys.executable, "-c", code], stderr=subprocess.PIPE, env=os.environ) as process:
-        _keep_log(process, tmp_path / "log")
+        keep_log(process, tmp_path / "log")
     lines = (tmp_path / "log").read_text().splitlines()
     assert "WANDB_API_KEY '(secret removed)'" in lines
     assert "HF_TOKEN '(secret removed)'" in lines

@@ -15,15 +15,17 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from executor import launch, out_of_memory, worker
+from executor import events, launch, out_of_memory, worker
 from executor.launch import Stop
 from executor.out_of_memory import OutOfMemoryError, Usage
+from executor.rank_process import RankProcess
 from executor.smaller_batches import build_in_memory, smaller
-from executor.task import Input, Outcome, Task
+from executor.task import Input, Outcome, Task, outcome_from
 from executor.worker_reports import Reporter
 from planner.recipe import parse
 from state.diagnostic import ProblemError
 from tests.executor.test_training import BASIC, Laboratory, _keep_handler, laboratory, run
+from tests.processes import running
 
 __all__ = ["_keep_handler", "laboratory"]
 
@@ -65,7 +67,10 @@ class _Means:
     def build(self, task: Task, emit: Any, stop: Stop, log: Path) -> Outcome:
         with _limited(ROOM):
             last = worker._build(task, Reporter(task.address, emit))
-        return launch._outcome(last, 0, stop, log)
+        if isinstance(last, events.Finished):
+            return outcome_from(last.outcome)
+        with running(["true"]) as process:
+            raise launch.failure([RankProcess(0, log, process, last)], stop)
 
 
 @pytest.mark.torch
@@ -152,8 +157,8 @@ def test_a_worker_that_somebody_kills_is_not_said_to_lack_memory(tmp_path: Path)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert out_of_memory.killed(_task(tmp_path), counted) is None
-    with pytest.raises(ProblemError) as error:
-        launch._outcome(None, process.returncode, Stop(), tmp_path / "log")
-    (found,) = error.value.diagnostics
-    assert not isinstance(error.value, OutOfMemoryError)
+    failure = launch.failure([RankProcess(0, tmp_path / "log", process, ended=1.0)], Stop())
+    assert isinstance(failure, ProblemError)
+    (found,) = failure.diagnostics
+    assert not isinstance(failure, OutOfMemoryError)
     assert found.detail.startswith("The worker process was killed by SIGKILL without a last word.")

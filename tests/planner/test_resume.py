@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.reason import NoCheckpoint, ScheduleDiffers
-from planner.resume import Continuation, continuation
+from planner.reason import NoCheckpoint, OtherLayout, ScheduleDiffers
+from planner.resume import Continuation, Layout, continuation
 from planner.schedule import SCHEDULERS, Schedule
 from state.record import Checkpoint
 
@@ -108,3 +108,39 @@ def test_what_is_chosen_is_legal_and_nothing_newer_would_be(steps: set[int], bef
     allowed = [step for step in steps if legal(step)]
     assert (found.checkpoint.step if found.checkpoint else None) == max(allowed, default=None)
     assert bool(found.refusals) == (found.checkpoint is None)
+
+
+@pytest.mark.parametrize(
+    ("layout", "chosen"),
+    [
+        (Layout("zero-2", 4), 8),
+        (Layout("zero-2"), 8),
+        (Layout("torch"), 6),
+        (Layout("fsdp-sharded"), 2),
+    ],
+)
+def test_a_checkpoint_is_continued_by_a_run_that_can_read_it(layout: Layout, chosen: int) -> None:
+    written = [
+        Checkpoint(2, "", "", "fsdp-sharded", 2),
+        Checkpoint(4, "", "", "zero-3", 4),
+        Checkpoint(6, "", "", "torch", 8),
+        Checkpoint(8, "", "", "zero-2", 4),
+    ]
+    found = continuation(written, constant(10), constant(10), layout).checkpoint
+    assert found is not None
+    assert found.step == chosen
+
+
+@pytest.mark.parametrize(
+    ("layout", "after"),
+    [
+        (Layout("zero-2", 2), "zero-2 on 2 processes"),
+        (Layout("zero-3", 4), "zero-3 on 4 processes"),
+        (Layout("zero-2-offload", 1), "zero-2-offload on 1 process"),
+        (Layout(), "torch"),
+    ],
+)
+def test_a_checkpoint_of_another_strategy_or_world_size_is_refused_by_name(layout: Layout, after: str) -> None:
+    written = [Checkpoint(step, "", "", "zero-2", 4) for step in (2, 4)]
+    expected = Continuation(None, (OtherLayout(4, "zero-2 on 4 processes", after),))
+    assert continuation(written, constant(10), constant(10), layout) == expected

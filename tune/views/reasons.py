@@ -23,6 +23,7 @@ from planner.reason import (
     NoCheckpoint,
     NotInRecipe,
     NotInState,
+    OtherLayout,
     Reason,
     Removed,
     ScheduleDiffers,
@@ -60,6 +61,8 @@ def sentence(reason: Reason, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912 
             )
         case StoppedEarly(step):
             return f"it ended early after step {step}, and would have ended there at this length too"
+        case OtherLayout(step, before, after):
+            return f"cannot be continued: the checkpoint of step {step} is {before}, and the run is to be {after}"
         case NoCheckpoint():
             return "there is no complete checkpoint to continue from"
         case ArtifactMissing(folder):

@@ -1,0 +1,87 @@
+"""How many processes train: from the recipe, the host, and the run that is continued."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from executor.distributed_fields import Distributed
+from executor.world import Host, World, accumulation, micro_batch, visible_gpus, world_of
+from planner.structure import settings_of
+from state.canonical import Plain
+from state.diagnostic import ProblemError
+from state.record import Checkpoint
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Lets the machine have so many GPUs, as far as it is asked before torch is."""
+
+    def have(count: int) -> None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(str(number) for number in range(count)))
+
+    return have
+
+
+def settings(batch: int = 8, micro: int = 2, **table: Any) -> dict[str, Plain]:
+    return {"batch_size": batch, "micro_batch_size": micro, "distributed": settings_of(Distributed(**table))}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "count"), [("", 0), ("-1", 0), ("3", 1), ("0,1,2,3", 4), ("GPU-8932f937,1", 2), ("0,-1,2", 1)]
+)
+def test_the_gpus_that_a_process_would_see(monkeypatch: pytest.MonkeyPatch, chosen: str, count: int) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    assert visible_gpus() == count
+
+
+@pytest.mark.parametrize(
+    ("given", "found", "world", "share"),
+    [
+        (settings(), 0, World("single"), (2, 4)),
+        (settings(), 1, World("single"), (2, 4)),
+        (settings(), 4, World("ddp", 4), (2, 1)),
+        (settings(), 8, World("ddp", 8), (1, 1)),
+        (settings(), 3, World("ddp", 2), (2, 2)),
+        (settings(batch=12, micro=12), 5, World("ddp", 4), (3, 1)),
+        (settings(strategy="single"), 4, World("single"), (2, 4)),
+        (settings(processes=2), 0, World("ddp", 2), (2, 2)),
+        (settings(strategy="deepspeed", processes=1), 4, World("deepspeed", 1), (2, 4)),
+        (settings(strategy="fsdp"), 2, World("fsdp", 2), (2, 2)),
+    ],
+)
+def test_the_processes_of_a_run_and_the_share_of_each(
+    gpus: Callable[[int], None], given: dict[str, Plain], found: int, world: World, share: tuple[int, int]
+) -> None:
+    gpus(found)
+    assert world_of(given, None, Host()) == world
+    assert (micro_batch(given, world), accumulation(given, world)) == share
+    assert micro_batch(given, world) * accumulation(given, world) * world.size == given["batch_size"]
+
+
+def test_a_run_that_is_continued_keeps_its_processes(gpus: Callable[[int], None]) -> None:
+    gpus(4)
+    assert world_of(settings(), Checkpoint(2, "", "", "torch", 2), Host()) == World("ddp", 2)
+    assert world_of(settings(processes=4), Checkpoint(2, "", "", "torch", 2), Host()) == World("ddp", 4)
+
+
+@pytest.mark.parametrize(
+    ("given", "written_by", "detail"),
+    [
+        (settings(processes=4), 1, "The recipe asks for 4 processes a node, and this host has 2 GPUs."),
+        (
+            settings(strategy="deepspeed"),
+            4,
+            "The checkpoint was written by 4 processes a node, and this host has 2 GPUs.",
+        ),
+    ],
+)
+def test_a_host_with_too_few_gpus_is_told_so(
+    gpus: Callable[[int], None], given: dict[str, Plain], written_by: int, detail: str
+) -> None:
+    gpus(2)
+    with pytest.raises(ProblemError) as refused:
+        world_of(given, Checkpoint(2, "", "", "zero-2", written_by), Host())
+    assert refused.value.diagnostics[0].detail == detail
