@@ -22,6 +22,7 @@ from planner.planfile import FORMAT
 from planner.reason import CODES, InputChanged
 from state.canonical import Plain
 from state.diagnostic import Place, Severity
+from state.plain import later_fields
 from state.record import Checkpoint
 
 PAGE = Path(__file__).parent / "reference" / "plan.schema.json"
@@ -142,7 +143,8 @@ def _diagnostic() -> dict[str, Any]:
 
 def _class(kind: type, first: Mapping[str, Any] | None = None) -> dict[str, Any]:
     resolved = attrs.resolve_types(kind, vars(reasons))
-    return _object({**(first or {}), **{one.name: _type(one.type) for one in attrs.fields(resolved)}})
+    properties = {**(first or {}), **{one.name: _type(one.type) for one in attrs.fields(resolved)}}
+    return _object(properties, later_fields(kind))
 
 
 def _type(kind: Any) -> dict[str, Any]:  # noqa: ANN401  an annotation

@@ -31,14 +31,15 @@ def plain_converter() -> cattrs.Converter:
     converter.register_structure_hook(Plain, lambda value, _: value)
 
     def unstructure(kind: Any) -> Any:  # noqa: ANN401  a class and its cattrs hook
-        left_out = {name: override(omit_if_default=True) for name in _later_fields(kind)}
+        left_out = {name: override(omit_if_default=True) for name in later_fields(kind)}
         return make_dict_unstructure_fn(kind, converter, **left_out)  # type: ignore[arg-type]  # names of fields only
 
-    converter.register_unstructure_hook_factory(lambda kind: bool(_later_fields(kind)), unstructure)
+    converter.register_unstructure_hook_factory(lambda kind: bool(later_fields(kind)), unstructure)
     return converter
 
 
-def _later_fields(kind: Any) -> tuple[str, ...]:  # noqa: ANN401  whatever cattrs asks about
+def later_fields(kind: Any) -> tuple[str, ...]:  # noqa: ANN401  whatever cattrs asks about
+    """The fields of a class that are left out where they have their defaults."""
     return tuple(one.name for one in attrs.fields(kind) if _LATER in one.metadata) if attrs.has(kind) else ()
 
 
