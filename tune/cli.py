@@ -35,6 +35,7 @@ COMMANDS = {
     "serve": "Print or start the command that serves a model.",
     "import": "Adopt a model or an adapter that was made elsewhere.",
     "accept": "Record that what exists is good for an edit, and why.",
+    "doctor": "Look at what could go wrong on this machine.",
     "gc": "Remove artifacts that nothing needs any more.",
     "export-audit": "Write the papers of an artifact: bill of materials, provenance, model card.",
     "completion": "Print what makes a shell complete commands and options.",

@@ -39,6 +39,7 @@ def test_the_base_installation_plans_and_audits(installed: Path, finished: Path,
     assert tune("validate", str(recipe)) == "recipe.toml is valid: 11 resources.\n"
     assert tune("plan", str(recipe), command="tuneform") == "No changes. Your models match the recipe.\n"
     assert "train.assistant" in tune("state", "list", str(recipe))
+    assert "not installed: this machine plans, and trains nothing" in tune("doctor", str(recipe))
     assert json.loads(tune("state", "show", "train.assistant", str(recipe), "--json"))["status"] == "ready"
     text = (recipe / "recipe.toml").read_text()
     (recipe / "recipe.toml").write_text(text.replace("learning_rate = 1e-3", "learning_rate = 1e-4"))

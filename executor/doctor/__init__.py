@@ -1,0 +1,1 @@
+"""What can be wrong with a machine before anything is applied on it."""
