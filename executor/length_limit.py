@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import define, field, frozen
 
@@ -30,28 +30,33 @@ class Fitted:
     """Rows of which no trained token was left."""
 
 
-def too_long(lengths: Iterable[tuple[Place, int]], limit: int, strategy: str) -> list[BrokenRow]:
+def too_long(lengths: Sequence[int], place: Callable[[int], Place], limit: int, strategy: str) -> list[BrokenRow]:
     """The rows that are longer than is allowed, where the recipe says that this is an error."""
     if strategy != "error":
         return []
-    return [BrokenRow(place, _TOO_LONG.format(length, limit)) for place, length in lengths if length > limit]
+    return [BrokenRow(place(at), _TOO_LONG.format(lengths[at], limit)) for at in _longer(lengths, limit)]
 
 
 def fit(documents: Documents, limit: int, strategy: str) -> Fitted:
     """Documents of at most `limit` tokens. Rows of which nothing is trained any more are left out."""
-    long = [at for at, length in enumerate(documents.lengths) if length > limit]
+    long = _longer(documents.lengths, limit)
     if not long:
         return Fitted(documents, array("q", range(len(documents.lengths))), 0, 0, 0)
     chosen = _Chosen(documents)
     untrained = 0
     for at, length in enumerate(documents.lengths):
         if length <= limit:
-            chosen.add(at, [(0, length)])
+            chosen.take(at, 0, length, documents.trained[at])
+            chosen.row_is_taken()
         elif strategy != "drop":
             ends = range(0, length, limit) if strategy == "split" else range(1)
             untrained += not chosen.add(at, [(start, min(start + limit, length)) for start in ends])
     dropped = len(long) if strategy == "drop" else untrained
     return Fitted(chosen.made, chosen.rows, 0 if strategy == "drop" else len(long), dropped, untrained)
+
+
+def _longer(lengths: Sequence[int], limit: int) -> list[int]:
+    return [at for at, length in enumerate(lengths) if length > limit]
 
 
 @define
@@ -73,10 +78,19 @@ class _Chosen:
         trained = [(start, end, end - start - labels[start:end].count(IGNORED)) for start, end in parts]
         taken = [one for one in trained if one[2]]
         for start, end, count in taken:
-            self.made.starts.append(self.source.starts[at] + labels.itemsize * start)
-            self.made.distances.append(self.source.distances[at])
-            self.made.lengths.append(end - start)
-            self.made.trained.append(count)
-            self.rows.append(self._count)
-        self._count += bool(taken)
+            self.take(at, start, end, count)
+        if taken:
+            self.row_is_taken()
         return bool(taken)
+
+    def take(self, at: int, start: int, end: int, trained: int) -> None:
+        """Take a part of a document, of which so many tokens are trained."""
+        self.made.starts.append(self.source.starts[at] + self.made.lengths.itemsize * start)
+        self.made.distances.append(self.source.distances[at])
+        self.made.lengths.append(end - start)
+        self.made.trained.append(trained)
+        self.rows.append(self._count)
+
+    def row_is_taken(self) -> None:
+        """What is taken from now on is of another row."""
+        self._count += 1

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
-def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
+@frozen(eq=False)
+class Rows:
+    """Documents by their places, in rows."""
+
+    places: NDArray[np.int64]
+    """Of all rows' documents, behind each other."""
+    counts: NDArray[np.int64]
+    """How many documents each row has."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return len(self.counts)
+
+
+def alone(places: Sequence[int]) -> Rows:
+    """Each document in a row of its own."""
+    import numpy as np
+
+    return Rows(np.asarray(places, np.int64), np.ones(len(places), np.int64))
+
+
+def pack(lengths: Sequence[int] | NDArray[np.int32], capacity: int) -> Rows:
     """Places of the given lengths, grouped into rows that hold at most `capacity` tokens.
 
     Best-fit decreasing: each document, longest first, goes to the fullest row that still has room. Rows stand in the
@@ -33,7 +53,7 @@ def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
         filling.add(length, int(counts[length]))
     rows = np.repeat(np.array(filling.rows, np.int64), filling.taken)
     longest_first = np.argsort(-sizes, kind="stable")
-    return _grouped(longest_first[np.argsort(rows, kind="stable")], np.bincount(rows))
+    return Rows(longest_first[np.argsort(rows, kind="stable")], np.bincount(rows))
 
 
 @define
@@ -81,8 +101,3 @@ class _Filling:
     def _leave(self, rows: list[int], room: int) -> None:
         self._with_room.setdefault(room, []).extend(rows)
         self._rooms |= 1 << room
-
-
-def _grouped(places: NDArray[np.signedinteger], counts: NDArray[np.signedinteger]) -> list[list[int]]:
-    flat = places.tolist()
-    return [flat[start:end] for start, end in pairwise([0, *counts.cumsum().tolist()])]

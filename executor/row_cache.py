@@ -5,8 +5,11 @@ own digest; what a crash left of the last one is cut off. It can be deleted at a
 rows and tokenizer say. Encoded rows are read from it, through the page cache, also where they are new: so memory stays
 bounded however many there are.
 
-A block: 40 bytes of header (tag, number of rows, number of tokens, xxh3-128 of what follows); then the columns key
-(24 bytes a row), tokens and trained tokens (4 bytes each); then, row by row, its ids and its labels (4 bytes each).
+A block of rows: 40 bytes of header (tag, number of rows, number of tokens, xxh3-128 of what follows); then the columns
+key (24 bytes a row), tokens and trained tokens (4 bytes each); then, row by row, its ids and its labels (4 bytes each).
+
+A block of lines, which stood together in a file and are all rows: the same header (no tokens), the key of all lines
+together, and the columns number of the row in this cache, digest of what it says (8 bytes each), and line (4 bytes).
 """
 
 from __future__ import annotations
@@ -27,10 +30,11 @@ from attrs import define, field, frozen
 
 from executor.token_files import Documents
 
-_TAG = b"tunerow1"
+_TAG, _TAG_OF_LINES = b"tunerow1", b"tunelin1"
 _HEADER = struct.Struct("<8sQQ16s")
 _KEY_BYTES = 24
 _COLUMN_BYTES = _KEY_BYTES + 4 + 4
+_LINE_BYTES = 8 + 8 + 4
 _ID_BYTES = 4
 _TOKEN_BYTES = 2 * _ID_BYTES  # an id and a label
 _PIECE_BYTES = 1 << 20
@@ -49,6 +53,18 @@ class Block:
     """Each row's ids and then its labels, as 32-bit integers."""
 
 
+@frozen
+class KnownLines:
+    """What lines of a file that stand together became: rows, each of them."""
+
+    lines: array[int]
+    """Where each row stands, counted from the first line."""
+    numbers: array[int]
+    """Their numbers in the cache."""
+    digests: array[int]
+    """The first 8 bytes of the digest of what each row says."""
+
+
 @define
 class RowCache:
     """The encoded rows of one file, numbered in the order in which they came."""
@@ -56,6 +72,8 @@ class RowCache:
     file: BinaryIO
     places: dict[bytes, int] = field(factory=dict)
     """The number of a row by its key."""
+    lines: dict[bytes, KnownLines] = field(factory=dict)
+    """Lines that were met together, by the digest of all that they say."""
     positions: array[int] = field(factory=lambda: array("q"))
     """Where the ids of a row begin, in bytes."""
     lengths: array[int] = field(factory=lambda: array("i"))
@@ -69,13 +87,25 @@ class RowCache:
         self.file.write(_HEADER.pack(_TAG, len(block.keys), tokens, xxhash.xxh3_128_digest(body)) + body)
         return self._index(block.keys, block.lengths, block.trained)
 
+    def add_lines(self, key: bytes, known: KnownLines) -> None:
+        """Keep what lines became, whose rows are kept already."""
+        body = b"".join((key, known.numbers.tobytes(), known.digests.tobytes(), known.lines.tobytes()))
+        header = _HEADER.pack(_TAG_OF_LINES, len(known.numbers), 0, xxhash.xxh3_128_digest(body))
+        self.file.write(header + body)
+        self.size += _HEADER.size + len(body)
+        self.lines[key] = known
+
     def read(self) -> None:
         """Take up the blocks of the file, up to the first one that is not whole."""
         piece = memoryview(bytearray(_PIECE_BYTES))
         end = self.file.seek(0, SEEK_END)
         self.file.seek(0)
         while (found := _block(self.file, end - self.size, piece)) is not None:
-            self._index(*found)
+            if isinstance(found, Block):
+                self._index(found.keys, found.lengths, found.trained)
+            else:
+                self.size += _HEADER.size + _KEY_BYTES + len(found[1].numbers) * _LINE_BYTES
+                self.lines[found[0]] = found[1]
 
     def content(self) -> memoryview:
         """The file's bytes, for as long as anybody holds on to them."""
@@ -137,19 +167,31 @@ def temporary(folder: Path) -> Iterator[RowCache]:
         yield RowCache(cast("BinaryIO", file))
 
 
-def _block(file: BinaryIO, left: int, piece: memoryview) -> tuple[list[bytes], array[int], array[int]] | None:
-    """Keys, lengths and trained tokens of the block that comes next in what is left of a file; None if it is not whole.
-
-    Its rows are read piece by piece, only to be digested.
-    """
-    import numpy as np
-
+def _block(file: BinaryIO, left: int, piece: memoryview) -> Block | tuple[bytes, KnownLines] | None:
+    """The block that comes next in what is left of a file, without its rows; None if it is not whole."""
     header = file.read(_HEADER.size)
     if len(header) < _HEADER.size:
         return None
     tag, rows, tokens, digest = _HEADER.unpack(header)
+    if tag == _TAG_OF_LINES and _HEADER.size + _KEY_BYTES + rows * _LINE_BYTES <= left:
+        return _lines(file.read(_KEY_BYTES + rows * _LINE_BYTES), rows, digest)
     if tag != _TAG or _HEADER.size + rows * _COLUMN_BYTES + tokens * _TOKEN_BYTES > left:
         return None
+    return _rows(file, rows, tokens, digest, piece)
+
+
+def _lines(body: bytes, rows: int, digest: bytes) -> tuple[bytes, KnownLines] | None:
+    if xxhash.xxh3_128_digest(body) != digest:
+        return None
+    columns = body[_KEY_BYTES:]
+    numbers, digests = array("q", columns[: 8 * rows]), array("Q", columns[8 * rows : 16 * rows])
+    return body[:_KEY_BYTES], KnownLines(array("i", columns[16 * rows :]), numbers, digests)
+
+
+def _rows(file: BinaryIO, rows: int, tokens: int, digest: bytes, piece: memoryview) -> Block | None:
+    """Keys, lengths and trained tokens of rows; the rows themselves are read piece by piece, only to be digested."""
+    import numpy as np
+
     keys, columns = file.read(rows * _KEY_BYTES), file.read(rows * (_COLUMN_BYTES - _KEY_BYTES))
     hasher = xxhash.xxh3_128(keys)
     hasher.update(columns)
@@ -160,4 +202,4 @@ def _block(file: BinaryIO, left: int, piece: memoryview) -> tuple[list[bytes], a
     if hasher.digest() != digest:
         return None
     numbers = array("i", columns)
-    return np.frombuffer(keys, f"V{_KEY_BYTES}").tolist(), numbers[:rows], numbers[rows:]
+    return Block(np.frombuffer(keys, f"V{_KEY_BYTES}").tolist(), numbers[:rows], numbers[rows:], b"")

@@ -30,7 +30,7 @@ class RowDifference:
 
 def write_digests(path: Path, digests: Sequence[int]) -> None:
     """Write the digests of rows."""
-    path.write_bytes(array("Q", sorted(digests)).tobytes())
+    path.write_bytes(_sorted(digests))
 
 
 def read_digests(path: Path) -> array[int]:
@@ -63,9 +63,15 @@ def since(artifact: Path, sources: Iterable[tuple[Dataset, Path]]) -> RowDiffere
 
 def set_digest(digests: Sequence[int]) -> str:
     """The identity of rows whatever their order."""
-    return xxhash.xxh3_128_hexdigest(array("Q", sorted(digests)).tobytes())
+    return xxhash.xxh3_128_hexdigest(_sorted(digests))
 
 
 def order_digest(digests: Sequence[int]) -> str:
     """The identity of rows in their order."""
     return xxhash.xxh3_128_hexdigest(array("Q", digests).tobytes())
+
+
+def _sorted(digests: Sequence[int]) -> bytes:
+    import numpy as np
+
+    return np.sort(np.asarray(digests, np.uint64)).tobytes()

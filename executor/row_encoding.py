@@ -13,7 +13,7 @@ from functools import cache
 from itertools import compress
 from multiprocessing import connection, get_context, parent_process
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from attrs import define, field, frozen
 
@@ -21,8 +21,8 @@ from executor import formats
 from executor.dataset_fields import Dataset
 from executor.documents import Document, Formatter, FormatterSettings, Question
 from executor.encoder import trained_counts
-from executor.row_cache import Block, RowCache
-from executor.row_chunks import Chunk, short
+from executor.row_cache import Block, KnownLines, RowCache
+from executor.row_chunks import Chunk, Parsed, Stretch, cut, short
 from executor.rows import BrokenRow
 from planner.structure import settings_of
 from state.canonical import digest
@@ -85,6 +85,14 @@ class EncodedRows:
         self.numbers.extend([number for number in numbers if number is not None])
         self.digests.frombytes(short(digests))
 
+    def add_known(self, stretch: Stretch, known: KnownLines) -> None:
+        """The rows of lines that were all met before, and are sound."""
+        number = self.names.setdefault(stretch.name, len(self.names))
+        self.files.extend(array("i", [number]) * len(known.numbers))
+        self.lines.extend(map(stretch.first.__add__, known.lines))
+        self.numbers.extend(known.numbers)
+        self.digests.extend(known.digests)
+
 
 @frozen
 class _Waiting:
@@ -98,11 +106,23 @@ class _Waiting:
     new: Sequence[int]
     work: Future[EncodedChunk] | None
     """None where nothing was new."""
+    first: int = 0
+    """The number of the first line, where the rows are a stretch of lines that is kept by one key."""
+    stretch_key: bytes = b""
 
     @property
     def is_done(self) -> bool:
         """Whether nothing has to be waited for."""
         return self.work is None or self.work.done()
+
+
+@frozen
+class _Known:
+    """A stretch of lines that wait for nothing but those before them."""
+
+    stretch: Stretch
+    lines: KnownLines
+    is_done: ClassVar = True
 
 
 @define
@@ -116,10 +136,12 @@ class RowEncoding:
     processes: int = field(factory=lambda: len(os.sched_getaffinity(0)) - 1)
     """Other processes that may be started to help."""
     found: EncodedRows = field(factory=EncodedRows, init=False)
-    _waiting: deque[_Waiting] = field(factory=deque, init=False)
+    _waiting: deque[_Waiting | _Known] = field(factory=deque, init=False)
     _pool: ProcessPoolExecutor | None = field(default=None, init=False)
     _new: int = field(default=0, init=False)
     _formatter: Formatter | None = field(default=None, init=False)
+    _salted: tuple[Dataset | None, bytes] = field(default=(None, b""), init=False)
+    """The dataset that was read last, and what its rows are told apart by."""
 
     def __enter__(self) -> Self:
         """Processes are started when they are worth it."""
@@ -130,19 +152,31 @@ class RowEncoding:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def take(self, dataset: Dataset, chunk: Chunk) -> None:
+    def take(self, dataset: Dataset, chunk: Stretch | Parsed) -> None:
         """Look rows up, and have those encoded that are new: always those with questions, which are not kept."""
-        digests = chunk.digests()
-        salt = _salt(dataset)
+        if dataset is not self._salted[0]:
+            self._salted = dataset, _salt(dataset)
+        stretch = chunk if isinstance(chunk, Stretch) and not self.settings.with_questions else None
+        key = b"" if stretch is None else self._salted[1] + stretch.digest()
+        known = self.cache.lines.get(key)
+        if stretch is None:
+            self._take_rows(dataset, cut(chunk))
+        elif known is None:
+            self._take_rows(dataset, stretch.lines(), stretch.first, key)
+        else:
+            self._waiting.append(_Known(stretch, known))
+        while self._waiting and (len(self._waiting) > _MOST_WAITING or self._waiting[0].is_done):
+            self._settle(self._waiting.popleft())
+
+    def _take_rows(self, dataset: Dataset, chunk: Chunk, first: int = 0, stretch_key: bytes = b"") -> None:
+        digests, salt = chunk.digests(), self._salted[1]
         keys = [salt + digest for digest in digests]
-        known = {} if self.settings.with_questions else self.cache.places
-        numbers = list(map(known.get, keys))
+        places = {} if self.settings.with_questions else self.cache.places
+        numbers = list(map(places.get, keys))
         new = [at for at, number in enumerate(numbers) if number is None]
         self._new += len(new)
         work = self._encode(dataset, chunk if len(new) == len(keys) else chunk.some(new)) if new else None
-        self._waiting.append(_Waiting(dataset, chunk, digests, keys, numbers, new, work))
-        while self._waiting and (len(self._waiting) > _MOST_WAITING or self._waiting[0].is_done):
-            self._settle(self._waiting.popleft())
+        self._waiting.append(_Waiting(dataset, chunk, digests, keys, numbers, new, work, first, stretch_key))
 
     def finish(self) -> EncodedRows:
         """All rows, when the last one is encoded."""
@@ -171,7 +205,10 @@ class RowEncoding:
             self.found.encoder = self._formatter.encoder.name
         return encode_chunk(self._formatter, dataset, chunk)
 
-    def _settle(self, one: _Waiting) -> None:
+    def _settle(self, one: _Waiting | _Known) -> None:
+        if isinstance(one, _Known):
+            self.found.add_known(one.stretch, one.lines)
+            return
         if one.work is not None:
             encoded = self._result(one, one.work)
             sound = [one.new[at] for at in encoded.sound]
@@ -185,6 +222,16 @@ class RowEncoding:
             else:
                 self.found.broken.extend(encoded.broken)
         self.found.add(one.chunk, one.digests, one.numbers)
+        if one.stretch_key:
+            self._remember(one)
+
+    def _remember(self, one: _Waiting) -> None:
+        """Keep what a stretch of lines became, if all of them are sound."""
+        numbers = [number for number in one.numbers if number is not None]
+        if numbers and len(numbers) == len(one.numbers):
+            lines = array("i", [line - one.first for line in one.chunk.places()[1]])
+            digests = array("Q", short(one.digests))
+            self.cache.add_lines(one.stretch_key, KnownLines(lines, array("q", numbers), digests))
 
     def _result(self, one: _Waiting, work: Future[EncodedChunk]) -> EncodedChunk:
         """What became of the rows; those of a process that died, of too little memory perhaps, are encoded here."""

@@ -82,7 +82,7 @@ def _sample(resource: Resource, tokenizer: Path, surroundings: Surroundings) -> 
             elif dataset.on_bad_row == "error":
                 broken.append(one)
         complete = complete and next(remaining, None) is None
-    broken += too_long(((one.place, one.length) for one in found), limit, strategy)
+    broken += too_long([one.length for one in found], lambda at: found[at].place, limit, strategy)
     losses = supervision(found, limit, complete=complete) if strategy == "truncate" else ()
     fitting = lint_model(model, tokenizer, formatting.tokenizer, formatting.template)
     return Sample(tuple(found), complete, (*broken_rows(broken), *fitting, *losses))

@@ -6,12 +6,14 @@ import struct
 from array import array
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xxhash
 from attrs import field, frozen
+
+from executor.packing import Rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +65,7 @@ class TokenWriter:
         """The identity of all that was written so far."""
         return self._hasher.hexdigest()
 
-    def rows(self, path: Path, documents: Documents, rows: Sequence[Sequence[int]]) -> None:
+    def rows(self, path: Path, documents: Documents, rows: Rows) -> None:
         """Write `input_ids`, `labels` (-100 where nothing is trained) and `seq_lengths` as an Arrow stream of int32.
 
         A row is one document, or several packed ones by their places, with their lengths in order.
@@ -152,7 +154,8 @@ class _Columns:
 
         starts, sizes = np.asarray(documents.starts), _INTEGER_BYTES * np.asarray(documents.lengths, np.int64)
         behind = starts + np.asarray(documents.distances)
-        edges = np.sort(np.concatenate((starts, starts + sizes, behind, behind + sizes)))
+        edges = np.concatenate((starts, starts + sizes, behind, behind + sizes))
+        edges.sort(kind="stable")  # which is fast where most of them are in order
         edges = edges[np.diff(edges, prepend=-1) > 0]
         buffers = [None, pa.py_buffer(edges), pa.py_buffer(documents.content)]
         elements = pa.Array.from_buffers(pa.large_binary(), len(edges) - 1, buffers)
@@ -170,13 +173,13 @@ class _Columns:
         return both[:middle], both[middle : 2 * middle]
 
 
-def _batches(documents: Documents, rows: Sequence[Sequence[int]]) -> Iterator[_Batch]:
+def _batches(documents: Documents, rows: Rows) -> Iterator[_Batch]:
     """Rows, cut where the next million bytes of ids begin."""
     import numpy as np
 
-    places = np.fromiter(chain.from_iterable(rows), np.int64)
+    places = rows.places
     lengths = np.asarray(documents.lengths)[places]
-    document_ends = np.cumsum([0, *map(len, rows)])
+    document_ends = np.append(0, np.cumsum(rows.counts))
     token_ends = np.append(0, np.cumsum(lengths, dtype=np.int64))[document_ends]
     columns = _Columns.of(documents, places)
     cuts = np.flatnonzero(np.diff(token_ends[1:] // _BATCH_TOKENS)) + 1

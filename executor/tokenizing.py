@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +15,7 @@ from executor.documents import Formatter, FormatterSettings
 from executor.kinds.dataset import broken_rows, check_unchanged
 from executor.kinds.model import delivered, template_text
 from executor.length_limit import Fitted, fit, too_long
-from executor.packing import pack
+from executor.packing import Rows, alone, pack
 from executor.row_cache import RowCache
 from executor.row_chunks import chunks
 from executor.row_difference import FILE, order_digest, set_digest, write_digests
@@ -33,7 +32,7 @@ from executor.validation_split import split
 from executor.worker_reports import Reporter
 from planner.kind import Resource
 from state.canonical import Plain, digest
-from state.diagnostic import Diagnostic, Place, ProblemError, problem
+from state.diagnostic import Diagnostic, ProblemError, problem
 from state.files import FileDigests
 
 CODE = 1
@@ -80,7 +79,7 @@ def tokenize(task: Task, reporter: Reporter) -> Outcome:
         rows = _encode(task, RowEncoding(formatting, cache, _expected(task)), reporter)
         documents = cache.documents(rows.numbers, cache.content())
         lengths = answer_rows.lengths(documents, formatting.layout)
-        if long := too_long(_lengths(rows, lengths), *_limit(task)):
+        if long := too_long(lengths, rows.place, *_limit(task)):
             raise ProblemError(broken_rows(long))
         written = _write if formatting.layout in ("documents", "steps") else _write_answers
         return written(task, documents, rows)
@@ -132,10 +131,6 @@ def _limit(task: Task) -> tuple[int, str]:
     return cast("int", task.settings["sequence_len"]), str(task.settings["excess_length_strategy"])
 
 
-def _lengths(rows: EncodedRows, lengths: Sequence[int]) -> Iterator[tuple[Place, int]]:
-    return ((rows.place(at), length) for at, length in enumerate(lengths))
-
-
 def _write(task: Task, documents: Documents, rows: EncodedRows) -> Outcome:
     fitted = fit(documents, *_limit(task))
     training, held_back = _split(task, fitted, len(documents.lengths))
@@ -143,7 +138,7 @@ def _write(task: Task, documents: Documents, rows: EncodedRows) -> Outcome:
     writer, folder = TokenWriter(), task.output_folder
     writer.rows(folder / TRAIN, fitted.documents, packed)
     if held_back:
-        writer.rows(folder / VALIDATION, fitted.documents, [[at] for at in held_back])
+        writer.rows(folder / VALIDATION, fitted.documents, alone(held_back))
     if rows.questions:
         writer.prompts(folder / PROMPTS, [(one.ids, one.reference) for one in rows.questions])
     write_digests(folder / FILE, rows.digests)
@@ -186,23 +181,28 @@ def _write_answers(task: Task, documents: Documents, rows: EncodedRows) -> Outco
     return Outcome(writer.digest, facts=facts, versions=versions())
 
 
-def _rows(documents: Documents, places: Sequence[int], settings: Mapping[str, Plain]) -> list[list[int]]:
+def _rows(documents: Documents, places: Sequence[int], settings: Mapping[str, Plain]) -> Rows:
+    import numpy as np
+
     if not settings["sample_packing"]:
-        return [[at] for at in places]
-    lengths = documents.lengths if isinstance(places, range) else [documents.lengths[at] for at in places]
-    bins = pack(lengths, cast("int", settings["sequence_len"]))
-    return bins if isinstance(places, range) else [[places[at] for at in group] for group in bins]
+        return alone(places)
+    chosen = np.asarray(places, np.int64)
+    packed = pack(np.asarray(documents.lengths)[chosen], cast("int", settings["sequence_len"]))
+    return Rows(chosen[packed.places], packed.counts)
 
 
-def _statistics(fitted: Fitted, rows: Sequence[Sequence[int]]) -> dict[str, Plain]:
+def _statistics(fitted: Fitted, rows: Rows) -> dict[str, Plain]:
     """Counts over the rows to train on, and over what the length limit did."""
-    lengths, trained = fitted.documents.lengths, fitted.documents.trained
+    import numpy as np
+
+    lengths, trained = (np.asarray(one)[rows.places] for one in (fitted.documents.lengths, fitted.documents.trained))
+    by_row = np.add.reduceat(lengths, np.cumsum(rows.counts) - rows.counts, dtype=np.int64)
     return {
         "rows": len(rows),
-        "documents": sum(map(len, rows)),
-        "tokens": sum(lengths[at] for row in rows for at in row),
-        "trained_tokens": sum(trained[at] for row in rows for at in row),
-        "longest": max(sum(lengths[at] for at in row) for row in rows),
+        "documents": len(rows.places),
+        "tokens": int(by_row.sum()),
+        "trained_tokens": int(trained.sum(dtype=np.int64)),
+        "longest": int(by_row.max()),
         "truncated": fitted.truncated,
         "dropped": fitted.dropped,
         "untrained": fitted.untrained,
@@ -211,9 +211,12 @@ def _statistics(fitted: Fitted, rows: Sequence[Sequence[int]]) -> dict[str, Plai
 
 def _of_rows(lengths: Sequence[int], rows: EncodedRows) -> dict[str, Plain]:
     """What all rows are like before any limit, and their identity with and without their order."""
-    powers = Counter(max(length - 1, 0).bit_length() for length in lengths)
+    import numpy as np
+
+    sufficient = [2**power for power in range(32)]
+    counts = np.bincount(np.searchsorted(sufficient, np.asarray(lengths)), minlength=len(sufficient)).tolist()
     return {
-        "lengths": {str(2**power): powers[power] for power in sorted(powers)},
+        "lengths": {str(most): count for most, count in zip(sufficient, counts, strict=True) if count},
         "encoded_rows": rows.new,
         "encoder": rows.encoder,
         "skipped": rows.skipped,

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import math
 import random
+from itertools import islice
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executor.packing import pack
+from executor import packing
 
 pytest.importorskip("numpy")
 
 CAPACITY = 64
 lengths = st.lists(st.integers(0, CAPACITY), max_size=200)
+
+
+def pack(sizes: list[int], capacity: int) -> list[list[int]]:
+    rows = packing.pack(sizes, capacity)
+    places = iter(rows.places.tolist())
+    return [list(islice(places, count)) for count in rows.counts.tolist()]
 
 
 def lognormal(count: int, mean: float, capacity: int) -> list[int]:

@@ -23,7 +23,8 @@ from executor.dataset_fields import Dataset
 from executor.documents import FormatterSettings
 from executor.kinds.dataset import identity
 from executor.kinds.tokens import Tokens
-from executor.row_chunks import Lines, chunks
+from executor.packing import Rows
+from executor.row_chunks import Lines, chunks, cut
 from executor.row_difference import FILE, RowDifference, difference, read_digests, since
 from executor.row_encoding import EncodedRows, RowEncoding
 from executor.task import Input, Outcome, Task
@@ -36,6 +37,7 @@ from state.diagnostic import ProblemError
 from state.files import digest_file
 
 tokenizers = pytest.importorskip("tokenizers")
+np = pytest.importorskip("numpy")
 pytest.importorskip("jinja2")
 pytest.importorskip("pyarrow")
 
@@ -212,13 +214,13 @@ def test_rows_of_other_files_are_known_by_what_they_say(folder: Path, name: str)
     assert rows.digests == again.digests == filtered.digests
 
 
-@pytest.mark.parametrize("lost", [1, 100, 10**9], ids=["the last byte", "much", "all"])
-def test_a_cache_that_a_crash_left_unfinished_is_read_up_to_there(folder: Path, lost: int) -> None:
+@pytest.mark.parametrize(("lost", "new"), [(1, 0), (400, 12), (10**9, 12)], ids=["the last byte", "much", "all"])
+def test_a_cache_that_a_crash_left_unfinished_is_read_up_to_there(folder: Path, lost: int, new: int) -> None:
     first = build(folder, QUESTIONS)
     file = cache_of(folder)
     os.truncate(file, max(0, file.stat().st_size - lost))
     again = build(folder, QUESTIONS)
-    assert (again.output_digest, again.facts["encoded_rows"]) == (first.output_digest, len(QUESTIONS))
+    assert (again.output_digest, again.facts["encoded_rows"]) == (first.output_digest, new)
     assert build(folder, QUESTIONS).facts["encoded_rows"] == 0
 
 
@@ -277,19 +279,20 @@ def test_processes_and_chunks_change_nothing(folder: Path, monkeypatch: pytest.M
     assert [row.place.line for row in rows.broken] == [6]
     assert [rows.place(at).line for at in range(len(rows.numbers))] == [1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12]
     monkeypatch.setattr(row_encoding, "NEW_ROWS", 1)
-    for size, block in ((1, 1 << 19), (5, 1 << 19), (500, 100)):
-        monkeypatch.setattr(row_chunks, "CHUNK_ROWS", size)
+    for block in (1, 100, 500, 1 << 19):
         monkeypatch.setattr(row_chunks, "_BLOCK_BYTES", block)
-        others, kept_by_others = encode(folder, f"with others {size}", 1)
-        assert kept_by_others == kept
-        assert (others.broken, others.lines, others.digests) == (rows.broken, rows.lines, rows.digests)
+        for again in range(2):
+            others, kept_by_others = encode(folder, f"with others {block}", 1)
+            assert kept_by_others == kept
+            assert (others.broken, others.lines, others.digests) == (rows.broken, rows.lines, rows.digests)
+            assert others.new == (0 if again else len(kept))
 
 
 def test_what_a_process_left_undone_when_it_died_is_done_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in QUESTIONS))
     _, kept = encode(folder, "alone", 0)
     monkeypatch.setattr(row_encoding, "NEW_ROWS", 1)
-    monkeypatch.setattr(row_chunks, "CHUNK_ROWS", 1)
+    monkeypatch.setattr(row_chunks, "_BLOCK_BYTES", 1)
     monkeypatch.setattr(row_encoding, "_end_with_parent", partial(os._exit, 1))
     _, kept_by_others = encode(folder, "with others", 1)
     assert kept_by_others == kept
@@ -301,8 +304,9 @@ def test_lines_are_numbered_as_they_stand_whatever_is_read_at_once(tmp_path: Pat
     (tmp_path / "rows.jsonl").write_bytes(text.encode())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(row_chunks, "_BLOCK_BYTES", block)
-        found = [chunk.places()[1][at] for chunk in chunks(CHATS, tmp_path) for at in range(len(chunk.places()[1]))]
-        said = b"".join(b"".join(chunk.lines) for chunk in chunks(CHATS, tmp_path) if isinstance(chunk, Lines))
+        cut_apart = [cut(chunk) for chunk in chunks(CHATS, tmp_path)]
+    found = [number for chunk in cut_apart for number in chunk.places()[1]]
+    said = b"".join(b"".join(chunk.lines) for chunk in cut_apart if isinstance(chunk, Lines))
     stripped = [line.strip() for line in text.encode().split(b"\n")]
     assert found == [number for number, line in enumerate(stripped, start=1) if line]
     assert said == b"".join(stripped)
@@ -314,7 +318,7 @@ def test_a_line_without_end_is_no_row_and_those_behind_it_keep_their_numbers(
     monkeypatch.setattr("executor.sources.json_lines.LONGEST_LINE", 1 << 20)
     monkeypatch.setattr(row_chunks, "_BLOCK_BYTES", 1 << 18)
     (tmp_path / "rows.jsonl").write_bytes(b'{"a": 1}\n' + b"x" * (5 << 20) + b'\n\n{"a": 2}\n' + b"y" * (2 << 20))
-    rows = [row for chunk in chunks(CHATS, tmp_path) for row in chunk.rows()]
+    rows = [row for chunk in chunks(CHATS, tmp_path) for row in cut(chunk).rows()]
     assert [(row.place.line, getattr(row, "values", None) or getattr(row, "why", None)) for row in rows] == [
         (1, {"a": 1}),
         (2, "is longer than 1 MiB"),
@@ -342,12 +346,13 @@ def test_rows_are_written_as_they_are_asked_for_and_digested_alike_in_any_batche
         memoryview(content).cast("B"), starts, array("q", [4 * length for length in lengths]), lengths, lengths
     )
     rows = [generator.choices(range(len(laid_out)), k=generator.randint(1, 3)) for _ in range(6)]
+    grouped = Rows(np.array([at for row in rows for at in row]), np.array([len(row) for row in rows]))
     digests = set()
     for tokens in (1, 4, 1 << 19):
         writer = TokenWriter()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("executor.token_files._BATCH_TOKENS", tokens)
-            writer.rows(tmp_path / TRAIN, documents, rows)
+            writer.rows(tmp_path / TRAIN, documents, grouped)
         digests.add(writer.digest)
         assert read_columns(tmp_path / TRAIN) == {
             "input_ids": [[one for at in row for one in laid_out[at][0]] for row in rows],
@@ -360,12 +365,14 @@ def test_rows_are_written_as_they_are_asked_for_and_digested_alike_in_any_batche
 def test_of_a_cache_that_was_cut_anywhere_the_whole_blocks_are_used(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(row_chunks, "CHUNK_ROWS", 5)
+    monkeypatch.setattr(row_chunks, "_BLOCK_BYTES", 5 * len(json.dumps(QUESTIONS[0], ensure_ascii=False)) + 60)
     monkeypatch.setattr(row_cache, "_PIECE_BYTES", 100)
     first = build(folder, QUESTIONS)
     whole = cache_of(folder).read_bytes()
     second, third = (match.start() for match in list(re.finditer(b"tunerow1", whole))[1:])
-    for size, new in ((len(whole), 0), (len(whole) - 1, 2), (third + 39, 2), (third, 2), (third - 1, 7), (second, 7)):
+    lines = whole.rindex(b"tunelin1")
+    cuts = ((len(whole), 0), (len(whole) - 1, 0), (lines + 10, 0), (lines, 0), (lines - 1, 2), (third + 39, 2))
+    for size, new in (*cuts, (third, 2), (third - 1, 2), (second, 7), (second - 1, 7)):
         cache_of(folder).write_bytes(whole[:size])
         again = build(folder, QUESTIONS)
         assert (again.facts["encoded_rows"], again.output_digest) == (new, first.output_digest)
