@@ -58,7 +58,7 @@ class BytePairs:
             return list(map(self.encode, texts))
         taken = [self.batches.takes(text) and (text.isascii() or self._certain(text)) for text in texts]
         encoded = iter(self.batches.encode([text for text, take in zip(texts, taken, strict=True) if take]))
-        return [next(encoded) if take else self.encode(text) for text, take in zip(texts, taken, strict=True)]
+        return [next(encoded) if take else None for take in taken]
 
     def encode(self, text: str) -> bytes | None:
         """The ids of a text as packed 32-bit integers, no special tokens added; None if the library must do it."""
@@ -128,10 +128,8 @@ def byte_pairs(tokenizer: Tokenizer) -> BytePairs | None:
         return None
     texts = tricky_texts()
     expected = [array("i", one.ids).tobytes() for one in tokenizer.encode_batch(texts, add_special_tokens=False)]
-    if not agree(map(made.encode, texts), expected):
-        return None
-    faster = _batching(made, pattern)
-    return faster if agree(faster.encode_all(texts), expected) else made
+    ways = (way for way in (_batching(made, pattern), made) if way is not None)
+    return next((way for way in ways if agree(way.encode_all(texts), expected)), None)
 
 
 def agree(found: Iterable[bytes | None], expected: Iterable[bytes]) -> bool:
@@ -139,13 +137,12 @@ def agree(found: Iterable[bytes | None], expected: Iterable[bytes]) -> bool:
     return all(ids in (None, right) for ids, right in zip(found, expected, strict=True))
 
 
-def _batching(made: BytePairs, pattern: str) -> BytePairs:
-    """The encoder that encodes many texts at once if there are rules for that."""
+def _batching(made: BytePairs, pattern: str) -> BytePairs | None:
+    """The encoder that encodes many texts at once; None if there are no rules for that."""
     rules = rules_for(pattern)
     if rules is None:
-        return made
-    batches = BatchEncoder.of(rules, made.ids_of_piece, made.split_added, made.added)
-    return evolve(made, batches=batches, checked={})
+        return None
+    return evolve(made, batches=BatchEncoder.of(rules, made.ids_of_piece, made.split_added, made.added), checked={})
 
 
 def _pattern(specification: Mapping[str, Any]) -> str | None:

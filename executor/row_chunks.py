@@ -153,7 +153,7 @@ def _stretches(path: Path, name: str) -> Iterator[Stretch]:
             if end:
                 text = beginning + whole
                 yield Stretch(name, number, text)
-                number, beginning = number + text.count(b"\n") + 1, rest
+                number, beginning = number + _count_line_ends(text) + 1, rest
             else:
                 beginning += rest
             if len(beginning) > json_lines.LONGEST_LINE:
@@ -162,6 +162,14 @@ def _stretches(path: Path, name: str) -> Iterator[Stretch]:
                 while (rest := stream.readline(_BLOCK_BYTES)) and not rest.endswith(b"\n"):
                     pass
         yield Stretch(name, number, beginning)
+
+
+def _count_line_ends(text: bytes) -> int:
+    """Their number; `count` looks at each byte, which takes longer than all else that is done with known lines."""
+    count, at = 0, text.find(b"\n")
+    while at >= 0:
+        count, at = count + 1, text.find(b"\n", at + 1)
+    return count
 
 
 def _groups(items: Iterable[T]) -> Iterator[list[T]]:

@@ -28,7 +28,7 @@ from planner.structure import settings_of
 from state.canonical import digest
 from state.diagnostic import Place
 
-NEW_ROWS, ROWS_TO_COME = 1000, 3000
+NEW_ROWS, ROWS_TO_COME = 1000, 8000
 """So many rows must have been new, and so many must be left, for other processes to be worth their start."""
 _AHEAD = 2
 """Chunks that another process is given at a time, so that it never waits."""
