@@ -207,4 +207,4 @@ class Building:
             folder = self.means.shelf.folder(address, record)
         else:
             folder = locate(record, layout.recipe_folder) if locate is not None else layout.recipe_folder
-        return Input(address, digest, str(folder), record.settings, record.facts)
+        return Input(address, digest, str(folder), record.settings, record.facts, record.inputs)

@@ -20,7 +20,7 @@ def root_model(address: str, resources: Resources) -> str:
         case "train":
             return root_model(resource.specification.model, resources)
         case "merge":
-            return root_model(resource.specification.adapter, resources)
+            return root_model(merged_adapters(resource)[0], resources)
         case _:
             return address
 
@@ -32,9 +32,16 @@ def trained_on(address: str, resources: Resources) -> tuple[str, ...]:
         case "train":
             return (*trained_on(resource.specification.model, resources), address)
         case "merge":
-            return trained_on(resource.specification.adapter, resources)
+            runs = (run for one in merged_adapters(resource) for run in trained_on(one, resources))
+            return tuple(dict.fromkeys(runs))
         case _:
             return ()
+
+
+def merged_adapters(resource: Resource) -> tuple[str, ...]:
+    """The addresses of what a merge folds in; several have the same base."""
+    named = resource.specification.adapter
+    return (named,) if isinstance(named, str) else tuple(named)
 
 
 def is_adapter(resource: Resource) -> bool:

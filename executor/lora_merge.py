@@ -23,6 +23,7 @@ from attrs import evolve, frozen
 
 from executor.merged_tensor import MergedTensor
 from executor.peft_adapter import Adapter, Change, read_adapter
+from executor.shards import AS_IT_IS, shared_out
 from executor.tensor_files import (
     INDEX_FILE,
     TensorEntry,
@@ -79,11 +80,14 @@ class Output:
     layout: TensorLayout
 
 
-def merge(base: Path, adapter: Path, output: Path, dtype: str | None) -> None:
-    """Write the plain Hugging Face folder of a base with a LoRA adapter merged into it.
+def merge(
+    base: Path, adapter: Path, output: Path, dtype: str | None, max_shard_size: str = AS_IT_IS
+) -> dict[str, Output]:
+    """Write the plain Hugging Face folder of a base with a LoRA adapter merged into it; returns what was written.
 
     Sums are made in the dtype of the base's tensors; `dtype` (float32, bfloat16 or float16; None for the base's) is
-    what they are cast to. Memory: a few times the largest tensor. Raises a problem for what cannot be merged exactly.
+    what they are cast to. Memory: a few megabytes for each core; with DoRA on an embedding, or sizes that are no
+    multiples of 64, a few times the largest tensor. Raises a problem for what cannot be merged exactly.
     """
     if dtype is not None and dtype not in DTYPES:
         raise problem("Unknown dtype", f"a model cannot be merged as {dtype}", f"one of {', '.join(DTYPES)}")
@@ -92,6 +96,9 @@ def merge(base: Path, adapter: Path, output: Path, dtype: str | None) -> None:
     entries = {name: entry for name, (_, entry) in tensors.items()}
     changes = read_adapter(adapter, entries, conv1d=config.get("model_type") in CONV1D_MODELS)
     outputs = _outputs(tensors, changes, config, DTYPES[dtype] if dtype else None)
+    if max_shard_size != AS_IT_IS:
+        files = shared_out({name: one.layout.size for name, one in outputs.items()}, max_shard_size)
+        outputs = {name: evolve(one, file=files[name]) for name, one in outputs.items()}
     output.mkdir(parents=True, exist_ok=True)
     _write_weights(base, changes, output, outputs)
     _write_index(output, outputs)
@@ -100,6 +107,7 @@ def merge(base: Path, adapter: Path, output: Path, dtype: str | None) -> None:
     _copy_files(base, MODEL_FILES, output)
     own_tokenizer = (adapter / "tokenizer_config.json").is_file()
     _copy_files(adapter if own_tokenizer else base, TOKENIZER_FILES, output)
+    return outputs
 
 
 def _read_config(base: Path) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from executor.audit.papers import CARD, FILES, audited, paper, sha256
 from executor.kinds.model import delivered
 from executor.lora_merge import MODEL_FILES
 from executor.model_files import CONFIGURATIONS, copy_tokenizer
-from executor.resharding import AS_IT_IS, write_weights
+from executor.resharding import write_weights
+from executor.shards import AS_IT_IS
 from executor.task import Input, Task
 from state.durable import sync_tree, write_atomically
 from state.record import Record, State

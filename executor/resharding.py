@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from executor.lora_merge import DTYPES, FLOATS
+from executor.shards import AS_IT_IS, shared_out
 from executor.tensor_files import (
     INDEX_FILE,
     SINGLE_FILES,
@@ -26,11 +26,6 @@ from executor.tensor_kernels import NAMES, STORAGE, Memory, Numbers
 from state.diagnostic import problem
 
 Tensors: TypeAlias = Mapping[str, tuple[Path, TensorEntry]]
-
-AS_IT_IS = "auto"
-UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
-"""As transformers' `max_shard_size` counts them."""
-SIZE = re.compile(r"([1-9]\d*)(KB|MB|GB)")
 
 
 def write_weights(source: Path, output: Path, dtype: str, max_shard_size: str) -> None:
@@ -61,12 +56,6 @@ def write_weights(source: Path, output: Path, dtype: str, max_shard_size: str) -
         (output / INDEX_FILE).write_text(json.dumps(index_of, indent=2) + "\n", encoding="utf-8")
 
 
-def bytes_of(size: str) -> int:
-    """The bytes of a size such as `5GB`."""
-    number, unit = SIZE.fullmatch(size).groups()  # type: ignore[union-attr]  # recipes were checked
-    return int(number) * UNITS[unit]
-
-
 def _layout(entry: TensorEntry, dtype: str) -> TensorLayout:
     """Only floating-point numbers of the usual widths are cast: indices, masks and packed weights mean their bits."""
     cast = dtype != AS_IT_IS and entry.dtype in FLOATS
@@ -83,19 +72,10 @@ def _shared_out(
         for name, (path, _) in tensors.items():
             kept.setdefault(path.name, []).append(name)
         return kept
-    shards: list[list[str]] = [[]]
-    room = limit = bytes_of(max_shard_size)
-    for name in tensors:
-        size = layouts[name].size
-        if shards[-1] and size > room:
-            shards.append([])
-            room = limit
-        shards[-1].append(name)
-        room -= size
-    if len(shards) == 1:
-        return {SINGLE_FILES[0]: shards[0]}
-    total = len(shards)
-    return {f"model-{number:05}-of-{total:05}.safetensors": names for number, names in enumerate(shards, start=1)}
+    files: dict[str, list[str]] = {}
+    for name, file in shared_out({name: layouts[name].size for name in tensors}, max_shard_size).items():
+        files.setdefault(file, []).append(name)
+    return files
 
 
 def _content(file: TensorFile, name: str, dtype: str) -> Iterator[memoryview]:

@@ -14,7 +14,7 @@ from state.artifacts import Manifest
 from state.canonical import Plain
 from state.diagnostic import problem
 from state.plain import plain_converter
-from state.record import Checkpoint, Record
+from state.record import Checkpoint, InputRecord, Record
 
 
 @frozen
@@ -27,6 +27,8 @@ class Input:
     """Absolute path of the artifact, or of the recipe's folder for what has none."""
     settings: Mapping[str, Plain]
     facts: Mapping[str, Plain]
+    inputs: Mapping[str, tuple[InputRecord, ...]] = field(factory=dict)
+    """What it was itself made from."""
 
 
 @frozen

@@ -60,7 +60,7 @@ def _faults(resource: Resource, resources: Resources) -> Iterator[Diagnostic]:
         )
         yield Diagnostic("Invalid recipe", detail, "Give each export a place of its own.", resource.place("to"))
     from executor.destinations import destination
-    from executor.resharding import AS_IT_IS, SIZE
+    from executor.shards import AS_IT_IS, SIZE
 
     try:
         destination(export.to, Path(), private=export.private)

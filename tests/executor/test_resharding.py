@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from executor.resharding import bytes_of, write_weights
+from executor.resharding import write_weights
+from executor.shards import bytes_of
 from executor.tensor_files import tensor_digests, weight_files
 from state.diagnostic import ProblemError
 

@@ -1,0 +1,63 @@
+"""One merge from beginning to end: the right bases, adapters folded in one after the other, proofs of the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from executor.adapter_combination import combine
+from executor.combination import Combination
+from executor.lora_merge import merge
+from executor.merge_proof import Stack, compare_logits, prove_whole
+from executor.task import Input, Task
+from executor.worker_reports import Reporter
+from state.canonical import Plain
+from state.diagnostic import problem
+
+
+def fold(task: Task, combination: Combination, scratch: Path, reporter: Reporter) -> Mapping[str, Plain]:
+    """Fill the task's output folder with the merged model; returns facts of it.
+
+    An adapter that was trained on the result of another is folded in after that one; those to be combined become one
+    first. Raises a problem before anything is written if one of them was trained on something else.
+    """
+    whole, *chain = task.inputs["adapter"]
+    others = task.inputs["others"]
+    check_bases(whole, chain, others)
+    base = Path(whole.folder)
+    for number, adapter in enumerate(chain[:-1], start=1):
+        reporter.progress(number - 1, len(chain), "adapters")
+        output = scratch / str(number)
+        merge(base, Path(adapter.folder), output, None)
+        base = output
+    last = Path(chain[-1].folder)
+    if others:
+        together = {one.address: Path(one.folder) for one in (chain[-1], *others)}
+        last = scratch / "combined"
+        last.mkdir()
+        combine(together, combination, last)
+    dtype = str(task.settings["dtype"])
+    reporter.progress(len(chain) - 1, len(chain), "adapters")
+    outputs = merge(base, last, task.output_folder, dtype, str(task.settings["max_shard_size"]))
+    facts: dict[str, Plain] = {"changed_tensors": prove_whole(base, task.output_folder, outputs)}
+    if task.settings["check_logits"]:
+        reporter.message("comparing logits with those of base and adapter")
+        stack = Stack(Path(whole.folder), [Path(one.folder) for one in chain[:-1]], last)
+        facts |= compare_logits(stack, task.output_folder, dtype)
+    return facts
+
+
+def check_bases(whole: Input, chain: Sequence[Input], others: Sequence[Input]) -> None:
+    """Raise a problem unless every adapter was trained on exactly what it is to be folded into.
+
+    What was imported may not say what it was trained on; then its shapes alone decide.
+    """
+    for adapter in (*chain, *others):
+        below = [whole, *chain[: chain.index(adapter) if adapter in chain else -1]]
+        trained_on = adapter.inputs.get("model", ())
+        known = [one.digest for one in trained_on if one.digest]
+        if known and known != [one.digest for one in below]:
+            names = " with ".join(one.address for one in below)
+            detail = f"{adapter.address} was trained on another {names}: other weights, or another revision."
+            hint = "Go back to the base that it was trained on, or train it anew."
+            raise problem("Another base", detail, hint)
