@@ -15,6 +15,7 @@ from executor.events import CheckpointWritten
 from executor.guards import Guarding
 from executor.metrics_file import MetricsFile
 from executor.ranks import Ranks
+from executor.sample_file import SampleFile
 from executor.selection import selection_of
 from executor.stage import schedule_of
 from executor.task import Task
@@ -51,7 +52,12 @@ class Callbacks:
 
 
 def callbacks(
-    task: Task, reporter: Reporter, ranks: Ranks, metrics: MetricsFile, save: Callable[[Path], None]
+    task: Task,
+    reporter: Reporter,
+    ranks: Ranks,
+    metrics: MetricsFile,
+    samples: SampleFile,
+    save: Callable[[Path], None],
 ) -> Callbacks:
     """The callbacks of one run, as subclasses of transformers' own class, which must not be imported before."""
     from transformers import TrainerCallback
@@ -65,7 +71,7 @@ def callbacks(
         rules=make(RecipeRules),
         stopping=make(Stopping, ranks),
         progress=progress,
-        keeping=make(Keeping, metrics, progress),
+        keeping=make(Keeping, metrics, samples, progress),
         selecting=make(Selecting, selection_of(task.settings), best_folder(task), save, ranks),
         guarding=make(Guarding, task.settings, reporter),
         checkpointing=make(Checkpointing, task, reporter, ranks),

@@ -9,6 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from executor.metrics_file import NAME, read
+from executor.sample_file import NAME as SAMPLES
 from state.diagnostic import problem
 from state.layout import Layout
 from state.record import Record
@@ -77,16 +78,27 @@ def thinned(points: Sequence[tuple[int, float]], steps: tuple[int, int], columns
 
 def metrics_of(address: str, record: Record, layout: Layout) -> list[dict[str, Any]]:
     """The rows of a record's run, finished or under way; raises ProblemError if there are none."""
-    kind, name = address.split(".", 1)
-    under_way = layout.checkpoints(kind, name, record.action_key)
-    checkpoints = [layout.root / one.folder for one in reversed(record.checkpoints)]
-    folders = [layout.root / record.artifact] if record.artifact else [under_way, *checkpoints]
-    path = next((folder / NAME for folder in folders if (folder / NAME).is_file()), None)
-    rows = list(read(path)) if path is not None else []
+    rows = _rows(NAME, address, record, layout)
     if rows:
         return rows
-    if kind != "train":
+    if record.kind != "train":
         raise problem("No metrics", f"{address} is no training run.", "Curves are kept of `train` resources.")
     made = record.provenance.host
     detail = f"There are no metrics of the steps of {address} on this machine."
     raise problem("No metrics", detail, f"It was made on {made}." if made else "It has not taken a step yet.")
+
+
+def last_samples(address: str, record: Record, layout: Layout) -> list[dict[str, Any]]:
+    """What a run's model answered at its last evaluation; nothing where answers were not kept."""
+    rows = _rows(SAMPLES, address, record, layout)
+    return [row for row in rows if row["step"] == rows[-1]["step"]]
+
+
+def _rows(file: str, address: str, record: Record, layout: Layout) -> list[dict[str, Any]]:
+    """The rows of a file of a run: beside what it made, or, while there is nothing yet, beside its checkpoints."""
+    kind, name = address.split(".", 1)
+    under_way = layout.checkpoints(kind, name, record.action_key)
+    checkpoints = [layout.root / one.folder for one in reversed(record.checkpoints)]
+    folders = [layout.root / record.artifact] if record.artifact else [under_way, *checkpoints]
+    path = next((folder / file for folder in folders if (folder / file).is_file()), None)
+    return list(read(path)) if path is not None else []

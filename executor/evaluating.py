@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -60,28 +60,35 @@ def negative_log_likelihood(
     return {"loss": loss, "perplexity": math.exp(min(loss, 700.0)), "token_accuracy": right / counted}
 
 
-def answer(
+def answer(  # noqa: PLR0913  what is asked, how, and who is told
     model: Any,  # noqa: ANN401  transformers has no types
     tokenizer: Any,  # noqa: ANN401  transformers has no types
     questions: Mapping[str, Sequence[Any]],
     batch_size: int,
     max_new_tokens: int,
     reporter: Reporter,
+    *,
+    between: Callable[[], object] = lambda: None,
 ) -> list[Prediction]:
-    """The model's most likely continuation of every question, in the questions' order."""
+    """The model's most likely continuation of every question, in the questions' order.
+
+    `between` is called before each batch. Gradients are off, and what is computed can still be trained with after.
+    """
     import torch
 
     ids, references = questions["input_ids"], questions["reference"]
     answers: dict[int, str] = {}
     by_length = sorted(range(len(ids)), key=lambda at: len(ids[at]))
-    with torch.inference_mode():
+    with torch.no_grad():
         for start in range(0, len(ids), batch_size):
+            between()
             places = by_length[start : start + batch_size]
             prompts = _padded([ids[at] for at in places], padding_id(tokenizer), model.device)
             generated = model.generate(
                 **prompts,
                 max_new_tokens=max_new_tokens,
                 do_sample=False,
+                use_cache=True,
                 eos_token_id=tokenizer.eos_token_id,
                 pad_token_id=padding_id(tokenizer),
             )

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
 
+from executor.answer_metrics import metric_faults, metric_name
+from executor.row_layout import RowLayout
+from executor.user_functions import user_functions
 from planner.effects import Effect, setting
 from planner.limits import not_empty, not_negative, positive
+from planner.structure import suggestion
 from state.canonical import Plain
 
+if TYPE_CHECKING:
+    from executor.method import Fault
+    from executor.stage import Stage
+
 _MEASURED = "it decides the weights only where early stopping or the best model goes by it"
+
+
+DOCUMENT_METRICS = ("loss", "perplexity", "mean_token_accuracy", "entropy")
+"""What is measured of documents without an answer."""
 
 
 def where_it_selects(settings: Mapping[str, Plain]) -> Effect:
@@ -30,6 +42,13 @@ class Evaluation:
     eval_steps: int = setting(100, effect=where_it_selects, why=_MEASURED, validator=positive)
     evals_per_epoch: int = setting(0, effect=where_it_selects, why=_MEASURED, validator=not_negative)
     """0: as eval_steps says."""
+    metrics: tuple[str, ...] = setting((), effect=where_it_selects, why=_MEASURED)
+    """Of answers that the model gives: exact_match, f1, bleu, rouge1, rouge2, rougeL, or `FILE.py:FUNCTION`."""
+    answers: int = setting(64, effect=where_it_selects, why=_MEASURED, validator=positive)
+    """How many rows are answered for these metrics, from the first."""
+    max_new_tokens: int = setting(128, effect=where_it_selects, why=_MEASURED, validator=positive)
+    samples: int = setting(0, effect=where_it_selects, why=_MEASURED, validator=not_negative)
+    """How many of the answers are kept to look at."""
     early_stopping_patience: int = setting(0, effect=where_it_selects, why=_MEASURED, validator=not_negative)
     """Evaluations in a row without a better metric after which the run ends; 0: it never ends early."""
     early_stopping_threshold: float = setting(0.0, effect=where_it_selects, why=_MEASURED, validator=not_negative)
@@ -40,3 +59,36 @@ class Evaluation:
     """What early stopping and the best model go by."""
     greater_is_better: bool | Literal["auto"] = setting("auto", effect=where_it_selects, why=_MEASURED)
     """ "auto": for all metrics but losses and perplexity."""
+
+
+def evaluation_faults(stage: Stage, layout: RowLayout, places: Collection[str]) -> Iterator[Fault]:
+    """What is wrong with what a stage says of its evaluation; `places` are the fields that were written."""
+    if stage.test_datasets and stage.val_set_size:
+        yield (
+            "test_datasets",
+            "`val_set_size` is set too",
+            "Remove one of them: rows to evaluate on come from one place.",
+        )
+    evaluation = stage.evaluation
+    if evaluation is None:
+        return
+    if not (stage.val_set_size or stage.test_datasets):
+        yield "evaluation", "there are no rows to evaluate on", "Set `val_set_size`, for instance to 0.05."
+    if evaluation.evals_per_epoch and "evaluation.eval_steps" in places:
+        yield "evaluation.evals_per_epoch", "`eval_steps` is set too", "Remove one of them."
+    for detail, hint in metric_faults(evaluation.metrics):
+        yield "evaluation.metrics", detail, hint
+    if layout == "documents":
+        yield from _selection_faults(evaluation)
+    elif evaluation.metrics or evaluation.samples:
+        path = "evaluation.metrics" if evaluation.metrics else "evaluation.samples"
+        yield path, "only what trains on documents gives answers while it trains", "Use an `eval` resource."
+
+
+def _selection_faults(evaluation: Evaluation) -> Iterator[Fault]:
+    known = [*DOCUMENT_METRICS, *map(metric_name, evaluation.metrics)]
+    wanted = evaluation.metric_for_best_model
+    # A function of the user's own may measure several things, whose names nobody knows before.
+    if wanted not in known and not user_functions(evaluation.metrics):
+        hint = suggestion(wanted, known) or f"It measures {', '.join(known)}."
+        yield "evaluation.metric_for_best_model", f"the evaluation does not measure `{wanted}`", hint

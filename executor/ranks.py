@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import frozen
 
 from executor.loading import has_gpu
 from executor.world import World
 
+T = TypeVar("T")
 PATIENCE = timedelta(hours=12)
 """How long ranks wait for each other: the first may have hundreds of gigabytes to make durable. A dead one is
 noticed."""
@@ -46,6 +47,16 @@ class Ranks:
     def wait_for_all(self) -> None:
         """Go on when all ranks have come this far."""
         self.any(asked=False)
+
+    def as_first(self, value: T) -> T:
+        """What the first rank has for a value, on all: roundings that differ must not let some end and others wait."""
+        if self._group is None:
+            return value
+        import torch.distributed
+
+        shared = [value]
+        torch.distributed.broadcast_object_list(shared, src=0, group=self._group)
+        return shared[0]
 
     def end(self) -> None:
         """Leave, when all have come this far: whoever leaves early fails those who still work."""

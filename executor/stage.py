@@ -98,6 +98,10 @@ class Stage:
     train_on_eos: TrainOnEos = setting("turn", effect=Effect.UPSTREAM, why="it decides the labels")
     """Which of the tokens that end a turn are trained: those of trained messages, all, only the last, none."""
     val_set_size: float = setting(0.0, effect=Effect.UPSTREAM, why="it decides the rows", validator=fraction)
+    test_datasets: tuple[str, ...] = reference(
+        "dataset", default=(), effect=where_it_selects, why="it decides the weights only where evaluations do"
+    )
+    """What is evaluated on, instead of rows that are held back."""
 
     bf16: bool = setting(default=True, effect=Effect.REBUILD, why="the arithmetic has another precision")
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2", "flex_attention"] = setting(

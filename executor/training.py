@@ -13,6 +13,7 @@ from typing import Any, cast
 from attrs import frozen
 
 from executor import model_files, software, strategies
+from executor.answering import answering_of
 from executor.best_model import best_folder, take_over
 from executor.callbacks import Callbacks, RunIsOverError, callbacks
 from executor.collation import Collator
@@ -23,11 +24,13 @@ from executor.method import Method
 from executor.metrics_file import NAME as METRICS
 from executor.metrics_file import MetricsFile
 from executor.ranks import ALONE, Ranks, join
+from executor.sample_file import NAME as SAMPLES
+from executor.sample_file import SampleFile
 from executor.selection import chosen_facts, evaluation_at
 from executor.stage import schedule_of
 from executor.task import Outcome, Task
 from executor.tensor_files import parameter_count
-from executor.token_files import VALIDATION
+from executor.token_files import TRAIN, VALIDATION
 from executor.trackers import check_trackers, set_environment, tracker_arguments
 from executor.weights import save_weights
 from executor.worker_reports import Reporter, StopRequestedError
@@ -59,6 +62,11 @@ class Run:
     def tokens(self) -> Path:
         """The folder of the token rows."""
         return Path(self.task.one("tokens").folder)
+
+    @property
+    def samples(self) -> SampleFile:
+        """The answers that are kept to look at."""
+        return SampleFile(Path(self.task.checkpoints) / SAMPLES)
 
     def schedule(self) -> Schedule:
         """The learning rates of the run."""
@@ -124,6 +132,8 @@ class Run:
         """Token rows as the trainer reads them; None where there are none."""
         from datasets import Dataset
 
+        if name == VALIDATION and "test_datasets" in self.task.inputs:
+            return Dataset.from_file(str(Path(self.task.one("test_datasets").folder) / TRAIN))
         path = self.tokens / name
         return Dataset.from_file(str(path)) if path.is_file() else None
 
@@ -144,7 +154,7 @@ def train(method: Method, task: Task, reporter: Reporter) -> Outcome:
     checkpoint = Path(task.tune_folder) / task.resume_from.folder if task.resume_from is not None else None
     metrics_file = MetricsFile(Path(task.checkpoints) / METRICS)
     if run.ranks.is_first:
-        _prepare(task, checkpoint, metrics_file)
+        _prepare(task, checkpoint, (metrics_file, run.samples))
     run.ranks.wait_for_all()
     if checkpoint is not None and _is_end(checkpoint, total, run):
         metrics, facts = _take_checkpoint(method, checkpoint, run)
@@ -153,7 +163,8 @@ def train(method: Method, task: Task, reporter: Reporter) -> Outcome:
     run.ranks.end()
     if not run.ranks.is_first:
         return Outcome(output_digest="", has_artifact=False)
-    metrics_file.move_to(task.output_folder)
+    for file in (metrics_file, run.samples):
+        file.move_to(task.output_folder)
     artifacts.remove(best_folder(task))
     _allow_cache(task)
     model_files.copy_tokenizer(*delivered(task.inputs["model"][0], Path(task.recipe_folder)), task.output_folder)
@@ -167,12 +178,13 @@ def train(method: Method, task: Task, reporter: Reporter) -> Outcome:
     )
 
 
-def _prepare(task: Task, checkpoint: Path | None, metrics_file: MetricsFile) -> None:
+def _prepare(task: Task, checkpoint: Path | None, files: Sequence[MetricsFile | SampleFile]) -> None:
     """Have the checkpoints' folder as the run that is continued left it, or empty."""
     if task.resume_from is not None:
         _check(task.resume_from, task)
     _clear_leftovers(task)
-    metrics_file.continue_from(checkpoint)
+    for file in files:
+        file.continue_from(checkpoint)
     take_over(checkpoint, best_folder(task))
 
 
@@ -200,9 +212,9 @@ def _train(
     task = run.task
     set_environment(task, run.settings["logging"])
     trainer = _trainer(method, run)
-    attach(trainer)
+    attach(trainer, answering_of(run, method.layout))
     save = partial(save_weights, trainer, run.ranks)
-    following = callbacks(run.task, run.reporter, run.ranks, metrics_file, save)
+    following = callbacks(run.task, run.reporter, run.ranks, metrics_file, run.samples, save)
     for callback in following.all:
         trainer.add_callback(callback)
     resume = Path(task.tune_folder) / task.resume_from.folder if task.resume_from else None
@@ -323,6 +335,7 @@ def _end_at(checkpoint: Path, run: Run, log: Sequence[Mapping[str, Any]]) -> tup
 def _evaluate(method: Method, checkpoint: Path, run: Run, step: int) -> dict[str, Plain]:
     """Measure what nobody had measured: the run was stopped in the evaluation after its last step."""
     trainer = _trainer(method, run)
+    attach(trainer, answering_of(run, method.layout))
     if trainer.args.world_size > 1:
         return {}  # each way of sharding loads in a way of its own
     trainer._load_from_checkpoint(str(checkpoint))  # noqa: SLF001  what going on from there would begin with

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import define, field
 
 from executor.metrics_file import VOLATILE, MetricsFile
+from executor.sample_file import SampleFile
 from executor.worker_reports import Reporter
 
 SUMMARY = "train_runtime"
@@ -65,11 +66,12 @@ class Telling:
 
 
 class Keeping:
-    """Keeps what is logged, row by row, and gives each checkpoint the rows up to it."""
+    """Keeps what is logged, row by row, and gives each checkpoint the rows and the samples up to it."""
 
-    def __init__(self, file: MetricsFile, progress: Telling) -> None:
+    def __init__(self, metrics: MetricsFile, samples: SampleFile, progress: Telling) -> None:
         """Write to a file what the trainer logs, with the figures that are known beside it."""
-        self.file = file
+        self.metrics = metrics
+        self.samples = samples
         self.progress = progress
         self._began = time.monotonic()
 
@@ -81,12 +83,13 @@ class Keeping:
         """Add the new figures to the row of the step."""
         if not state.is_world_process_zero or SUMMARY in (logs or {}):
             return
-        self.file.log(int(state.global_step), {**numbers(logs), **self._circumstances(logs)})
+        self.metrics.log(int(state.global_step), {**numbers(logs), **self._circumstances(logs)})
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
         """The trainer has written a checkpoint."""
         if state.is_world_process_zero:
-            self.file.save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            for file in (self.metrics, self.samples):
+                file.save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
     def _circumstances(self, logs: Mapping[str, Any]) -> dict[str, float]:
         if "loss" not in logs:

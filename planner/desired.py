@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from attrs import field, frozen
 
-from planner.effects import Effect, declared
+from planner.effects import Effect, declared, input_effect
 from planner.kind import Source
 from state.canonical import Plain, digest, encode
 
@@ -89,6 +89,7 @@ def action_key(desired: Desired, inputs: Mapping[str, tuple[str, ...]]) -> str:
         for path, value in flatten(desired.settings).items()
         if effect_of(desired.specification, path, desired.settings) in IDENTITY
     }
+    decisive = [name for name in inputs if input_effect(desired.specification, name, desired.settings) in IDENTITY]
     # The first generation has no number, so that keys are what they were before there were generations.
     generation: dict[str, Plain] = {"generation": desired.generation} if desired.generation else {}
     return digest(
@@ -97,7 +98,7 @@ def action_key(desired: Desired, inputs: Mapping[str, tuple[str, ...]]) -> str:
             "code": desired.code,
             "settings": identity,
             "content": dict(desired.content),
-            "inputs": {name: list(digests) for name, digests in inputs.items()},
+            "inputs": {name: list(digests) for name, digests in inputs.items() if name in decisive},
             **generation,
         }
     )

@@ -9,7 +9,7 @@ from typing import cast
 from attrs import frozen
 
 from planner.desired import Desired, Inputs, action_key, effect_of, flatten, same
-from planner.effects import Effect, declared
+from planner.effects import Effect, declared, input_effect
 from planner.kind import Kind
 from planner.lifecycle_table import LIFECYCLE, WHY
 from planner.reason import (
@@ -105,7 +105,7 @@ class Change:
 
 @frozen
 class _Differences:
-    light: tuple[FieldChanged | InputAssumed, ...]
+    light: tuple[FieldChanged | InputAssumed | InputChanged, ...]
     length: tuple[FieldChanged, ...]
     forcing: tuple[Reason, ...]
     possible: tuple[Reason, ...]
@@ -253,7 +253,9 @@ def _continuation(situation: Situation, record: Record) -> Continuation:
 def _differences(situation: Situation, record: Record) -> _Differences:
     fields = tuple(_field_changes(situation.desired, record))
     found = tuple(_input_changes(situation, record))
-    inputs = tuple(one for one in found if isinstance(one, InputChanged))
+    changed = tuple(one for one in found if isinstance(one, InputChanged))
+    inputs = tuple(one for one in changed if _decides(situation, record, one.field))
+    beside = tuple(one for one in changed if one not in inputs)
     assumed = tuple(one for one in found if isinstance(one, InputAssumed))
     forcing: list[Reason] = [AskedFor()] if situation.desired.generation != record.generation else []
     forcing += [one for one in fields if one.effect is Effect.REBUILD]
@@ -262,11 +264,17 @@ def _differences(situation: Situation, record: Record) -> _Differences:
         forcing.append(CodeChanged(record.code, situation.desired.code))
     forcing += [one for one in inputs if one.certain]
     return _Differences(
-        light=(*(one for one in fields if one.effect not in (Effect.REBUILD, Effect.LENGTH)), *assumed),
+        light=(*(one for one in fields if one.effect not in (Effect.REBUILD, Effect.LENGTH)), *assumed, *beside),
         length=tuple(one for one in fields if one.effect is Effect.LENGTH),
         forcing=tuple(forcing),
         possible=tuple(one for one in inputs if not one.certain),
     )
+
+
+def _decides(situation: Situation, record: Record, field: str) -> bool:
+    """Whether an input is part of what the result is, or was when it was made."""
+    specification, both = situation.desired.specification, (record.settings, situation.desired.settings)
+    return any(input_effect(specification, field, one) is Effect.REBUILD for one in both)
 
 
 def _field_changes(desired: Desired, record: Record) -> Iterator[FieldChanged]:

@@ -54,9 +54,22 @@ def setting(default: object = attrs.NOTHING, *, effect: EffectRule, why: str, va
     return attrs.field(default=default, metadata=metadata, validator=validator)
 
 
-def reference(*kinds: str, default: object = attrs.NOTHING) -> Any:  # noqa: ANN401  as above
-    """A recipe field that names one resource of these kinds, or, if it is a tuple, several."""
-    return attrs.field(default=default, metadata={"refers": kinds})
+def reference(*kinds: str, default: object = attrs.NOTHING, effect: EffectRule = Effect.REBUILD, why: str = "") -> Any:  # noqa: ANN401  as above
+    """A recipe field that names one resource of these kinds, or, if it is a tuple, several.
+
+    The effect is that of another output of what it names.
+    """
+    return attrs.field(default=default, metadata={"refers": kinds, "input": Setting(effect, why)})
+
+
+def input_effect(specification: type, name: str, settings: Mapping[str, Plain]) -> Effect:
+    """What another digest of an input forces, given the other settings; inputs go by the names of reference fields.
+
+    One that no field is named after, such as derived tokens, is what the result is made from.
+    """
+    field = fields(specification).get(name)
+    rule = field.metadata["input"].effect if field is not None and referenced_kinds(field) else Effect.REBUILD
+    return rule if isinstance(rule, Effect) else rule(settings)
 
 
 def referenced_kinds(field: attrs.Attribute[Any]) -> tuple[str, ...]:

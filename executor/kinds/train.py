@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, cast
+
+from attrs import evolve
 
 from executor import distributed_fields, formats, methods
 from executor.dropout import neutral_without_dropout
+from executor.evaluation_fields import evaluation_faults
+from executor.evaluation_probe import evaluation_diagnostics, function_content
 from executor.kinds.tokens import KIND as TOKENS
 from executor.kinds.tokens import Tokens
 from executor.lineage import model_sources, root_model
@@ -111,7 +115,7 @@ def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
     """What is wrong with the fields together."""
     stage: Stage = resource.specification
     faults = (
-        *_faults(stage),
+        *_faults(stage, resource.places),
         *distributed_fields.faults(stage.distributed, stage.batch_size, stage.micro_batch_size, resource.places),
         *_data_faults(stage, resources),
     )
@@ -121,7 +125,7 @@ def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
     )
 
 
-def _faults(stage: Stage) -> Iterator[Fault]:
+def _faults(stage: Stage, places: Collection[str]) -> Iterator[Fault]:
     micro = stage.micro_batch_size
     if isinstance(micro, int) and stage.batch_size % micro:
         hint = "One optimizer step sees `batch_size` rows, in equal parts of `micro_batch_size`."
@@ -134,9 +138,8 @@ def _faults(stage: Stage) -> Iterator[Fault]:
     if stage.lr_scheduler == "constant" and (stage.warmup_ratio or stage.warmup_steps):
         path = "warmup_ratio" if stage.warmup_ratio else "warmup_steps"
         yield path, 'the scheduler "constant" has no warm-up', 'Use lr_scheduler = "constant_with_warmup".'
-    if stage.evaluation is not None and not stage.val_set_size:
-        yield "evaluation", "there are no rows to evaluate on", "Set `val_set_size`, for instance to 0.05."
     method = _method(stage)
+    yield from evaluation_faults(stage, method.layout, places)
     yield from _row_faults(stage, method)
     yield from method.faults(stage)
     yield from _trainer_faults(stage)
@@ -153,11 +156,12 @@ def _data_faults(stage: Stage, resources: Resources) -> Iterator[Fault]:
     """Types of rows that do not go with the method or with splitting; one that is not known yet is asked later."""
     method, splittable = _method(stage), formats.splittable()
     fitting = formats.yielding(method.learns_from)
-    for address in stage.datasets:
+    named = [("datasets", one) for one in stage.datasets] + [("test_datasets", one) for one in stage.test_datasets]
+    for field, address in named:
         kind = resources[address].specification.type
         if kind and kind not in fitting:
             hint = f"It trains on {', '.join(fitting)}."
-            yield "datasets", f"{address} is of the type {kind}, which {method.name} cannot train on", hint
+            yield field, f"{address} is of the type {kind}, which {method.name} cannot train on", hint
         elif kind and stage.excess_length_strategy == "split" and kind not in splittable:
             detail = f'"split" is for {" and ".join(splittable)}, and {address} is of the type {kind}'
             yield "excess_length_strategy", detail, 'Use "truncate" or "drop".'
@@ -209,7 +213,16 @@ def derive(resource: Resource, resources: Resources) -> tuple[Resource, ...]:
         val_set_size=stage.val_set_size,
         split_seed=stage.seed if stage.val_set_size else 0,
     )
-    return (Resource(_tokens_of(resource), TOKENS, tokens, resource.places, resource.address),)
+    made = [Resource(_tokens_of(resource), TOKENS, tokens, resource.places, resource.address)]
+    if stage.test_datasets:
+        apart = evolve(tokens, datasets=stage.test_datasets, sample_packing=False, val_set_size=0.0, split_seed=0)
+        made.append(Resource(_test_tokens_of(resource), TOKENS, apart, resource.places, resource.address))
+    return tuple(made)
+
+
+def _test_tokens_of(resource: Resource) -> str:
+    """The address of the tokens that this run is evaluated on."""
+    return f"{_tokens_of(resource)}.test"
 
 
 def _tokens_of(resource: Resource) -> str:
@@ -220,18 +233,24 @@ def _tokens_of(resource: Resource) -> str:
 
 def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Source, ...]]:
     """What is trained, and on what."""
+    tests = {"test_datasets": (Source(_test_tokens_of(resource)),)} if resource.specification.test_datasets else {}
     return {
         "model": model_sources(resource.specification.model, resources),
         "tokens": (Source(_tokens_of(resource)),),
+        **tests,
     }
 
 
-def probe(resource: Resource, _: Surroundings) -> Probe:
-    """Resolve what the recipe leaves open."""
+def probe(resource: Resource, surroundings: Surroundings) -> Probe:
+    """Resolve what the recipe leaves open, and read what it names besides: functions, and rows to evaluate on."""
     stage: Stage = resource.specification
     share = stage.batch_size // distributed_fields.known_processes(stage.distributed)
     micro = share if stage.micro_batch_size == "auto" else stage.micro_batch_size
-    return Probe(settings={"micro_batch_size": micro})
+    return Probe(
+        function_content(resource, surroundings),
+        settings={"micro_batch_size": micro},
+        diagnostics=evaluation_diagnostics(resource, surroundings),
+    )
 
 
 def schedule(settings: Mapping[str, Plain], records: Mapping[str, tuple[Record, ...]]) -> Schedule:

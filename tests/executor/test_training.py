@@ -615,12 +615,12 @@ def test_the_rows_held_back_are_measured_and_measuring_changes_no_weights(labora
     assert made[0].outcome.metrics["eval_loss"] == pytest.approx(_held_back_loss(made[0], tokens), abs=1e-5)
 
 
-def _held_back_loss(made: Trained, tokens: Input) -> float:
+def _held_back_loss(made: Trained, tokens: Input, name: str = VALIDATION) -> float:
     """The mean over all trained tokens of the rows that were held back."""
     import torch
 
     model, losses = _load(made.task.output_folder), list[Any]()
-    rows = read_columns(Path(tokens.folder) / VALIDATION)
+    rows = read_columns(Path(tokens.folder) / name)
     for ids, labels in zip(rows["input_ids"], rows["labels"], strict=True):
         with torch.no_grad():
             likelihoods = model(torch.tensor([ids])).logits[0].log_softmax(-1)

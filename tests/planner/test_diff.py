@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from attrs import Factory, evolve, frozen
 
-from planner.desired import Desired, action_key, same
+from planner.desired import Desired, Given, action_key, same
 from planner.diff import Action, Change, Local, Situation, change
-from planner.effects import Effect, setting
-from planner.kind import Kind
-from planner.reason import FieldChanged, StoppedEarly
+from planner.effects import Effect, reference, setting
+from planner.kind import Kind, Source
+from planner.reason import FieldChanged, InputChanged, StoppedEarly
 from planner.schedule import Schedule
 from planner.structure import settings_of
 from state.canonical import Plain
-from state.record import Checkpoint, Record, Status
+from state.record import Checkpoint, InputRecord, Record, Status
 
 
 @frozen
@@ -155,3 +155,42 @@ def test_a_run_that_ended_early_is_never_continued(
     found = _changed(before, evolve(before, steps=steps), checkpoints=KEPT, facts={"stopped_early_at": 4})
     assert (found.action, found.resume_from.step if found.resume_from else None) == expected
     assert (StoppedEarly(4) in found.reasons) is (found.action is Action.UPDATE)
+
+
+@frozen
+class Judged:
+    rows: str = reference("raw")
+    tests: tuple[str, ...] = reference("raw", default=(), effect=_selects, why="they decide the end")
+    patience: int = setting(0, effect=_selects, why="it decides the end")
+
+
+JUDGED = Kind("judged", {"": Judged}, 1, "retrain", inputs=lambda *_: {})
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+@pytest.mark.parametrize(
+    ("patience", "field", "action"),
+    [
+        ((0, 0), "tests", Action.UPDATE),
+        ((3, 3), "tests", Action.REBUILD),
+        ((3, 0), "tests", Action.REBUILD),
+        ((0, 0), "rows", Action.REBUILD),
+    ],
+)
+def test_an_input_decides_where_its_field_does(
+    patience: tuple[int, int], field: str, action: Action, *, unknown: bool
+) -> None:
+    before, after = (settings_of(Judged(rows="raw.a", patience=one)) for one in patience)
+    digests = {"rows": ("r",), "tests": ("t",)}
+    wanted = Desired("judged.a", "judged", after, {}, {}, 1, Judged)
+    recorded = {name: (InputRecord(f"raw.{name}", "", digest),) for name, (digest,) in digests.items()}
+    made = Record("judged", before, {}, recorded, 1, "key", Status.READY, output_digest="d")
+    given = {
+        name: (Given(Source(f"raw.{name}"), None if unknown and name == field else f"{digest}{'2' * (name == field)}"),)
+        for name, (digest,) in digests.items()
+    }
+    found = change(Situation(JUDGED, wanted, given, {}, {}, made, {}, LOCAL))
+    assert found.action is action
+    assert any(isinstance(one, InputChanged) and one.field == field for one in found.reasons)
+    keys = {action_key(wanted, {**digests, field: (one,)}) for one in ("1", "2")}
+    assert len(keys) == (1 if field == "tests" and not patience[1] else 2)

@@ -30,6 +30,9 @@ ROWS: list[dict[str, Any]] = [
 RECORD = Record("train", {"description": "<script>alert(1)</script>"}, {}, {}, 1, "key", Status.READY)
 
 
+SAMPLES = [{"step": 4, "prompt": "<img src=x>", "answer": "a\nb", "reference": "c"}]
+
+
 def drawn(width: int, *, colours: bool = False) -> str:
     out = io.StringIO()
     system: Any = "standard" if colours else None
@@ -83,12 +86,13 @@ def test_what_is_no_number_is_not_drawn() -> None:
 
 
 def test_a_page_needs_nothing_else_and_runs_nothing() -> None:
-    page = run_report(Found('train.<b>"x"', RECORD, 0), EMPTY, panels(ROWS))
+    page = run_report(Found('train.<b>"x"', RECORD, 0), EMPTY, panels(ROWS), SAMPLES)
     assert page.count("<svg") == page.count("</svg>") == 3
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "train.&lt;b&gt;" in page
     for dangerous in ("<script", "<b>", "http://", "https://", "src=", "@import", "javascript"):
-        assert dangerous not in page
+        assert dangerous not in page.replace("&lt;img src=x&gt;", "")
+    assert "<h2>Answers after step 4</h2>" in page
     assert "default-src 'none'" in page
 
 
@@ -97,7 +101,7 @@ def test_metrics_are_found_where_the_run_is(tmp_path: Path) -> None:
     with pytest.raises(ProblemError, match="no metrics of the steps of train"):
         metrics_of("train.x", RECORD, layout)
     with pytest.raises(ProblemError, match=r"eval\.x is no training run"):
-        metrics_of("eval.x", RECORD, layout)
+        metrics_of("eval.x", evolve(RECORD, kind="eval"), layout)
     file = MetricsFile(layout.checkpoints("train", "x", "key") / NAME)
     file.continue_from(None)
     file.log(1, {"loss": 2.0})

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise, zip_longest
+from typing import Any
 
 from attrs import define, field
 from rich.console import Console
 from rich.text import Text
 
 from executor.curves import Curve, Panel, thinned
+from tune.views.preview import visible
+from tune.views.terminal import Hanging
 
 ROWS = 9
 """Lines of a chart."""
@@ -67,6 +70,16 @@ def print_curves(out: Console, panels: Sequence[Panel]) -> None:
         for lines in zip_longest(*charts, fillvalue=Text()):
             out.print(_joined(lines, width), soft_wrap=True)
         out.print()
+
+
+def print_samples(out: Console, samples: Sequence[Mapping[str, Any]]) -> None:
+    """What a model answered, with what it was asked and should have said."""
+    if samples:
+        out.print(Text(f"Answers after step {samples[-1]['step']:,}", style="bold"))
+    for one in samples:
+        out.print()
+        for name in ("prompt", "answer", "reference"):
+            out.print(Hanging(Text(visible(one[name].strip())), LABEL, f"  {name}"))
 
 
 def _joined(lines: Sequence[Text], width: int) -> Text:

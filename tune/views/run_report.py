@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from typing import Any
 
 from executor.curves import Curve, Panel, thinned
 from state.lookup import Found
 from state.record import State
 from tune.views.html_page import html_page, html_table
+from tune.views.preview import visible
 from tune.views.state import lines
 
 WIDTH, HEIGHT = 720, 260
@@ -26,17 +28,26 @@ svg text { fill: currentColor; }
 _NAMES = ("first", "second")
 
 
-def run_report(found: Found, state: State, panels: Sequence[Panel]) -> str:
+def run_report(found: Found, state: State, panels: Sequence[Panel], samples: Sequence[Mapping[str, Any]]) -> str:
     """The whole page; whatever a recipe, a path or a log says is escaped."""
-    return html_page(found.address, _STYLE, _body(found, state, panels))
+    return html_page(found.address, _STYLE, _body(found, state, panels, samples))
 
 
-def _body(found: Found, state: State, panels: Sequence[Panel]) -> Iterator[str]:
+def _body(found: Found, state: State, panels: Sequence[Panel], samples: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield f"<h1>{escape(found.address)}</h1>\n"
     for panel in panels:
         yield f"<h2>{escape(panel.title)}</h2>\n{_picture(panel)}\n"
+    yield from _answers(samples)
     yield "<h2>Record</h2>\n"
     yield html_table([(escape(label), escape(text)) for label, text in lines(found, state)])
+
+
+def _answers(samples: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if samples:
+        yield f"<h2>Answers after step {samples[-1]['step']:,}</h2>\n"
+    for one in samples:
+        for name in ("prompt", "answer", "reference"):
+            yield f"<p>{name}</p><pre>{escape(visible(one[name]))}</pre>\n"
 
 
 def _picture(panel: Panel) -> str:

@@ -62,17 +62,19 @@ def _show_curves(found: Found, state: State, project: Project, html: Path | None
         raise usage_problem(
             "`--json` goes with neither `--plot` nor `--html`.", "`metrics.jsonl` beside the model has the curves."
         )
-    from executor.curves import metrics_of, panels
+    from executor.curves import last_samples, metrics_of, panels
 
-    drawn = panels(metrics_of(found.address, found.record, project.layout))
+    run = found.address, found.record, project.layout
+    drawn, samples = panels(metrics_of(*run)), last_samples(*run)
     if plot:
-        from tune.views.curves import print_curves
+        from tune.views.curves import print_curves, print_samples
 
         print_curves(console(), drawn)
+        print_samples(console(), samples)
     if html is not None:
         from tune.views.run_report import run_report
 
-        write_atomically(html, run_report(found, state, drawn).encode())
+        write_atomically(html, run_report(found, state, drawn, samples).encode())
         click.echo(f"Wrote {html}.", err=True)
 
 

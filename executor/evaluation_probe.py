@@ -1,0 +1,47 @@
+"""What a run's evaluation names outside the recipe: functions in files, and rows that may be trained on too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from executor.evaluation_fields import where_it_selects
+from executor.kinds.tokens import made_before
+from executor.probe import Surroundings
+from executor.user_functions import function_digests, function_faults, user_functions
+from planner.effects import Effect
+from planner.kind import Resource
+from planner.structure import settings_of
+from state.diagnostic import Diagnostic
+
+
+def function_content(resource: Resource, surroundings: Surroundings) -> dict[str, str]:
+    """The digests of the files of a run's own metrics, where these decide what comes out."""
+    evaluation = resource.specification.evaluation
+    if evaluation is None or where_it_selects(settings_of(resource.specification)) is not Effect.REBUILD:
+        return {}
+    return function_digests(user_functions(evaluation.metrics), surroundings.folder)
+
+
+def evaluation_diagnostics(resource: Resource, surroundings: Surroundings) -> tuple[Diagnostic, ...]:
+    """Functions that are not there, as errors; rows that are evaluated on and trained on too, as a warning."""
+    return (*_functions(resource, surroundings), *_overlap(resource, surroundings))
+
+
+def _functions(resource: Resource, surroundings: Surroundings) -> Iterator[Diagnostic]:
+    evaluation = resource.specification.evaluation
+    named = user_functions(evaluation.metrics) if evaluation is not None else []
+    for what, hint in function_faults(named, surroundings.folder):
+        path = "evaluation.metrics"
+        yield Diagnostic("Invalid recipe", f"{resource.address}.{path}: {what}.", hint, resource.place(path))
+
+
+def _overlap(resource: Resource, surroundings: Surroundings) -> tuple[Diagnostic, ...]:
+    if not resource.specification.test_datasets:
+        return ()
+    sources = resource.kind.inputs(resource, surroundings.resources)
+    test, training = (surroundings.resources[sources[name][0].address] for name in ("test_datasets", "tokens"))
+    if made_before(test, surroundings) and made_before(training, surroundings):
+        return ()
+    from executor.row_sample import overlaps
+
+    return overlaps(test, [training], surroundings)
