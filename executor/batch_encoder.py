@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
 from executor.piece_table import NOTHING, PieceTable
-from executor.pre_tokens import EDGE, NARROW_EDGE, Rules
+from executor.pre_tokens import EDGE, NARROW_EDGE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +20,13 @@ _TOP_BITS, _FOLLOWING = 0xC0, 0x80
 """Of a byte of UTF-8, and what they are in all bytes of a character but the first."""
 _UNTOLD = "\0"
 """The character that the table cannot tell from the end of a piece."""
+
+
+class Rules(Protocol):
+    """Where to cut."""
+
+    def begins(self, characters: NDArray[np.unsignedinteger]) -> NDArray[np.bool_]:
+        """Whether a piece begins at each character of some texts with edges between them; at every edge one does."""
 
 
 @frozen
@@ -45,8 +52,8 @@ class BatchEncoder:
         return BatchEncoder(rules, table, split_added, {text: at for at, text in enumerate(added, start=NOTHING + 1)})
 
     def takes(self, text: str) -> bool:
-        """Whether a text holds nothing that the table cannot tell."""
-        return _UNTOLD not in text
+        """Whether a text holds nothing that is taken for an end."""
+        return _UNTOLD not in text and EDGE not in text
 
     def cut(self, text: str) -> list[str]:
         """The pre-tokens of a text without added tokens, whose characters the rules know."""

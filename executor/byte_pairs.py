@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, field, frozen
 
 from executor.batch_encoder import BatchEncoder
-from executor.pre_tokens import GPT2, rules_for
+from executor.pre_tokens import GPT2, Rules, rules_for
 from executor.tricky_texts import around, tricky_texts
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class BytePairs:
     cut_by_library: Callable[[str], list[str]]
     batches: BatchEncoder | None = None
     """The same for many texts at once, where the expression is one whose rules are known."""
+    rules: Rules | None = None
+    """Those."""
     checked: dict[str, bool] = field(factory=dict)
     """Characters beyond ASCII, and whether they are cut as the library cuts them."""
 
@@ -59,6 +61,10 @@ class BytePairs:
         taken = [self.batches.takes(text) and (text.isascii() or self._certain(text)) for text in texts]
         encoded = iter(self.batches.encode([text for text, take in zip(texts, taken, strict=True) if take]))
         return [next(encoded) if take else None for take in taken]
+
+    def shifted(self, _: str, edges: list[int]) -> list[int]:
+        """Places in a text, in bytes, as places in what is encoded: the same."""
+        return edges
 
     def encode(self, text: str) -> bytes | None:
         """The ids of a text as packed 32-bit integers, no special tokens added; None if the library must do it."""
@@ -90,8 +96,8 @@ class BytePairs:
     def _cuts(self, probe: str, character: str) -> bool:
         """Whether a text with a character that is new here is cut as by the library, in both ways."""
         expected = self.cut_by_library(probe)
-        if self.batches is not None:
-            self.batches.rules.learn(character)
+        if self.batches is not None and self.rules is not None:
+            self.rules.learn(character)
             if self.batches.cut(probe) != expected:
                 return False
         return self.cut(probe) == expected
@@ -142,7 +148,8 @@ def _batching(made: BytePairs, pattern: str) -> BytePairs | None:
     rules = rules_for(pattern)
     if rules is None:
         return None
-    return evolve(made, batches=BatchEncoder.of(rules, made.ids_of_piece, made.split_added, made.added), checked={})
+    batches = BatchEncoder.of(rules, made.ids_of_piece, made.split_added, made.added)
+    return evolve(made, batches=batches, rules=rules, checked={})
 
 
 def _pattern(specification: Mapping[str, Any]) -> str | None:
@@ -162,17 +169,32 @@ def _pattern(specification: Mapping[str, Any]) -> str | None:
 def _plain(specification: Mapping[str, Any]) -> bool:
     """Whether nothing but pattern and merges decides: no dropout or affixes, added tokens found as they are written."""
     model, normalizer = specification["model"], specification["normalizer"]
-    added = specification["added_tokens"]
-    trims = '"trim_offsets": true' in json.dumps(specification["post_processor"])
     return bool(
         model["type"] == "BPE"
         and not any(model.get(name) for name in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"))
         and not model.get("byte_fallback")
         and (normalizer is None or normalizer == {"type": "NFC"})
-        and not any(one[name] for one in added for name in ("single_word", "lstrip", "rstrip"))
-        and len({one["normalized"] for one in added}) <= 1
-        and not trims
+        and adds_plainly(specification)
     )
+
+
+def adds_plainly(specification: Mapping[str, Any]) -> bool:
+    """Whether added tokens are found as they are written, all in the same step, and no offsets are changed later."""
+    added = specification["added_tokens"]
+    trims = '"trim_offsets": true' in json.dumps(specification["post_processor"])
+    flags = (one[name] for one in added for name in ("single_word", "lstrip", "rstrip"))
+    return not any(flags) and len({one["normalized"] for one in added}) <= 1 and not trims
+
+
+def splitter(added: Iterable[str]) -> Callable[[str], list[str]]:
+    """Cuts texts at added tokens, the longest where several begin, which then stand at the odd places."""
+    longest_first = sorted(added, key=len, reverse=True)
+    return re.compile(f"({'|'.join(map(re.escape, longest_first)) or '(?!)'})").split
+
+
+def packed(added: Mapping[str, int]) -> dict[str, bytes]:
+    """The packed ids of added tokens."""
+    return {content: array("i", [number]).tobytes() for content, number in added.items()}
 
 
 def _whole_alphabet(specification: Mapping[str, Any]) -> bool:
@@ -192,15 +214,13 @@ def _compiled(tokenizer: Tokenizer, specification: Mapping[str, Any], pattern: s
     if general.groups or ascii_only.groups:
         return None
     added = {one["content"]: one["id"] for one in specification["added_tokens"]}
-    longest_first = sorted(added, key=len, reverse=True)
-    at_added = re.compile(f"({'|'.join(map(re.escape, longest_first)) or '(?!)'})")
     cut_by_library = tokenizer.pre_tokenizer.pre_tokenize_str
     return BytePairs(
         ids_of_piece=_Pieces(tokenizer.model).__getitem__,
         cut_ascii=ascii_only.findall,
         cut=general.findall,
-        split_added=at_added.split,
-        added={content: array("i", [number]).tobytes() for content, number in added.items()},
+        split_added=splitter(added),
+        added=packed(added),
         widths=_widths(specification["model"]["vocab"], added),
         normalizes=specification["normalizer"] is not None,
         cut_by_library=lambda text: [text[start:end] for _, (start, end) in cut_by_library(text)],

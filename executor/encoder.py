@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import frozen
 
@@ -14,10 +14,12 @@ from executor.chat_messages import RowError
 from executor.chat_template import Rendered
 from executor.encoding import NOTHING_TRAINED, Encoded, labelled, whole
 from executor.examples import IGNORED
+from executor.space_pieces import SpacePieces, space_pieces
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+Direct: TypeAlias = BytePairs | SpacePieces
 _ID_BYTES = 4
 
 
@@ -26,7 +28,7 @@ class Encoder:
     """A tokenizer, and the fast way to its ids if there is one."""
 
     tokenizer: Tokenizer
-    direct: BytePairs | None
+    direct: Direct | None
     before: bytes
     """Ids that the tokenizer puts before a text, packed."""
     after: bytes
@@ -79,17 +81,22 @@ def encoder(tokenizer: Tokenizer) -> Encoder:
     if len(places) != 1:
         return Encoder(tokenizer, None, b"", b"")
     before, after = full[: places[0]], full[places[0] + len(bare) :]
-    return Encoder(tokenizer, byte_pairs(tokenizer), array("i", before).tobytes(), array("i", after).tobytes())
+    return Encoder(
+        tokenizer,
+        byte_pairs(tokenizer) or space_pieces(tokenizer),
+        array("i", before).tobytes(),
+        array("i", after).tobytes(),
+    )
 
 
-def _labelled_directly(direct: BytePairs, rows: Sequence[tuple[Rendered, bytes]]) -> Iterator[Encoded | RowError]:
+def _labelled_directly(direct: Direct, rows: Sequence[tuple[Rendered, bytes]]) -> Iterator[Encoded | RowError]:
     """Labels of all rows at once: as bytes, tokens lie behind each other as the text does."""
     import numpy as np
 
     ids = np.frombuffer(b"".join([one for _, one in rows]), np.int32)
     widths = np.frombuffer(direct.widths, np.int32)[ids]
     ends = np.cumsum(widths, dtype=np.int64)
-    edges = [_byte_edges(rendered) for rendered, _ in rows]
+    edges = [direct.shifted(rendered.text, _byte_edges(rendered)) for rendered, _ in rows]
     bases = list(accumulate((one[-1] for one in edges), initial=0))
     lows = [base + low for base, one in zip(bases, edges, strict=False) for low in one[:-1:2]]
     highs = [base + high for base, one in zip(bases, edges, strict=False) for high in one[1::2]]
