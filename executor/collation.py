@@ -28,17 +28,18 @@ class Collator:
 
         width = max(len(row["input_ids"]) for row in rows)
         batch = {
-            "input_ids": [_padded(row["input_ids"], width, self.pad_id) for row in rows],
-            "labels": [_padded(_labels(row), width, IGNORED) for row in rows],
+            "input_ids": [padded(row["input_ids"], width, self.pad_id) for row in rows],
+            "labels": [padded(_labels(row), width, IGNORED) for row in rows],
         }
         if self.packed:
             batch["position_ids"] = [_positions(row["seq_lengths"], width) for row in rows]
         else:
-            batch["attention_mask"] = [_padded([1] * len(row["input_ids"]), width, 0) for row in rows]
+            batch["attention_mask"] = [padded([1] * len(row["input_ids"]), width, 0) for row in rows]
         return {name: torch.tensor(values, dtype=torch.long) for name, values in batch.items()}
 
 
-def _padded(values: Sequence[int], width: int, filler: int) -> list[int]:
+def padded(values: Sequence[int], width: int, filler: int) -> list[int]:
+    """The values, filled up on the right."""
     return [*values, *([filler] * (width - len(values)))]
 
 

@@ -44,6 +44,12 @@ def merged_adapters(resource: Resource) -> tuple[str, ...]:
     return (named,) if isinstance(named, str) else tuple(named)
 
 
+def scoring_run(address: str, resources: Resources) -> str:
+    """The training run that made a model one which scores texts, and cannot go on with them; "" if there is none."""
+    runs = trained_on(address, resources)
+    return next((one for one in runs if resources[one].specification.judges), "")
+
+
 def is_adapter(resource: Resource) -> bool:
     """Whether a resource yields an adapter, which is no model without what it was trained on."""
     return resource.kind.name == "train" and resource.specification.adapter is not None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def adapter_configuration(adapter: Mapping[str, Any] | None) -> Any:  # noqa: ANN401  PEFT has no types
+def adapter_configuration(adapter: Mapping[str, Any] | None, task: str = "CAUSAL_LM") -> Any:  # noqa: ANN401  PEFT has no types
     """PEFT's LoraConfig for a `[train.NAME.adapter]` table; None where all weights are trained."""
     if adapter is None:
         return None
@@ -14,7 +14,7 @@ def adapter_configuration(adapter: Mapping[str, Any] | None) -> Any:  # noqa: AN
 
     target = adapter["target_modules"]
     return LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type=task,
         r=adapter["r"],
         lora_alpha=adapter["lora_alpha"],
         lora_dropout=adapter["lora_dropout"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from attrs import Factory, frozen
 
@@ -54,6 +54,9 @@ class Checkpoints:
 @frozen
 class Stage:
     """A training run: what is trained on what, how, for how long."""
+
+    judges: ClassVar[bool] = False
+    """Whether what comes out scores texts, instead of going on with them."""
 
     model: str = reference("model", "train", "merge")
     datasets: tuple[str, ...] = reference("dataset")

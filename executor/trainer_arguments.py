@@ -52,3 +52,29 @@ DPO = COMMON | _names(
     trust_remote_code use_weighting
     """
 )
+KTO = COMMON | _names(
+    """
+    activation_offloading beta dataset_num_proc desirable_weight disable_dropout loss_type max_length
+    model_init_kwargs pad_to_multiple_of precompute_ref_batch_size precompute_ref_log_probs
+    ref_model_mixup_alpha ref_model_sync_steps router_aux_loss_coef sync_ref_model trust_remote_code
+    undesirable_weight
+    """
+)
+REWARD = COMMON | _names(
+    """
+    activation_offloading center_rewards_coefficient chat_template_path dataset_num_proc disable_dropout
+    eos_token max_length model_init_kwargs pad_to_multiple_of pad_token trust_remote_code
+    """
+)
+ORPO = COMMON | _names(
+    """
+    beta dataset_num_proc disable_dropout generate_during_eval is_encoder_decoder max_completion_length
+    max_length model_init_kwargs padding_value trust_remote_code
+    """
+)
+CPO = COMMON | _names(
+    """
+    alpha beta cpo_alpha dataset_num_proc disable_dropout generate_during_eval is_encoder_decoder
+    label_smoothing loss_type max_completion_length max_length model_init_kwargs simpo_gamma trust_remote_code
+    """
+)

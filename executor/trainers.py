@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from executor.lora import adapter_configuration, keep_adapters_exact
@@ -19,16 +20,16 @@ def unprepared(trainer: type[Any]) -> type[Any]:
     return type(trainer.__name__, (trainer,), {"_prepare_dataset": keep})
 
 
-def common(run: Run) -> dict[str, Any]:
-    """What every trainer is made with, beside its arguments and what sets it apart."""
+def common(run: Run, model: Any = None, task: str = "CAUSAL_LM") -> dict[str, Any]:  # noqa: ANN401  transformers has no types
+    """What every trainer is made with, beside its arguments and what sets it apart; `task` is what PEFT calls it."""
     from executor.token_files import TRAIN, VALIDATION
 
     return {
-        "model": run.model(),
+        "model": run.model() if model is None else model,
         "train_dataset": run.rows(TRAIN),
         "eval_dataset": run.rows(VALIDATION),
         "processing_class": run.tokenizer(),
-        "peft_config": adapter_configuration(run.settings["adapter"]),
+        "peft_config": adapter_configuration(run.settings["adapter"], task),
     }
 
 
@@ -50,3 +51,21 @@ def reference(run: Run) -> dict[str, Any]:
     settings = run.settings
     needed = settings["adapter"] is None and not settings["precompute_ref_log_probs"]
     return {"ref_model": run.model()} if needed else {}
+
+
+def beside_checkpoints(run: Run, rows: Any) -> Any:  # noqa: ANN401  datasets has no types
+    """The rows, whose likelihoods under the reference are kept with the run's checkpoints, where all processes look.
+
+    Left alone, `datasets` would put them beside the rows, into an artifact that is finished.
+    """
+    if rows is None:
+        return None
+    from datasets import Dataset
+
+    folder = Path(run.task.checkpoints)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def path(_: object, fingerprint: str) -> str:
+        return str(folder / f"reference-{fingerprint}.arrow")
+
+    return type("TokenRows", (Dataset,), {"_get_cache_file_path": path})(rows.data)

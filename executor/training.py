@@ -118,11 +118,14 @@ class Run:
     def _row_count(self) -> int:
         return cast("int", self.task.one("tokens").facts["rows"])
 
+    @property
+    def dtype(self) -> str:
+        """What the weights are held in: frozen ones in half, those that are trained whole."""
+        return "bfloat16" if self.settings["bf16"] and self.settings["adapter"] is not None else "float32"
+
     def model(self) -> Any:  # noqa: ANN401  transformers has no types
         """What is trained, on the CPU."""
-        trains_adapter = self.settings["adapter"] is not None
-        dtype = "bfloat16" if self.settings["bf16"] and trains_adapter else "float32"
-        return load_model(self.task.inputs["model"], dtype, self.settings["attn_implementation"])
+        return load_model(self.task.inputs["model"], self.dtype, self.settings["attn_implementation"])
 
     def tokenizer(self) -> Any:  # noqa: ANN401  transformers has no types
         """The tokenizer that travels with what is trained."""

@@ -15,7 +15,7 @@ from executor import formats
 from executor.examples import TRAINED_ALONE
 from executor.kinds.tokens import KIND as TOKENS
 from executor.kinds.tokens import Tokens, made_before
-from executor.lineage import model_sources, root_model, trained_on
+from executor.lineage import model_sources, root_model, scoring_run, trained_on
 from executor.probe import Surroundings
 from executor.software import gpus, hardware, versions
 from executor.sources.detection import may_be_chats
@@ -76,6 +76,8 @@ def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
 
 def _faults(evaluation: Evaluation, resources: Resources) -> Iterator[tuple[str, str, str]]:
     measured, asking = formats.yielding(TRAINED_ALONE), _of_answers(evaluation.metrics)
+    if scoring := scoring_run(evaluation.model, resources):
+        yield "model", f"{scoring} yields a model that scores texts, and cannot go on with them", "Name another model."
     for address in evaluation.datasets:
         dataset = resources[address].specification
         if dataset.type and dataset.type not in measured:

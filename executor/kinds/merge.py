@@ -11,7 +11,7 @@ from attrs import frozen
 
 from executor.combination import CHANCE, ELECTING, PRUNING, Combination, CombinationType
 from executor.kinds.model import delivered
-from executor.lineage import foundations, is_adapter, merged_adapters, model_sources, root_model
+from executor.lineage import foundations, is_adapter, merged_adapters, model_sources, root_model, scoring_run
 from executor.software import hardware, versions
 from executor.task import Outcome, Task
 from executor.worker_reports import Reporter
@@ -62,11 +62,15 @@ def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
 
 
 def _not_adapters(resource: Resource, resources: Resources) -> Iterator[Diagnostic]:
+    place = resource.place("adapter")
     for target in (resources[one] for one in merged_adapters(resource)):
+        if scoring := scoring_run(target.address, resources):
+            detail = f"{resource.address}.adapter names {scoring}, which yields a model that scores texts."
+            yield Diagnostic("Wrong reference", detail, "Use it as it is, or train all weights for one folder.", place)
         if not is_adapter(target):
             detail = f"{resource.address}.adapter names {target.address}, which trains all weights: nothing to merge."
             hint = f"Use {target.address} directly, or give it an `[{target.address}.adapter]` table."
-            yield Diagnostic("Wrong reference", detail, hint, resource.place("adapter"))
+            yield Diagnostic("Wrong reference", detail, hint, place)
 
 
 def _faults(resource: Resource, resources: Resources) -> Iterator[tuple[str, str, str]]:

@@ -13,7 +13,7 @@ from executor.evaluation_fields import evaluation_faults
 from executor.evaluation_probe import evaluation_diagnostics, function_content
 from executor.kinds.tokens import KIND as TOKENS
 from executor.kinds.tokens import Tokens
-from executor.lineage import model_sources, root_model
+from executor.lineage import model_sources, root_model, scoring_run
 from executor.method import Fault, Method
 from executor.probe import Surroundings
 from executor.row_layout import WANTED
@@ -103,6 +103,8 @@ FORBIDDEN = frozenset(
         "ref_model_mixup_alpha",
         "ref_model_sync_steps",
         "truncation_mode",
+        "generate_during_eval",
+        "is_encoder_decoder",
         "do_train",
         "do_eval",
         "do_predict",
@@ -118,6 +120,7 @@ def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
         *_faults(stage, resource.places),
         *distributed_fields.faults(stage.distributed, stage.batch_size, stage.micro_batch_size, resource.places),
         *_data_faults(stage, resources),
+        *_chain_faults(stage, resources),
     )
     return tuple(
         Diagnostic("Invalid recipe", f"{resource.address}.{path}: {detail}.", hint, resource.place(path))
@@ -150,6 +153,12 @@ def _chance_in_micro_batches(stage: Stage) -> str:
     if neutral_without_dropout(settings_of(stage)) is Effect.REBUILD:
         return "dropout"
     return "NEFTune" if stage.trainer.get("neftune_noise_alpha") else ""
+
+
+def _chain_faults(stage: Stage, resources: Resources) -> Iterator[Fault]:
+    """What scores texts is an end: nothing starts from it."""
+    if scoring := scoring_run(stage.model, resources):
+        yield "model", f"{scoring} yields a model that scores texts, and cannot go on with them", "Name another model."
 
 
 def _data_faults(stage: Stage, resources: Resources) -> Iterator[Fault]:

@@ -59,13 +59,10 @@ def losses_of(loss_type: Any) -> list[str]:  # noqa: ANN401  a name, or several 
 
 def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
     """A trainer for pairs of answers."""
-    from datasets import disable_caching
     from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DPOTrainer
 
     settings = run.settings
-    # Likelihoods that are computed ahead would else be kept beside the token rows, in an artifact that is finished.
-    disable_caching()
     own = {
         **{name: settings[name] for name in ("beta", "label_smoothing", "disable_dropout", "precompute_ref_log_probs")},
         "loss_type": losses_of(settings["loss_type"]),
@@ -73,8 +70,10 @@ def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
         "max_length": None,
     }
     arguments = DPOConfig(**{**own, **run.arguments()})
-    made = trainers.unprepared(DPOTrainer)(args=arguments, **trainers.common(run), **trainers.reference(run))
-    return trainers.ready(made)
+    made = trainers.common(run)
+    for name in ("train_dataset", "eval_dataset"):
+        made[name] = trainers.beside_checkpoints(run, made[name])
+    return trainers.ready(trainers.unprepared(DPOTrainer)(args=arguments, **made, **trainers.reference(run)))
 
 
 METHOD = Method(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,12 @@ from executor.kinds.dataset import identity
 from executor.kinds.tokens import Tokens
 from executor.kinds.tokens import build as build_tokens
 from executor.kinds.train import FORBIDDEN, OWNED
+from executor.methods.cpo import Cpo
 from executor.methods.dpo import Dpo
+from executor.methods.kto import Kto
+from executor.methods.orpo import Orpo
+from executor.methods.reward import Reward
+from executor.methods.simpo import Simpo
 from executor.stage import Adapter, Checkpoints, Stage
 from executor.task import Input, Task
 from executor.token_files import TRAIN, read_columns
@@ -53,6 +59,15 @@ PAIRS: list[dict[str, Plain]] = [
     }
     for at, ((_, question), (_, answer)) in enumerate(MANY)
 ]
+JUDGED: list[dict[str, Plain]] = [
+    {"prompt": one["prompt"], "completion": one["chosen" if at % 3 else "rejected"], "label": bool(at % 3)}
+    for at, one in enumerate(PAIRS)
+]
+TEXTS: list[dict[str, Plain]] = [
+    {"prompt": question, "chosen": f" {answer}", "rejected": f" No. {'bad' * (at % 4)}"}
+    for at, ((_, question), (_, answer)) in enumerate(MANY)
+]
+"""ORPO's and CPO's own preparation puts a second end behind that of a chat template, which ours does not."""
 COMMON_FIELDS: dict[str, Any] = {
     "model": "model.tiny",
     "datasets": ("dataset.rows",),
@@ -78,7 +93,8 @@ class Bench:
     straight_runs: dict[str, Trained] = field(factory=dict)
 
     def tokens(self, layout: str, kind: str, rows: list[dict[str, Plain]]) -> Input:
-        if layout not in self.made:
+        key = f"{layout} {len(rows)} {rows[0]}"
+        if key not in self.made:
             folder = _fresh(self.laboratory.folder, "rows")
             (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
             dataset = settings_of(Dataset(source=str(folder / "rows.jsonl"), type=kind))
@@ -99,10 +115,10 @@ class Bench:
             }
             task = _task(folder, "tokens.rows", settings_of(wanted), inputs)
             found = build_tokens(task, Reporter(task.address, lambda _: None))
-            self.made[layout] = Input(
+            self.made[key] = Input(
                 "tokens.rows", found.output_digest, str(task.output_folder), settings_of(wanted), found.facts
             )
-        return self.made[layout]
+        return self.made[key]
 
     def task(self, name: str) -> Task:
         case = CASES[name]
@@ -127,14 +143,36 @@ def bench(laboratory: Laboratory) -> Bench:  # noqa: F811
 
 
 DPO = Dpo(**COMMON_FIELDS)
+KTO = Kto(**COMMON_FIELDS, undesirable_weight=0.8)
+REWARD = Reward(**COMMON_FIELDS, center_rewards_coefficient=0.01)
+ORPO = Orpo(**COMMON_FIELDS)
+CPO = Cpo(**COMMON_FIELDS, label_smoothing=0.1)
+SIMPO = Simpo(**COMMON_FIELDS, cpo_alpha=0.5)
 CASES: dict[str, Stage] = {
     "dpo full": DPO,
     "dpo lora": evolve(DPO, adapter=LORA),
     "dpo precomputed": evolve(DPO, precompute_ref_log_probs=True),
     "dpo precomputed lora": evolve(DPO, adapter=LORA, precompute_ref_log_probs=True),
+    "kto full": KTO,
+    "kto lora": evolve(KTO, adapter=LORA),
+    "kto precomputed": evolve(KTO, precompute_ref_log_probs=True),
+    "kto unpaired": evolve(KTO, loss_type="apo_zero_unpaired"),
+    "reward full": REWARD,
+    "reward lora": evolve(REWARD, adapter=LORA),
+    "orpo full": ORPO,
+    "orpo lora": evolve(ORPO, adapter=LORA),
+    "cpo full": CPO,
+    "cpo lora": evolve(CPO, adapter=LORA),
+    "simpo full": SIMPO,
+    "simpo lora": evolve(SIMPO, adapter=LORA),
     "dpo of two losses": evolve(DPO, loss_type=("sigmoid", "sft"), loss_weights=(1.0, 0.5)),
 }
-ROWS: dict[type, tuple[str, str, list[dict[str, Plain]]]] = {Dpo: ("pairs", "preference", PAIRS)}
+ROWS: dict[type, tuple[str, str, list[dict[str, Plain]]]] = {
+    Dpo: ("pairs", "preference", PAIRS),
+    Reward: ("pairs", "preference", PAIRS),
+    Kto: ("judged", "kto", JUDGED),
+    **dict.fromkeys((Orpo, Cpo, Simpo), ("pairs", "preference", TEXTS)),
+}
 LOSSES = {  # beside the one that most people use
     "hinge": {}, "ipo": {}, "exo_pair": {"label_smoothing": 0.001}, "nca_pair": {}, "robust": {"label_smoothing": 0.1},
     "bco_pair": {}, "sppo_hard": {}, "aot": {}, "aot_unpaired": {}, "apo_zero": {}, "apo_down": {}, "discopop": {},
@@ -171,7 +209,8 @@ def by_hand(bench: Bench, name: str) -> list[float]:
     }
     adapter = None
     if case.adapter is not None:
-        adapter = LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules="all-linear")
+        task = "SEQ_CLS" if isinstance(case, Reward) else "CAUSAL_LM"
+        adapter = LoraConfig(task_type=task, r=4, lora_alpha=8, target_modules="all-linear")
     table = Table.from_list(ROWS[type(case)][2])
     trainer = SCRIPTS[type(case)](case, folder, tokenizer, table, arguments, adapter)
     trainer.train()
@@ -188,7 +227,51 @@ def dpo_script(case: Dpo, folder: str, tokenizer: Any, table: Any, arguments: Ma
     return DPOTrainer(folder, args=config, train_dataset=table, processing_class=tokenizer, peft_config=adapter)
 
 
-SCRIPTS: dict[type, Callable[..., Any]] = {Dpo: dpo_script}
+def kto_script(case: Kto, folder: str, tokenizer: Any, table: Any, arguments: Mapping[str, Any], adapter: Any) -> Any:
+    from trl.trainer.kto_config import KTOConfig
+    from trl.trainer.kto_trainer import KTOTrainer
+
+    config = KTOConfig(**arguments, loss_type=case.loss_type, undesirable_weight=0.8, beta=0.1)
+    return KTOTrainer(folder, args=config, train_dataset=table, processing_class=tokenizer, peft_config=adapter)
+
+
+def reward_script(
+    _: Reward, folder: str, tokenizer: Any, table: Any, arguments: Mapping[str, Any], adapter: Any
+) -> Any:
+    from transformers import AutoModelForSequenceClassification, set_seed
+    from trl.trainer.reward_config import RewardConfig
+    from trl.trainer.reward_trainer import RewardTrainer
+
+    config = RewardConfig(**arguments, center_rewards_coefficient=0.01)
+    set_seed(42)
+    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1)
+    return RewardTrainer(model, args=config, train_dataset=table, processing_class=tokenizer, peft_config=adapter)
+
+
+def unreferred_script(
+    case: Any, folder: str, tokenizer: Any, table: Any, arguments: Mapping[str, Any], adapter: Any
+) -> Any:
+    os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
+    from trl.experimental.cpo import CPOConfig, CPOTrainer
+    from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+
+    trainer: Any = ORPOTrainer if isinstance(case, Orpo) else CPOTrainer
+    match case:
+        case Orpo():
+            config: Any = ORPOConfig(**arguments, beta=0.1)
+        case Cpo():
+            config = CPOConfig(**arguments, beta=0.1, label_smoothing=0.1)
+        case _:
+            config = CPOConfig(**arguments, loss_type="simpo", beta=2.0, simpo_gamma=1.0, cpo_alpha=0.5)
+    return trainer(folder, args=config, train_dataset=table, processing_class=tokenizer, peft_config=adapter)
+
+
+SCRIPTS: dict[type, Callable[..., Any]] = {
+    Dpo: dpo_script,
+    Kto: kto_script,
+    Reward: reward_script,
+    **dict.fromkeys((Orpo, Cpo, Simpo), unreferred_script),
+}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -247,9 +330,23 @@ def test_what_is_trained_further_is_compared_with_what_it_was_before(bench: Benc
 
 def _configurations() -> dict[str, type]:
     from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.kto_config import KTOConfig
+    from trl.trainer.reward_config import RewardConfig
     from trl.trainer.sft_config import SFTConfig
 
-    return {"sft": SFTConfig, "dpo": DPOConfig}
+    os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
+    from trl.experimental.cpo import CPOConfig
+    from trl.experimental.orpo import ORPOConfig
+
+    return {
+        "sft": SFTConfig,
+        "dpo": DPOConfig,
+        "kto": KTOConfig,
+        "reward": RewardConfig,
+        "orpo": ORPOConfig,
+        "cpo": CPOConfig,
+        "simpo": CPOConfig,
+    }
 
 
 def test_the_names_of_arguments_are_those_of_the_installed_trl() -> None:
@@ -258,7 +355,8 @@ def test_the_names_of_arguments_are_those_of_the_installed_trl() -> None:
     assert {one.name for one in dataclasses.fields(TrainingArguments)} == COMMON
     for name, method in methods.load().items():
         known = {one.name for one in dataclasses.fields(_configurations()[name])}
-        assert known == method.trainer_arguments, name
+        decided = {"loss_type"} if name == "simpo" else set()
+        assert known - decided == method.trainer_arguments, name
         assert method.own_fields - known <= {"method"}, name
 
 

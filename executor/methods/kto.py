@@ -1,0 +1,82 @@
+"""Kahneman-Tversky optimization: answers that are good become likelier, bad ones less so, through KTOTrainer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrs import frozen
+
+from executor import answer_stage, trainers
+from executor.answer_stage import LOSS, ReferredStage
+from executor.method import Fault, Method
+from executor.trainer_arguments import KTO
+from planner.effects import Effect, setting
+from planner.limits import positive
+
+if TYPE_CHECKING:
+    from executor.training import Run
+
+ANSWERS, MISMATCHED = "completion_ids", "KL_completion_ids"
+
+
+@frozen
+class Kto(ReferredStage):
+    """The fields of `method = "kto"`."""
+
+    method: Literal["kto"] = setting("kto", effect=Effect.REBUILD, why="the training is another")
+    loss_type: Literal["kto", "apo_zero_unpaired"] = setting("kto", effect=Effect.REBUILD, why=LOSS)
+    desirable_weight: float = setting(1.0, effect=Effect.REBUILD, why=LOSS, validator=positive)
+    """How much good answers count."""
+    undesirable_weight: float = setting(1.0, effect=Effect.REBUILD, why=LOSS, validator=positive)
+    """How much bad answers count."""
+
+
+def faults(stage: Kto) -> Iterator[Fault]:
+    """The loss compares each answer with those of other prompts in the same micro-batch."""
+    yield from answer_stage.faults(stage)
+    micro = stage.batch_size if stage.micro_batch_size == "auto" else stage.micro_batch_size
+    if stage.loss_type == "kto" and micro == 1:
+        path = "batch_size" if stage.batch_size == 1 else "micro_batch_size"
+        yield path, "the loss needs other answers in a micro-batch, and there is only one", "Set it to 2 at least."
+
+
+def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
+    """A trainer for judged answers, which are read in their order: the micro-batches decide the loss."""
+    from trl.trainer.kto_config import KTOConfig
+    from trl.trainer.kto_trainer import KTOTrainer
+
+    settings = run.settings
+    names = ("beta", "loss_type", "desirable_weight", "undesirable_weight", "disable_dropout")
+    own = {name: settings[name] for name in (*names, "precompute_ref_log_probs")}
+    arguments = KTOConfig(**{**own, "max_length": None, **run.arguments()})
+    made = trainers.common(run)
+    for name in ("train_dataset", "eval_dataset"):
+        rows = made[name]
+        paired = with_mismatched(rows, settings["micro_batch_size"]) if settings["loss_type"] == "kto" else rows
+        made[name] = trainers.beside_checkpoints(run, paired)
+    return trainers.ready(trainers.unprepared(KTOTrainer)(args=arguments, **made, **trainers.reference(run)))
+
+
+def with_mismatched(rows: Any, micro_batch_size: int) -> Any:  # noqa: ANN401  datasets has no types
+    """The rows with answers for KTO's KL term: in each micro-batch, every prompt gets the one of the row before it."""
+    if rows is None:
+        return None
+    import pyarrow as pa
+    from datasets import Dataset
+
+    starts = range(0, len(rows), micro_batch_size)
+    batches = [range(start, min(start + micro_batch_size, len(rows))) for start in starts]
+    places = [batch[at - 1] for batch in batches for at in range(len(batch))]
+    table = rows.data.table
+    return Dataset(table.append_column(MISMATCHED, table.column(ANSWERS).take(pa.array(places))))
+
+
+METHOD = Method(
+    name="kto",
+    specification=Kto,
+    trainer_arguments=KTO,
+    train=trainer,
+    layout="judged",
+    faults=faults,
+)
