@@ -22,6 +22,13 @@ def plugins(package: str, path: Iterable[str], name: str, group: str, expected: 
         yield _expect(point.load(), expected)
 
 
+def plugin(package: str, path: Iterable[str], module: str, name: str, expected: type[T]) -> T | None:
+    """The value called `name` of one module in a package; None if there is no such module."""
+    if not any(module == one.name for one in iter_modules(path)):
+        return None
+    return _expect(getattr(import_module(f"{package}.{module}"), name), expected)
+
+
 def _entry_points(group: str) -> Sequence[Any]:
     """Those of a group; the library that reads them is loaded only where a distribution has some for us.
 

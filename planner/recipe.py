@@ -206,7 +206,7 @@ class _Reader:
         wrong = [(name, fault) for name, one in tables.items() for fault in table_faults(name, one)]
         for name, fault in wrong:
             self._fault(name, fault, f"{name}.{fault.path}")
-        if wrong:
+        if wrong or not tables:
             return Refactoring()
         told = refactoring(tables, self.written.place)
         kinds = {one.name for one in self.kinds.values() if one.specifications}
