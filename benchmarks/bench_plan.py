@@ -1,6 +1,7 @@
 """`make bench-plan`: a cold `tune plan` without changes, beside bare Python and the imports that it needs.
 
-A fresh process each time, interleaved, so that a noisy machine disturbs all of them alike; the median counts.
+A fresh process each time, interleaved, so that a noisy machine disturbs all of them alike; the median counts. The
+quickstart has every kind of resource; the other recipes have 1 to 10,000 datasets, each with its file and its record.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from executor import kinds
 from executor.probe import desire
+from planner.desired import Desired
 from planner.kind import Source
 from planner.recipe import parse
 from state import artifacts
-from state.change import put
+from state.entries import Entries
 from state.files import FileDigests
 from state.folder_backend import FolderBackend
 from state.history import Author
@@ -32,6 +35,10 @@ ROUNDS = 15
 QUICKSTART = Path(__file__).parent.parent / "examples" / "quickstart"
 TUNE = Path(sys.executable).parent / "tune"
 IMPORTS = "import click, rich.console, rich.table, cattrs, attrs, tomlkit, xxhash, json"
+SIZES = {1: 110, 100: None, 1_000: 250, 10_000: 1_200}
+"""Datasets of a recipe, and in how many milliseconds its plan is to be there."""
+RACY_SECONDS = 2.5
+"""Files younger than this are read again by every plan, for they might change within the clock's tick."""
 
 
 def main() -> None:
@@ -44,22 +51,32 @@ def main() -> None:
             "tune plan, no changes": [str(TUNE), "plan", str(recipe)],
             "tune validate": [str(TUNE), "validate", str(recipe)],
             "tune --help": [str(TUNE), "--help"],
+            **{_plan_of(size): [str(TUNE), "plan", str(finished_datasets(Path(scratch), size))] for size in SIZES},
         }
+        time.sleep(RACY_SECONDS)
         seconds = measure(commands)
         loaded = modules(recipe)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     print(f"{'command':<24}{'median ms':>10}{'min ms':>10}{'max ms':>10}")
     for name, values in seconds.items():
         print(f"{name:<24}{medians[name] * 1000:>10.0f}{min(values) * 1000:>10.0f}{max(values) * 1000:>10.0f}")
+    for size, limit in SIZES.items():
+        if limit:
+            print(f"{_plan_of(size)}: {medians[_plan_of(size)] * 1000:.0f} ms, to reach {limit}")
     print(f"modules loaded by plan that must not be: {loaded or 'none'}")
     figures = {
         "plan_ms": round(medians["tune plan, no changes"] * 1000, 1),
         "python_ms": round(medians["python -c pass"] * 1000, 1),
         "imports_ms": round(medians["its imports"] * 1000, 1),
         "ratio_to_imports": round(medians["tune plan, no changes"] / medians["its imports"], 3),
+        **{f"plan_{size}_ms": round(medians[_plan_of(size)] * 1000, 1) for size in SIZES},
         "heavy_modules": loaded,
     }
     print(json.dumps(figures))
+
+
+def _plan_of(size: int) -> str:
+    return f"tune plan, {size:,} datasets"
 
 
 def measure(commands: dict[str, list[str]]) -> dict[str, list[float]]:
@@ -93,40 +110,63 @@ def finished_copy(folder: Path) -> Path:
     """The quickstart with a state in which everything is made, without having made it."""
     recipe = folder / "quickstart"
     shutil.copytree(QUICKSTART, recipe, ignore=shutil.ignore_patterns(".tune"))
+    finish(recipe)
+    return recipe
+
+
+def finished_datasets(folder: Path, count: int) -> Path:
+    """A recipe of many datasets of one row each, and a state that knows them all."""
+    recipe = folder / f"{count}"
+    (recipe / "data").mkdir(parents=True)
+    tables = []
+    for number in range(count):
+        row = {"messages": [{"role": "user", "content": f"{number}?"}, {"role": "assistant", "content": "Yes."}]}
+        (recipe / "data" / f"{number}.jsonl").write_text(json.dumps(row) + "\n")
+        tables.append(f'[dataset.of{number}]\nsource = "data/{number}.jsonl"\ntype = "chat_template"\n')
+    (recipe / "recipe.toml").write_text("\n".join(tables))
+    finish(recipe)
+    return recipe
+
+
+def finish(recipe: Path) -> None:
+    """Write the state in which all of a recipe is made."""
     layout = Layout(recipe)
     layout.create()
     text = (recipe / "recipe.toml").read_text()
     state = State(lineage="benchmark", serial=0)
     desired, _ = desire(parse(text, "recipe.toml", kinds.load()), recipe, FileDigests(), state)
+    records: dict[str, Record] = {}
     for one in desired:
-        output = layout.artifact(one.kind, one.address.partition(".")[2], "made")
-        if one.builds:
-            output.mkdir(parents=True)
-            artifacts.publish(output, {})
-        parts = {part: digest for part, digest in one.known.items() if part}
-        record = Record(
-            kind=one.kind,
-            settings=one.settings,
-            content=one.content,
-            inputs={name: tuple(_input(state, source) for source in group) for name, group in one.inputs.items()},
-            code=one.code,
-            action_key=one.address,
-            status=Status.READY,
-            output_digest=one.known.get("", one.address),
-            parts=parts,
-            artifact=layout.relative(output) if one.builds else "",
-            facts={"rows": 100},
-            metrics={"exact_match": 1.0, "perplexity": 1.0},
-            provenance=Provenance(host=os.uname().nodename, finished="2026-01-01T00:00:00+00:00"),
-        )
-        state = put(state, one.address, record)
-    layout.create()
+        records[one.address] = made(one, layout, records)
+    state = State(lineage="benchmark", serial=0, records=Entries.of(records, Record))
     Store(FolderBackend(layout.root, ".tune"), "benchmark").save(state, Author("benchmark", "benchmark"))
-    return recipe
 
 
-def _input(state: State, source: Source) -> InputRecord:
-    record = state.records[source.address]
+def made(one: Desired, layout: Layout, records: Mapping[str, Record]) -> Record:
+    """The record of a resource as if it had been built, with an artifact where it would have one."""
+    output = layout.artifact(one.kind, one.address.partition(".")[2], "made")
+    if one.builds:
+        output.mkdir(parents=True)
+        artifacts.publish(output, {})
+    return Record(
+        kind=one.kind,
+        settings=one.settings,
+        content=one.content,
+        inputs={name: tuple(_input(records, source) for source in group) for name, group in one.inputs.items()},
+        code=one.code,
+        action_key=one.address,
+        status=Status.READY,
+        output_digest=one.known.get("", one.address),
+        parts={part: digest for part, digest in one.known.items() if part},
+        artifact=layout.relative(output) if one.builds else "",
+        facts={"rows": 100},
+        metrics={"exact_match": 1.0, "perplexity": 1.0},
+        provenance=Provenance(host=os.uname().nodename, finished="2026-01-01T00:00:00+00:00"),
+    )
+
+
+def _input(records: Mapping[str, Record], source: Source) -> InputRecord:
+    record = records[source.address]
     return InputRecord(source.address, source.part, record.parts[source.part] if source.part else record.output_digest)
 
 
