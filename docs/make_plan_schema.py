@@ -111,7 +111,12 @@ def _step() -> dict[str, Any]:
                 {"seconds": {"type": "number"}, "gpu_seconds": {"type": "number"}, "basis": STRING},
                 optional=("seconds", "gpu_seconds", "basis"),
             ),
-        }
+            "notes": {
+                **_table(ANYTHING),
+                "description": "What decides nothing; `places` says where the recipe has each changed field.",
+            },
+        },
+        optional=("notes",),
     )
 
 
@@ -133,6 +138,7 @@ def _diagnostic() -> dict[str, Any]:
     return _object(
         {
             "severity": {"enum": [one.value for one in Severity]},
+            "code": STRING,
             "summary": STRING,
             "detail": STRING,
             "hint": STRING,

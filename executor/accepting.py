@@ -36,7 +36,8 @@ def accepted(
         raise problem("Input not made", detail, f"`tune apply --exclude {address}` does that.")
     if not step.reasons:
         raise problem("Nothing to accept", f"{address} is what the recipe asks for already.")
-    key = action_key(wanted, {name: tuple(one.digest or "" for one in group) for name, group in step.inputs.items()})
+    digests = {name: tuple(one.digest or "" for one in group) for name, group in step.inputs.items()}
+    key = action_key(wanted, digests, record.splices)
     made = Recorder(surroundings.kinds[wanted.kind], wanted, step, key, surroundings.origin).refreshed(record)
     return evolve(
         made,

@@ -107,7 +107,7 @@ class _Applying:
         if _DEARNESS[actual.action] > _DEARNESS[planned.action]:
             raise _dearer(planned, actual)
         digests = {name: tuple(one.digest or "" for one in group) for name, group in actual.inputs.items()}
-        key = action_key(desired, digests)
+        key = action_key(desired, digests, actual.splices)
         recorder = Recorder(self.means.kinds[desired.kind], desired, actual, key, self.means.origin)
         if actual.action in WORKS and desired.builds:
             self._work(recorder, started)

@@ -63,7 +63,8 @@ class Building:
 
     def run(self) -> Built:
         """Find it, or build it; record what came out, or what is left of it if it was stopped or failed."""
-        begun = self.recorder.begun(self._continued())
+        continued = self._continued()
+        begun = self.recorder.begun(continued)
         found = self._found()
         if found is not None:
             outcome = outcome_of(found)
@@ -73,7 +74,7 @@ class Building:
         self.folder.mkdir(parents=True)
         self.means.emit(events.StepStarted(self.address, self.recorder.step.action.value))
         self.means.writer.begin(Begun(self.address, begun))
-        return Built(self._build(begun), DONE[self.recorder.step.action])
+        return Built(self._build(begun, continued), DONE[self.recorder.step.action])
 
     def _found(self) -> Manifest | None:
         """A complete artifact of the very key: here, because a run was killed after it, or shared by somebody else."""
@@ -92,11 +93,11 @@ class Building:
         same = before is not None and before.action_key == self.recorder.key
         return evolve(begun, checkpoints=before.checkpoints) if before is not None and same else begun
 
-    def _build(self, begun: Record) -> Record:
+    def _build(self, begun: Record, continued: Record | None) -> Record:
         """Build, journal the checkpoints, and turn whatever happens into a record."""
         started = now()
         reached = begun
-        task = self._task(begun)
+        task = self._task(begun, continued)
 
         with self._uploads() as uploads:
 
@@ -174,11 +175,12 @@ class Building:
     def _log(self) -> Path:
         return self.means.layout.log(self.address, self.recorder.key[:8])
 
-    def _task(self, begun: Record) -> Task:
+    def _task(self, begun: Record, continued: Record | None) -> Task:
         layout, desired, resume = self.means.layout, self.recorder.desired, self.recorder.step.resume_from
         kind, name = desired.address.split(".", 1)
-        if resume is not None:
-            self.means.shelf.fetch_checkpoint(self.address, self.recorder.key, resume)
+        if resume is not None and continued is not None:
+            # A run of another length has another key: its checkpoints are shared under that one.
+            self.means.shelf.fetch_checkpoint(self.address, continued.action_key, resume)
         inputs = {
             field: tuple(self._input(one.source.address, one.digest or "") for one in group)
             for field, group in self.recorder.step.inputs.items()

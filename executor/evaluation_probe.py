@@ -32,7 +32,7 @@ def _functions(resource: Resource, surroundings: Surroundings) -> Iterator[Diagn
     named = user_functions(evaluation.metrics) if evaluation is not None else []
     for what, hint in function_faults(named, surroundings.folder):
         path = "evaluation.metrics"
-        yield Diagnostic("Invalid recipe", f"{resource.address}.{path}: {what}.", hint, resource.place(path))
+        yield Diagnostic("Contradicting fields", f"{resource.address}.{path}: {what}.", hint, resource.place(path))
 
 
 def _overlap(resource: Resource, surroundings: Surroundings) -> tuple[Diagnostic, ...]:

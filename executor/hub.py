@@ -103,4 +103,5 @@ def snapshot(repository: str, commit: str, holds: str = MODEL) -> Path:
     except LocalEntryNotFoundError:
         detail = f"{repository} at {commit} is not in this machine's hub cache."
         hint = "Apply on the machine that downloaded it, or remove its record with the cache to fetch it again."
-        raise problem(f"{holds.capitalize()} not here", detail, hint) from None
+        summary = "Model not here" if holds == MODEL else "Dataset not here"
+        raise problem(summary, detail, hint) from None

@@ -97,7 +97,7 @@ def _desired(resource: Resource, probe: Probe, resources: Resources) -> Desired:
     return Desired(
         address=resource.address,
         kind=resource.kind.name,
-        settings={**settings_of(resource.specification), **probe.settings},
+        settings=settings_of(resources[resource.address].specification),
         content=probe.content,
         inputs=resource.kind.inputs(resource, resources),
         code=resource.kind.code,

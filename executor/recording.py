@@ -63,6 +63,7 @@ class Recorder:
             provenance=started,
             generation=self.desired.generation,
             protected=self.desired.protected,
+            splices=self.step.splices,
         )
 
     def finished(self, begun: Record, outcome: Outcome, artifact: Artifact | None, started: datetime) -> Record:

@@ -13,6 +13,7 @@ from executor.dropout import neutral_without_dropout
 from executor.evaluation_fields import Evaluation, where_it_selects
 from executor.guard_fields import Guards
 from executor.logging_fields import Logging
+from executor.scheduler_arguments import SchedulerArguments, taken
 from executor.turn_ends import TrainOnEos
 from planner.effects import Effect, reference, setting
 from planner.limits import fraction, not_empty, not_negative, positive
@@ -65,6 +66,10 @@ class Stage:
     num_epochs: float = setting(1.0, effect=Effect.LENGTH, why="the run has another length", validator=positive)
     max_steps: int = setting(0, effect=Effect.LENGTH, why="the run has another length", validator=not_negative)
     """0: as long as num_epochs says."""
+    on_length_change: Literal["retrain", "continue"] = setting(
+        "retrain", effect=Effect.METADATA, why="it says what a change of length does"
+    )
+    """What to do with another length where no checkpoint leads to the same run: "continue" accepts that it is not."""
     batch_size: int = setting(8, effect=Effect.REBUILD, why=STEPS_DEPEND, validator=positive)
     """Rows that one optimizer step sees, over all processes and micro-batches."""
     micro_batch_size: int | Literal["auto"] = setting(
@@ -76,8 +81,20 @@ class Stage:
     )
     """Whether to go on with half the micro-batch, as often as needed, where memory does not suffice."""
     lr_scheduler: Literal[
-        "constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "inverse_sqrt"
+        "constant",
+        "constant_with_warmup",
+        "linear",
+        "cosine",
+        "cosine_with_min_lr",
+        "cosine_warmup_with_min_lr",
+        "cosine_with_restarts",
+        "inverse_sqrt",
+        "polynomial",
+        "warmup_stable_decay",
     ] = setting("cosine", effect=Effect.REBUILD, why=STEPS_DEPEND)
+    lr_scheduler_kwargs: SchedulerArguments = setting(
+        Factory(SchedulerArguments), effect=Effect.REBUILD, why=STEPS_DEPEND
+    )
     warmup_ratio: float = setting(0.0, effect=Effect.REBUILD, why=STEPS_DEPEND, validator=fraction)
     warmup_steps: int = setting(0, effect=Effect.REBUILD, why=STEPS_DEPEND, validator=not_negative)
     optimizer: str = setting("adamw_torch", effect=Effect.REBUILD, why=STEPS_DEPEND, validator=not_empty)
@@ -138,4 +155,6 @@ def schedule_of(settings: Mapping[str, Any], rows: int) -> Schedule:
     steps = total_steps(rows, micro, settings["batch_size"] // micro, settings["num_epochs"], settings["max_steps"])
     # transformers rounds a ratio up (TrainingArguments.get_warmup_steps).
     warmup = settings["warmup_steps"] or math.ceil(steps * settings["warmup_ratio"])
-    return Schedule(settings["lr_scheduler"], settings["learning_rate"], warmup, steps)
+    scheduler = settings["lr_scheduler"]
+    arguments = taken(scheduler, settings["lr_scheduler_kwargs"])
+    return Schedule(scheduler, settings["learning_rate"], warmup, steps, arguments)

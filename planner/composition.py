@@ -46,7 +46,7 @@ def _bases(written: Written) -> list[str]:
     bases = written.tables.get(EXTENDS, [])
     if not isinstance(bases, list) or not all(isinstance(one, str) and one for one in bases):
         hint = 'Write it as `extends = ["base.toml"]`, above all tables.'
-        raise problem("Invalid recipe", "`extends` must be a list of files.", hint, written.place(EXTENDS))
+        raise problem("Invalid value", "`extends` must be a list of files.", hint, written.place(EXTENDS))
     return bases
 
 

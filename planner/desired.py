@@ -10,6 +10,7 @@ from attrs import field, frozen
 from planner.effects import Effect, declared, input_effect
 from planner.kind import Source
 from state.canonical import Plain, digest, encode
+from state.record import Splice
 
 
 @frozen
@@ -79,10 +80,11 @@ def effect_of(specification: type, path: str, settings: Mapping[str, Plain]) -> 
 IDENTITY = (Effect.REBUILD, Effect.LENGTH)
 
 
-def action_key(desired: Desired, inputs: Mapping[str, tuple[str, ...]]) -> str:
+def action_key(desired: Desired, inputs: Mapping[str, tuple[str, ...]], splices: tuple[Splice, ...] = ()) -> str:
     """The digest of everything that decides what is produced: never an address, a path or a time.
 
-    `inputs` are the output digests of the inputs by field name.
+    `inputs` are the output digests of the inputs by field name. What was spliced from two runs has a key of its own, so
+    that nobody takes it for what the recipe describes.
     """
     identity = {
         path: value
@@ -92,6 +94,7 @@ def action_key(desired: Desired, inputs: Mapping[str, tuple[str, ...]]) -> str:
     decisive = [name for name in inputs if input_effect(desired.specification, name, desired.settings) in IDENTITY]
     # The first generation has no number, so that keys are what they were before there were generations.
     generation: dict[str, Plain] = {"generation": desired.generation} if desired.generation else {}
+    spliced: dict[str, Plain] = {"splices": [[one.step, one.checkpoint] for one in splices]} if splices else {}
     return digest(
         {
             "kind": desired.kind,
@@ -100,5 +103,6 @@ def action_key(desired: Desired, inputs: Mapping[str, tuple[str, ...]]) -> str:
             "content": dict(desired.content),
             "inputs": {name: list(digests) for name, digests in inputs.items() if name in decisive},
             **generation,
+            **spliced,
         }
     )

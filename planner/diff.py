@@ -26,14 +26,16 @@ from planner.reason import (
     Interrupted,
     MadeBefore,
     NoCheckpoint,
+    NoLongerAccepted,
+    NotEquivalent,
     NotInState,
     Reason,
     Shared,
     StoppedEarly,
 )
-from planner.resume import STOPPED_EARLY, Continuation, continuation, would_stop_too
+from planner.resume import STOPPED_EARLY, Continuation, accepts_splices, continuation, would_stop_too
 from planner.structure import with_defaults
-from state.record import Checkpoint, InputRecord, Record, Status, Superseded
+from state.record import Checkpoint, InputRecord, Record, Splice, Status, Superseded
 
 
 class Action(StrEnum):
@@ -101,6 +103,8 @@ class Change:
     resume_from: Checkpoint | None = None
     record: Record | None = None
     """What exists already and will be the resource's record, up to settings; None if it has to be made."""
+    splices: tuple[Splice, ...] = ()
+    """In what it is, or will be, no run from scratch."""
 
 
 @frozen
@@ -196,8 +200,10 @@ def _finished(situation: Situation, record: Record, differences: _Differences) -
         return _longer(situation, record, differences)
     failed = situation.kind.judge(situation.desired.settings, record.metrics)
     if failed:
-        return Change(Action.UPDATE, (*(GateFailed(one) for one in failed), *differences.light), record=record)
-    return Change(Action.UPDATE if differences.light else Action.REUSE, differences.light, record=record)
+        reasons = (*(GateFailed(one) for one in failed), *differences.light)
+        return Change(Action.UPDATE, reasons, record=record, splices=record.splices)
+    action = Action.UPDATE if differences.light else Action.REUSE
+    return Change(action, differences.light, record=record, splices=record.splices)
 
 
 def _lost(situation: Situation, record: Record, differences: _Differences) -> Change:
@@ -206,18 +212,29 @@ def _lost(situation: Situation, record: Record, differences: _Differences) -> Ch
     found = _continuation(situation, record)
     if found.checkpoint is None:
         return Change(Action.REBUILD, reasons)
-    return Change(Action.RESUME, reasons, resume_from=found.checkpoint)
+    return _continued(Action.RESUME, reasons, found, record)
 
 
 def _longer(situation: Situation, record: Record, differences: _Differences) -> Change:
     """Another length: continue from the newest checkpoint that the desired run would have passed through."""
     if _would_stop_too(situation, record):
         ended = StoppedEarly(cast("int", record.facts[STOPPED_EARLY]))
-        return Change(Action.UPDATE, (ended, *differences.length, *differences.light), record=record)
+        return Change(
+            Action.UPDATE, (ended, *differences.length, *differences.light), record=record, splices=record.splices
+        )
     found = _continuation(situation, record)
     if found.checkpoint is None:
         return Change(Action.REBUILD, (*differences.length, *found.refusals, *differences.light))
-    return Change(Action.EXTEND, differences.all, resume_from=found.checkpoint)
+    return _continued(Action.EXTEND, differences.all, found, record)
+
+
+def _continued(action: Action, reasons: tuple[Reason, ...], found: Continuation, record: Record) -> Change:
+    """The change that goes on from a checkpoint of a record; what is not equivalent stays so."""
+    one = found.splice
+    if one is None:
+        return Change(action, reasons, resume_from=found.checkpoint, splices=record.splices)
+    told = NotEquivalent(one.step, one.differs, one.before, one.after)
+    return Change(action, (*reasons, told), resume_from=found.checkpoint, splices=(*record.splices, one))
 
 
 def _unfinished(situation: Situation, record: Record, differences: _Differences) -> Change:
@@ -230,7 +247,7 @@ def _unfinished(situation: Situation, record: Record, differences: _Differences)
         ended = Failed(record.error)
     if found.checkpoint is None:
         return Change(Action.BUILD, (ended, *found.refusals, *differences.all))
-    return Change(Action.RESUME, (ended, *differences.all), resume_from=found.checkpoint)
+    return _continued(Action.RESUME, (ended, *differences.all), found, record)
 
 
 def _would_stop_too(situation: Situation, record: Record) -> bool:
@@ -247,7 +264,8 @@ def _continuation(situation: Situation, record: Record) -> Continuation:
     before = situation.kind.schedule(record.settings, situation.input_records)
     after = situation.kind.schedule(situation.desired.settings, situation.input_records)
     usable = tuple(one for one in record.checkpoints if situation.local.usable(record, one))
-    return continuation(usable, before, after, situation.kind.layout(situation.desired.settings))
+    accepted = accepts_splices(situation.desired.settings)
+    return continuation(usable, before, after, situation.kind.layout(situation.desired.settings), accepted=accepted)
 
 
 def _differences(situation: Situation, record: Record) -> _Differences:
@@ -263,6 +281,8 @@ def _differences(situation: Situation, record: Record) -> _Differences:
     if situation.desired.code != record.code:
         forcing.append(CodeChanged(record.code, situation.desired.code))
     forcing += [one for one in inputs if one.certain]
+    if record.splices and not accepts_splices(situation.desired.settings):
+        forcing.append(NoLongerAccepted(record.splices[-1].step))
     return _Differences(
         light=(*(one for one in fields if one.effect not in (Effect.REBUILD, Effect.LENGTH)), *assumed, *beside),
         length=tuple(one for one in fields if one.effect is Effect.LENGTH),

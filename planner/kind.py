@@ -66,8 +66,8 @@ class Probe:
 
     content: Mapping[str, str] = field(factory=dict)
     """Digests of what was read, by name; part of the identity."""
-    settings: Mapping[str, Plain] = field(factory=dict)
-    """Settings that had to be resolved, replacing those of the recipe."""
+    settings: Mapping[str, Any] = field(factory=dict)
+    """Fields that had to be resolved, as the specification class holds them, replacing those of the recipe."""
     known: Mapping[str, str] = field(factory=dict)
     """Output digests that are certain before anything is built, by part."""
     facts: Mapping[str, Plain] = field(factory=dict)

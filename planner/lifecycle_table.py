@@ -29,7 +29,7 @@ def unfit_fields(lifecycle: Lifecycle, specification: type, variant: str) -> Ite
     """The entries of `ignore_changes` that name nothing of which state keeps a value."""
     for path in lifecycle.ignore_changes:
         if path.partition(".")[0] == variant:
-            yield Fault(_IGNORED, f"`{path}` decides which fields there are and cannot be ignored")
+            yield Fault(_IGNORED, f"`{path}` decides which fields there are and cannot be ignored", "Remove it.")
         else:
             message, hint = _objection(path, specification)
             if message:
@@ -42,11 +42,11 @@ def _objection(path: str, specification: type) -> tuple[str, str]:
     field = fields(specification).get(name)
     if field is None:
         known = [one.name for one in fields(specification).values() if in_settings(one)]
-        return "is no field of it", suggestion(name, known)
+        return "is no field of it", suggestion(name, known) or f"Known fields: {', '.join(known)}."
     if referenced_kinds(field):
-        return "names what it is made from and cannot be ignored", ""
+        return "names what it is made from and cannot be ignored", "Remove it."
     if not in_settings(field):
-        return "belongs to what it is made from and cannot be ignored here", ""
+        return "belongs to what it is made from and cannot be ignored here", "Remove it."
     if not rest:
         return "", ""
     inner = table_class(field)

@@ -52,7 +52,7 @@ def members(name: str, table: Mapping[str, Any]) -> tuple[tuple[Member, ...], tu
     combinations = itertools.product(*([(path, value) for value in values] for path, values in axes.items()))
     made = tuple(_member(name, rest, one) for one in itertools.islice(combinations, MOST_MEMBERS + 1))
     if len(made) > MOST_MEMBERS:
-        return (), (Fault(MATRIX, f"it stands for more than {MOST_MEMBERS} resources"),)
+        return (), (Fault(MATRIX, f"it stands for more than {MOST_MEMBERS} resources", "List fewer values."),)
     return made, ()
 
 
@@ -79,7 +79,7 @@ def _faults(path: str, values: object) -> Iterator[Fault]:
             hint = "Addresses are made of the values: numbers, true, false, names and paths will do, or lists of these."
             yield Fault(where, f"{show(value)} cannot be part of an address", hint)
     for label in sorted({one for one in labels if one is not None and labels.count(one) > 1}):
-        yield Fault(where, f"{label} is listed twice")
+        yield Fault(where, f"{label} is listed twice", "Remove one of both.")
 
 
 def _label(value: object) -> str | None:

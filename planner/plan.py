@@ -14,7 +14,10 @@ from planner.reason import NotInRecipe, Reason, told_once
 from state.canonical import Plain
 from state.change import worth_keeping
 from state.diagnostic import Diagnostic
-from state.record import Checkpoint, Record, State, Superseded
+from state.record import Checkpoint, Record, Splice, State, Superseded
+
+PLACES = "places"
+"""The note of a step that says where the recipe has each of its changed fields."""
 
 
 @frozen
@@ -37,6 +40,8 @@ class Step:
     """The address that its record still has in state."""
     notes: Mapping[str, Plain] = field(factory=dict)
     """What is worth telling beside the reasons; decides nothing."""
+    splices: tuple[Splice, ...] = ()
+    """In what its result is no run from scratch; the reasons say it, and a saved plan says no more."""
 
 
 @frozen
@@ -181,6 +186,7 @@ def _step(desired: Desired, inputs: Inputs, found: Change, record: Record | None
         facts=desired.facts,
         estimate=_estimate(found, record),
         notes=desired.notes,
+        splices=found.splices,
     )
 
 

@@ -110,6 +110,7 @@ def diagnostic_to_plain(diagnostic: Diagnostic) -> dict[str, Plain]:
     place = diagnostic.place
     return {
         "severity": diagnostic.severity.value,
+        "code": diagnostic.code,
         "summary": diagnostic.summary,
         "detail": without_secrets(diagnostic.detail),
         "hint": without_secrets(diagnostic.hint),

@@ -110,6 +110,26 @@ class OtherLayout:
 
 
 @frozen
+class NotEquivalent:
+    """It is continued although a learning rate already used would be another one, because the recipe accepts that."""
+
+    step: int
+    """Of the checkpoint that is continued from."""
+    differs: int
+    """The first optimizer step that differs, counted from 1."""
+    before: float
+    after: float
+
+
+@frozen
+class NoLongerAccepted:
+    """It was continued although its learning rates had been others, and the recipe does not accept that any more."""
+
+    step: int
+    """Of the checkpoint that was continued from."""
+
+
+@frozen
 class NoCheckpoint:
     """There is no complete checkpoint to continue from."""
 
@@ -180,6 +200,8 @@ Reason: TypeAlias = (
     | ScheduleDiffers
     | StoppedEarly
     | OtherLayout
+    | NotEquivalent
+    | NoLongerAccepted
     | NoCheckpoint
     | ArtifactMissing
     | GateFailed
@@ -204,6 +226,8 @@ CODES: dict[type[Reason], str] = {
     ScheduleDiffers: "schedule_differs",
     StoppedEarly: "stopped_early",
     OtherLayout: "other_layout",
+    NotEquivalent: "not_equivalent",
+    NoLongerAccepted: "no_longer_accepted",
     NoCheckpoint: "no_checkpoint",
     ArtifactMissing: "artifact_missing",
     GateFailed: "gate_failed",

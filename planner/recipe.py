@@ -191,7 +191,7 @@ class _Reader:
     def _structured(self, path: str, table: object, specification: type) -> Any:  # noqa: ANN401  an instance of it
         """A table that is no resource; None where it is wrong, with the problem noted."""
         if not isinstance(table, Mapping):
-            self._wrong("Invalid recipe", f"`{path}` must be a table.", f"Write it as `[{path}]`.", path)
+            self._wrong("Invalid value", f"`{path}` must be a table.", f"Write it as `[{path}]`.", path)
             return None
         try:
             return structure(table, specification)
@@ -275,12 +275,13 @@ class _Reader:
             return kind.specifications[chosen], ()
         named = chosen if isinstance(chosen, str) else ""
         hint = kind.gone.get(named) or suggestion(named, known) or f"Known: {', '.join(known)}."
-        message = f"there is no {kind.variant} {chosen!r}" if chosen is not None else "this field is required"
-        return None, (Fault(kind.variant, message, hint),)
+        if chosen is None:
+            return None, (Fault(kind.variant, "this field is required", hint, summary="Missing field"),)
+        return None, (Fault(kind.variant, f"there is no {kind.variant} {chosen!r}", hint),)
 
     def _fault(self, address: str, fault: Fault, written_at: str) -> None:
         path = f"{address}.{fault.path}" if fault.path else address
-        self._wrong("Invalid recipe", f"{path}: {fault.message}.", fault.hint, written_at.rstrip("."))
+        self._wrong(fault.summary, f"{path}: {fault.message}.", fault.hint, written_at.rstrip("."))
 
     def _wrong(self, summary: str, detail: str, hint: str, path: str = "") -> None:
         self.found.append(Diagnostic(summary, detail, hint, self.written.place(path)))

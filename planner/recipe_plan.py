@@ -10,11 +10,13 @@ from planner.desired import Desired
 from planner.diff import Local
 from planner.kind import Kinds
 from planner.lifecycle import broken_protection, settled
-from planner.plan import Plan, Selection, make
+from planner.plan import PLACES, Plan, Selection, Step, make
 from planner.policy import exceeded
+from planner.reason import FieldChanged
 from planner.recipe import Recipe
 from planner.renaming import Renamed, explained
 from planner.selection import narrowed, requested
+from state.canonical import Plain
 from state.diagnostic import Diagnostic, ProblemError, errors
 from state.record import State
 
@@ -47,4 +49,15 @@ def make_plan(
     ]
     if errors(found):
         raise ProblemError(errors(found))
-    return evolve(plan, diagnostics=tuple(found))
+    return evolve(plan, steps=tuple(_placed(one, recipe) for one in plan.steps), diagnostics=tuple(found))
+
+
+def _placed(step: Step, recipe: Recipe) -> Step:
+    """The step with the line of the recipe that caused each of its changed fields."""
+    changed = [one.field for one in step.reasons if isinstance(one, FieldChanged)]
+    resource = recipe.resources.get(step.address)
+    if not changed or resource is None:
+        return step
+    places = {path: resource.place(path) for path in changed}
+    told: dict[str, Plain] = {path: str(evolve(one, column=0)) for path, one in places.items() if one.file}
+    return evolve(step, notes={**step.notes, PLACES: told}) if told else step

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from planner.structure import Fault, show, suggestion
+from planner.structure import Fault, required_hint, show, suggestion
 from state.diagnostic import NOWHERE, Diagnostic, Place
 
 MOVED, REMOVED, IMPORT = "moved", "removed", "import"
@@ -67,10 +67,10 @@ def table_faults(name: str, tables: object) -> Iterator[Fault]:
         for key in table:
             if key not in keys:
                 hint = suggestion(key, list(keys)) or f"Known fields: {', '.join(keys)}."
-                yield Fault(f"{number}.{key}", "there is no such field", hint)
+                yield Fault(f"{number}.{key}", "there is no such field", hint, summary="Unknown field")
         for key in keys:
             if key not in table:
-                yield Fault(f"{number}.{key}", "this field is required")
+                yield Fault(f"{number}.{key}", "this field is required", required_hint(key), summary="Missing field")
             elif not isinstance(table[key], str) or not table[key]:
                 yield Fault(f"{number}.{key}", f"expected a string, got {show(table[key])}")
 
@@ -137,7 +137,7 @@ def _wrong_move(
         wrong = _no_address(move.before, kinds, move.place)
         return wrong.detail, wrong.hint
     if kind != move.after.partition(".")[0]:
-        return f"{move.before} cannot become {move.after}: the kind stays.", ""
+        return f"{move.before} cannot become {move.after}: the kind stays.", f"Name a `{kind}.NAME`."
     if move.before in written:
         return f"{move.before} is moved to {move.after}, and the recipe still has it.", "Rename its table."
     if move.before in before:

@@ -37,7 +37,7 @@ def _check_fields(resource: Resource, resources: Resources, unusable: Collection
                 yield _unknown(resource, name, target, fitting, resources)
             elif resources[target].kind.name not in fitting:
                 detail = f"{resource.address}.{name} must name a {' or '.join(fitting)}, not {target}."
-                yield Diagnostic("Wrong reference", detail, place=resource.place(name))
+                yield Diagnostic("Wrong reference", detail, _fitting_hint(fitting, resources), resource.place(name))
 
 
 def _unknown(resource: Resource, name: str, target: str, fitting: tuple[str, ...], resources: Resources) -> Diagnostic:
@@ -45,10 +45,18 @@ def _unknown(resource: Resource, name: str, target: str, fitting: tuple[str, ...
     if members:
         detail = f"{resource.address}.{name} names {target}, which is a matrix of {len(members)}."
         return Diagnostic("Unknown reference", detail, f"Name one: {', '.join(members)}.", resource.place(name))
-    candidates = [address for address, one in resources.items() if one.kind.name in fitting]
-    known = f"Known: {', '.join(candidates)}." if candidates else f"Define a `[{fitting[0]}.NAME]` table."
     detail = f"{resource.address}.{name} names {target}, which the recipe does not define."
-    return Diagnostic("Unknown reference", detail, suggestion(target, candidates) or known, resource.place(name))
+    hint = suggestion(target, _candidates(fitting, resources)) or _fitting_hint(fitting, resources)
+    return Diagnostic("Unknown reference", detail, hint, resource.place(name))
+
+
+def _candidates(fitting: tuple[str, ...], resources: Resources) -> list[str]:
+    return [address for address, one in resources.items() if one.kind.name in fitting]
+
+
+def _fitting_hint(fitting: tuple[str, ...], resources: Resources) -> str:
+    candidates = _candidates(fitting, resources)
+    return f"Known: {', '.join(candidates)}." if candidates else f"Define a `[{fitting[0]}.NAME]` table."
 
 
 def _cycles(resources: Resources) -> Iterator[Diagnostic]:

@@ -9,8 +9,9 @@ from attrs import frozen
 from planner.reason import NoCheckpoint, OtherLayout, Reason, ScheduleDiffers
 from planner.schedule import Schedule, first_difference
 from state.canonical import Plain
-from state.record import Checkpoint
+from state.record import Checkpoint, Splice
 
+ON_LENGTH_CHANGE, CONTINUE = "on_length_change", "continue"
 STOPPED_EARLY = "stopped_early_at"
 """The fact that a record holds of a run which ended before its length, by what it measured: after which step."""
 
@@ -21,6 +22,13 @@ class Continuation:
 
     checkpoint: Checkpoint | None
     refusals: tuple[Reason, ...] = ()
+    splice: Splice | None = None
+    """In what the result will be no run from scratch."""
+
+
+def accepts_splices(settings: Mapping[str, Plain]) -> bool:
+    """Whether the recipe says that a run of another length may go on though its learning rates were others."""
+    return settings.get(ON_LENGTH_CHANGE) == CONTINUE
 
 
 def would_stop_too(facts: Mapping[str, Plain], before: Schedule, after: Schedule) -> bool:
@@ -52,7 +60,12 @@ TORCH = Layout()
 
 
 def continuation(
-    checkpoints: Sequence[Checkpoint], before: Schedule, after: Schedule, layout: Layout = TORCH
+    checkpoints: Sequence[Checkpoint],
+    before: Schedule,
+    after: Schedule,
+    layout: Layout = TORCH,
+    *,
+    accepted: bool = False,
 ) -> Continuation:
     """The newest checkpoint that the run can read and whose past is a prefix of the desired run."""
     readable = [one for one in checkpoints if layout.fits(one)]
@@ -60,24 +73,38 @@ def continuation(
         newest = max(checkpoints, key=lambda one: one.step)
         written = Layout(newest.format, newest.world_size)
         return Continuation(None, (OtherLayout(newest.step, str(written), str(layout)),))
-    return _on_the_way(readable, before, after)
+    return _on_the_way(readable, before, after, accepted=accepted)
 
 
-def _on_the_way(checkpoints: Sequence[Checkpoint], before: Schedule, after: Schedule) -> Continuation:
+def _on_the_way(
+    checkpoints: Sequence[Checkpoint], before: Schedule, after: Schedule, *, accepted: bool
+) -> Continuation:
     """The newest checkpoint whose past is a prefix of the desired run.
 
     Everything but length must already be known to be the same. A checkpoint at step k qualifies if the learning rates
-    of the k steps taken and of the first step after it (where there is one) are equal under both schedules.
+    of the k steps taken and of the first step after it (where there is one) are equal under both schedules. If there is
+    none and that is `accepted`, it is the newest within the desired run.
     """
-    if not checkpoints:
-        return Continuation(None, (NoCheckpoint(),))
-    for checkpoint in sorted(checkpoints, key=lambda one: one.step, reverse=True):
-        if checkpoint.step <= after.total_steps:
-            compared = min(checkpoint.step + 1, after.total_steps)
-            if first_difference(before, after, compared) is None:
-                return Continuation(checkpoint)
+    within = sorted((one for one in checkpoints if one.step <= after.total_steps), key=lambda one: one.step)
+    if not within:
+        return Continuation(None, (NoCheckpoint(),) if not checkpoints else (_refusal(checkpoints, before, after),))
+    compared = min(within[-1].step + 1, after.total_steps)
+    differing = first_difference(before, after, compared)
+    legal = [one for one in within if differing is None or min(one.step + 1, after.total_steps) <= differing]
+    if legal:
+        return Continuation(legal[-1])
+    refusal = _refusal(checkpoints, before, after)
+    if accepted and isinstance(refusal, ScheduleDiffers):
+        newest = within[-1]
+        splice = Splice(newest.step, newest.digest, refusal.step, refusal.before, refusal.after)
+        return Continuation(newest, splice=splice)
+    return Continuation(None, (refusal,))
+
+
+def _refusal(checkpoints: Sequence[Checkpoint], before: Schedule, after: Schedule) -> NoCheckpoint | ScheduleDiffers:
+    """Why none of the checkpoints qualifies."""
     reachable = min(max(one.step for one in checkpoints) + 1, after.total_steps)
     differing = first_difference(before, after, reachable)
     if differing is None:
-        return Continuation(None, (NoCheckpoint(),))
-    return Continuation(None, (ScheduleDiffers(differing + 1, before.at(differing), after.at(differing)),))
+        return NoCheckpoint()
+    return ScheduleDiffers(differing + 1, before.at(differing), after.at(differing))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, Union, cast, get_args, get_origin
 
@@ -19,8 +19,9 @@ from cattrs.errors import (
     IterableValidationError,
     IterableValidationNote,
 )
+from cattrs.gen import make_dict_structure_fn
 
-from planner.effects import fields, own_fields, table_class
+from planner.effects import fields, own_fields, referenced_kinds, table_class
 from state.canonical import Plain
 
 
@@ -31,6 +32,7 @@ class Fault:
     path: str
     message: str
     hint: str = ""
+    summary: str = "Invalid value"
 
 
 class FieldError(ValueError):
@@ -89,6 +91,11 @@ def _tables(specification: type) -> dict[str, type]:
     return {name: inner for name, inner in found.items() if inner is not None}
 
 
+def required_hint(name: str, kinds: Sequence[str] = ()) -> str:
+    """How to write a field that is left out; `kinds` are those that it may name."""
+    return f'It names a {" or ".join(kinds)}: `{name} = "{kinds[0]}.NAME"`.' if kinds else f"Write `{name} = ...`."
+
+
 def suggestion(word: str, known: list[str]) -> str:
     """The "did you mean" sentence, or "" where nothing is close."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
@@ -109,7 +116,21 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook_func(_is_union, _union_hook(converter))
     converter.register_structure_hook_func(_is_a(Literal), _literal)
     converter.register_structure_hook_func(_is_a(dict), _table)
+    converter.register_structure_hook_factory(attrs.has, lambda kind: _class_hook(kind, converter))
     return converter
+
+
+def _class_hook(kind: Any, converter: cattrs.Converter) -> Any:  # noqa: ANN401  an attrs class and its cattrs hook
+    """A table becomes an instance; anything else is told in the words of a recipe."""
+    make = make_dict_structure_fn(kind, converter)
+
+    def hook(value: object, cls: Any) -> object:  # noqa: ANN401
+        if not isinstance(value, Mapping):
+            message = f"expected a table, got {show(value)}"
+            raise TypeError(message)
+        return make(value, cls)
+
+    return hook
 
 
 def _is_a(origin: object) -> Callable[[Any], bool]:
@@ -127,8 +148,16 @@ def _exactly(primitive: type, name: str) -> Any:  # noqa: ANN401  a cattrs hook
     return hook
 
 
+def _is_finite(value: float) -> bool:
+    """Whole numbers of a recipe can be larger than any number with a point."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 def _number(value: object, _: object) -> float:
-    if type(value) not in (int, float) or not math.isfinite(cast("float", value)):
+    if type(value) not in (int, float) or not _is_finite(cast("float", value)):
         message = f"expected a number, got {show(value)}"
         raise TypeError(message)
     return float(cast("float", value))
@@ -234,9 +263,11 @@ def _explain(error: BaseException, path: str, specification: type | None) -> Ite
             known = [field.name for field in attrs.fields(error.cl)]
             for key in sorted(error.extra_fields):
                 hint = suggestion(key, known) or f"Known fields: {', '.join(known)}."
-                yield Fault(_join(path, key), "there is no such field", hint)
+                yield Fault(_join(path, key), "there is no such field", hint, summary="Unknown field")
         case KeyError() if specification is not None and attrs.has(specification):
-            yield Fault(_join(path, str(error.args[0])), "this field is required")
+            name = str(error.args[0])
+            hint = required_hint(name, referenced_kinds(fields(specification)[name]))
+            yield Fault(_join(path, name), "this field is required", hint, summary="Missing field")
         case FieldError():
             message, _, hint = str(error).partition("\n")
             yield Fault(_join(path, error.name), message, hint)

@@ -56,7 +56,7 @@ class _Replacing:
     def declare(self, declared: object) -> None:
         """Take the defaults, and what is given instead of them."""
         if not isinstance(declared, Mapping):
-            self._wrong("Invalid recipe", "`vars` must be a table.", "Write it as `[vars]`.", VARIABLES)
+            self._wrong("Invalid value", "`vars` must be a table.", "Write it as `[vars]`.", VARIABLES)
             return
         self.declared = declared
         for name, default in declared.items():
@@ -74,10 +74,10 @@ class _Replacing:
             self._wrong("Invalid name", detail, "Use letters, digits and `_`, and no digit first.", path)
         elif _is_marked(default):
             detail = f"`{path}` refers to a variable itself."
-            self._wrong("Invalid recipe", detail, "Put them together where they are used.", path)
+            self._wrong("Invalid value", detail, "Put them together where they are used.", path)
         elif isinstance(default, Mapping) and default:
             hint = f"Give it a value, or `{name} = {{}}` where there is no default."
-            self._wrong("Invalid recipe", f"`{path}` must not be a table.", hint, path)
+            self._wrong("Invalid value", f"`{path}` must not be a table.", hint, path)
         else:
             self._give(name, None if isinstance(default, Mapping) else default)
 

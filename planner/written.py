@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -36,14 +36,40 @@ class Written:
         return Place(self.file, 1, 1)
 
 
+_NUL = re.compile(r"\\(?:u0000|U00000000|x00|0)")
+"""How a text can come to hold the character NUL: by an escape only, in TOML as in YAML."""
+_SYNTAX = "The mistake is there or just before: texts stand in quotes, lists in brackets, tables below `[kind.name]`."
+
+
 def read(text: str, file: str) -> Written:
     """The tables of one text; the ending of the file's name says whether it is TOML or YAML."""
     if file.endswith(YAML_SUFFIXES):
         from planner.yaml_text import read_yaml
 
-        return Written(file, *read_yaml(text, file))
-    tables = _read_toml(text, file)
-    return Written(file, tables, {path: Place(file, *at) for path, at in positions(text).items()})
+        written = Written(file, *read_yaml(text, file))
+    else:
+        tables = _read_toml(text, file)
+        written = Written(file, tables, {path: Place(file, *at) for path, at in positions(text).items()})
+    if _NUL.search(text):
+        for path in _with_nul(written.tables, ""):
+            raise problem(
+                "Invalid value", f"{path}: a text holds the character NUL.", "Remove it.", written.place(path)
+            )
+    return written
+
+
+def _with_nul(value: object, path: str) -> Iterator[str]:
+    """The paths of texts that no file system and no database takes."""
+    if isinstance(value, str) and "\0" in value:
+        yield path
+    elif isinstance(value, Mapping):
+        for name, one in value.items():
+            inside = f"{path}.{name}" if path else str(name)
+            yield from _with_nul(name, inside)
+            yield from _with_nul(one, inside)
+    elif isinstance(value, list):
+        for number, one in enumerate(value):
+            yield from _with_nul(one, f"{path}.{number}")
 
 
 def replaced(tables: object, path: Sequence[str], value: object) -> Any:  # noqa: ANN401  plain values
@@ -57,12 +83,28 @@ def replaced(tables: object, path: Sequence[str], value: object) -> Any:  # noqa
 
 def _read_toml(text: str, file: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
+        tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         message, _, where = str(error).rpartition(" (at ")
         numbers = [int(number) for number in re.findall(r"\d+", where)]
         line, column = numbers or _end(text)
-        raise problem("Invalid TOML", f"{message}.", place=Place(file, line, column)) from None
+        raise problem("Invalid TOML", *_in_words(message), Place(file, line, column)) from None
+    except RecursionError:
+        raise problem("Invalid TOML", "It is nested too deeply.", _SYNTAX, Place(file, *_end(text))) from None
+    except ValueError:
+        detail = "It holds a number with thousands of digits."
+        raise problem("Invalid TOML", detail, "Write numbers of a sensible size.", Place(file, *_end(text))) from None
+    return tables
+
+
+def _in_words(message: str) -> tuple[str, str]:
+    """What tomllib found, and what to do about it."""
+    if message.startswith("Cannot declare "):
+        table = ".".join(re.findall(r"'([^']*)'", message))
+        return f"The table `[{table}]` stands here twice.", "Put its fields together below one of both."
+    if message == "Cannot overwrite a value":
+        return "This key has a value already.", "Remove one of both."
+    return f"{message}.", _SYNTAX
 
 
 def _end(text: str) -> tuple[int, int]:

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from attrs import frozen
 
+from state.explanations import code_of
+
 
 class Severity(StrEnum):
     """How bad it is: an error stops the command, a warning does not."""
@@ -41,6 +43,11 @@ class Diagnostic:
     hint: str = ""
     place: Place = NOWHERE
     severity: Severity = Severity.ERROR
+
+    @property
+    def code(self) -> str:
+        """The stable code of its summary."""
+        return code_of(self.summary)
 
 
 class ProblemError(Exception):

@@ -50,6 +50,22 @@ class Checkpoint:
 
 
 @frozen
+class Splice:
+    """Where a run was continued although its learning rates had been those of another one, unlike any from scratch."""
+
+    step: int
+    """Of the checkpoint that was continued from."""
+    checkpoint: str
+    """Its digest."""
+    differs: int
+    """The first optimizer step, counted from 1, whose learning rate was not that of a run from scratch."""
+    before: float
+    """The learning rate that this step had."""
+    after: float
+    """The one that it would have had."""
+
+
+@frozen
 class Provenance:
     """Who made something, when, where and with what; for audit and estimates, never for identity."""
 
@@ -101,6 +117,8 @@ class Record:
     """How often it was asked to be made anew though nothing had changed; part of what it is, if not 0."""
     protected: bool = later(default=False)
     """Whether a plan that would rebuild or forget it is an error, whatever the recipe still says of it."""
+    splices: tuple[Splice, ...] = later(())
+    """In what it is no run from scratch, as a person accepted; part of what it is, if there are any."""
 
 
 @frozen

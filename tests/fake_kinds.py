@@ -57,6 +57,7 @@ class Thing:
     decay: bool = setting(default=False, effect=Effect.REBUILD, why="every step depends on it")
     note: str = setting("", effect=Effect.METADATA, why="it is a note")
     pace: int = setting(1, effect=Effect.RUNTIME, why="it is only slower")
+    on_length_change: str = setting("retrain", effect=Effect.METADATA, why="it is about another length")
     lowest: int = setting(0, effect=Effect.METADATA, why="the verdict changes")
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.diagnostic_summaries import without_code
+
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "numpy", "accelerate"}
 
@@ -113,3 +115,7 @@ def test_the_wheel_holds_the_four_packages_and_nothing_else(tmp_path: Path) -> N
     assert packaged == written
     assert {f"{top}/py.typed" for top in tops - {info}} <= set(names)
     assert {str(path.relative_to(ROOT)) for path in (ROOT / "executor" / "templates").glob("*.jinja")} <= set(names)
+
+
+def test_every_diagnostic_has_a_code_and_a_section() -> None:
+    assert without_code() == "", without_code()

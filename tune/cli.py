@@ -38,6 +38,7 @@ COMMANDS = {
     "doctor": "Look at what could go wrong on this machine.",
     "gc": "Remove artifacts that nothing needs any more.",
     "export-audit": "Write the papers of an artifact: bill of materials, provenance, model card.",
+    "explain": "Say what a diagnostic means, and what to do about it.",
     "completion": "Print what makes a shell complete commands and options.",
 }
 

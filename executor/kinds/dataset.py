@@ -52,7 +52,7 @@ def _defaults() -> dict[str, Plain]:
 def check(resource: Resource, _: Resources) -> tuple[Diagnostic, ...]:
     """The fields must describe one origin."""
     return tuple(
-        Diagnostic("Invalid recipe", f"{resource.address}: {detail}", hint, resource.place(path))
+        Diagnostic("Contradicting fields", f"{resource.address}: {detail}", hint, resource.place(path))
         for path, detail, hint in _wrong(resource.specification)
     )
 

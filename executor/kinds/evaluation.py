@@ -69,7 +69,7 @@ class Evaluation:
 def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
     """What is wrong with the fields together."""
     return tuple(
-        Diagnostic("Invalid recipe", f"{resource.address}.{path}: {detail}.", hint, resource.place(path))
+        Diagnostic("Contradicting fields", f"{resource.address}.{path}: {detail}.", hint, resource.place(path))
         for path, detail, hint in _faults(resource.specification, resources)
     )
 
@@ -89,7 +89,8 @@ def _faults(evaluation: Evaluation, resources: Resources) -> Iterator[tuple[str,
         path = f"gate.{name}"
         if name not in evaluation.metrics:
             known = [str(one) for one in evaluation.metrics]
-            yield path, "it is not among the metrics of this evaluation", suggestion(name, known)
+            hint = suggestion(name, known) or f"It measures {', '.join(known)}."
+            yield path, "it is not among the metrics of this evaluation", hint
         if not isinstance(condition, str) or _parse(condition) is None:
             yield path, f"expected a condition, got {condition!r}", 'For instance ">= 0.85".'
 

@@ -58,7 +58,7 @@ def _faults(resource: Resource, resources: Resources) -> Iterator[Diagnostic]:
         detail = (
             f"{resource.address}.to: {exports[0].address} goes to `{export.to}` too, and one would replace the other."
         )
-        yield Diagnostic("Invalid recipe", detail, "Give each export a place of its own.", resource.place("to"))
+        yield Diagnostic("Two exports to one place", detail, "Give each a place of its own.", resource.place("to"))
     from executor.destinations import destination
     from executor.shards import AS_IT_IS, SIZE
 
@@ -69,7 +69,7 @@ def _faults(resource: Resource, resources: Resources) -> Iterator[Diagnostic]:
             yield Diagnostic(one.summary, f"{resource.address}.to: {one.detail}", one.hint, resource.place("to"))
     if export.max_shard_size != AS_IT_IS and not SIZE.fullmatch(export.max_shard_size):
         detail = f"{resource.address}.max_shard_size: expected a size, got {export.max_shard_size!r}."
-        yield Diagnostic("Invalid recipe", detail, 'For instance "5GB" or "500MB".', resource.place("max_shard_size"))
+        yield Diagnostic("Invalid value", detail, 'For instance "5GB" or "500MB".', resource.place("max_shard_size"))
 
 
 def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Source, ...]]:

@@ -56,7 +56,7 @@ def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
     """Only adapters can be merged, and several only if they were trained on the same model."""
     wrong = tuple(_not_adapters(resource, resources))
     return wrong or tuple(
-        Diagnostic("Invalid recipe", f"{resource.address}.{path}: {detail}.", hint, resource.place(path))
+        Diagnostic("Contradicting fields", f"{resource.address}.{path}: {detail}.", hint, resource.place(path))
         for path, detail, hint in _faults(resource, resources)
     )
 

@@ -48,7 +48,7 @@ class Model:
 def check(resource: Resource, _: Resources) -> tuple[Diagnostic, ...]:
     """The fields must describe exactly one origin."""
     return tuple(
-        Diagnostic("Invalid recipe", f"{resource.address}: {detail}", hint, resource.place(path))
+        Diagnostic("Contradicting fields", f"{resource.address}: {detail}", hint, resource.place(path))
         for path, detail, hint in _faults(resource.specification)
     )
 
@@ -58,7 +58,7 @@ def _faults(model: Model) -> Iterator[tuple[str, str, str]]:
     if bool(model.source) == bool(model.config):
         yield "", "exactly one of `source` and `config` is needed.", origins
     if model.config and not model.tokenizer:
-        yield "config", "random weights need a `tokenizer` folder.", ""
+        yield "config", "random weights need a `tokenizer` folder.", 'Write `tokenizer = "FOLDER"` beside it.'
     if model.config and not isinstance(model.config.get("model_type"), str):
         yield "config", "`config.model_type` is needed.", 'For instance `model_type = "llama"`.'
     if model.source and model.tokenizer:

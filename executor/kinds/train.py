@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from attrs import evolve
 
-from executor import distributed_fields, formats, methods
+from executor import distributed_fields, formats, methods, scheduler_arguments
 from executor.dropout import neutral_without_dropout
 from executor.evaluation_fields import evaluation_faults
 from executor.evaluation_probe import evaluation_diagnostics, function_content
@@ -36,6 +36,7 @@ OWNED = {
     "gradient_accumulation_steps": "batch_size",
     "num_train_epochs": "num_epochs",
     "lr_scheduler_type": "lr_scheduler",
+    "lr_scheduler_kwargs": "lr_scheduler_kwargs",
     "optim": "optimizer",
     "max_length": "sequence_len",
     "packing": "sample_packing",
@@ -122,10 +123,15 @@ def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
         *_data_faults(stage, resources),
         *_chain_faults(stage, resources),
     )
-    return tuple(
-        Diagnostic("Invalid recipe", f"{resource.address}.{path}: {detail}.", hint, resource.place(path))
-        for path, detail, hint in faults
+    return (
+        *_told("Contradicting fields", resource, faults),
+        *_told("Invalid trainer argument", resource, _trainer_faults(stage)),
     )
+
+
+def _told(summary: str, resource: Resource, faults: Iterable[Fault]) -> Iterator[Diagnostic]:
+    for path, detail, hint in faults:
+        yield Diagnostic(summary, f"{resource.address}.{path}: {detail}.", hint, resource.place(path))
 
 
 def _faults(stage: Stage, places: Collection[str]) -> Iterator[Fault]:
@@ -141,11 +147,11 @@ def _faults(stage: Stage, places: Collection[str]) -> Iterator[Fault]:
     if stage.lr_scheduler == "constant" and (stage.warmup_ratio or stage.warmup_steps):
         path = "warmup_ratio" if stage.warmup_ratio else "warmup_steps"
         yield path, 'the scheduler "constant" has no warm-up', 'Use lr_scheduler = "constant_with_warmup".'
+    yield from scheduler_arguments.faults(stage.lr_scheduler, stage.lr_scheduler_kwargs, stage.learning_rate)
     method = _method(stage)
     yield from evaluation_faults(stage, method.layout, places)
     yield from _row_faults(stage, method)
     yield from method.faults(stage)
-    yield from _trainer_faults(stage)
 
 
 def _chance_in_micro_batches(stage: Stage) -> str:
@@ -204,7 +210,11 @@ def _trainer_faults(stage: Stage) -> Iterator[Fault]:
         elif name in FORBIDDEN:
             yield path, "tune decides this itself", "Remove it."
         elif name not in accepted:
-            yield path, "the trainer has no such argument", suggestion(name, sorted(accepted))
+            yield (
+                path,
+                "the trainer has no such argument",
+                suggestion(name, sorted(accepted)) or f"Known: {', '.join(sorted(accepted))}.",
+            )
 
 
 def derive(resource: Resource, resources: Resources) -> tuple[Resource, ...]:
@@ -255,9 +265,10 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     stage: Stage = resource.specification
     share = stage.batch_size // distributed_fields.known_processes(stage.distributed)
     micro = share if stage.micro_batch_size == "auto" else stage.micro_batch_size
+    arguments = scheduler_arguments.resolved(stage.lr_scheduler, stage.lr_scheduler_kwargs)
     return Probe(
         function_content(resource, surroundings),
-        settings={"micro_batch_size": micro},
+        settings={"micro_batch_size": micro, scheduler_arguments.TABLE: arguments},
         diagnostics=evaluation_diagnostics(resource, surroundings),
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from attrs import define, evolve, field, frozen
+from attrs import asdict, define, evolve, field, frozen
 
 from executor import events, metrics_file
 from executor.collation import Collator
@@ -25,6 +25,7 @@ from executor.kinds.train import FORBIDDEN, OWNED
 from executor.lora_merge import merge
 from executor.methods.sft import METHOD, Sft
 from executor.model_files import initialise
+from executor.scheduler_arguments import SchedulerArguments
 from executor.stage import Adapter, Checkpoints
 from executor.task import Input, Outcome, Task
 from executor.token_files import VALIDATION, read_columns
@@ -492,6 +493,15 @@ def test_the_recipe_wins_over_what_a_checkpoint_remembers(laboratory: Laboratory
     rates = [entry["learning_rate"] for entry in longer.log if entry["step"] > 3]
     schedule = Schedule("linear", 3e-3, 0, 6)
     assert rates == [schedule.at(step) for step in (3, 4, 5)]
+
+
+def test_the_trainer_uses_the_planned_learning_rates(laboratory: Laboratory) -> None:
+    arguments = SchedulerArguments(num_decay_steps=3, min_lr_ratio=0.1, decay_type="1-sqrt")
+    stage = evolve(BASIC, lr_scheduler="warmup_stable_decay", lr_scheduler_kwargs=arguments, warmup_steps=2)
+    found = run(laboratory.task(evolve(stage, checkpoints=Checkpoints(save_steps=6))))
+    given = {name: value for name, value in asdict(arguments).items() if value is not None}
+    schedule = Schedule("warmup_stable_decay", 1e-2, 2, 6, given)
+    assert [entry["learning_rate"] for entry in found.log if "loss" in entry] == [schedule.at(one) for one in range(6)]
 
 
 def test_the_recipe_decides_how_often_is_logged_after_a_resume(laboratory: Laboratory) -> None:

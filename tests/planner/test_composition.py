@@ -141,20 +141,23 @@ def test_a_missing_base_is_a_problem_of_who_extends_it() -> None:
 
 def test_what_cannot_be_a_path_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "folder.toml").mkdir()
-    for name, why in (("folder.toml", "Is a directory"), ("a\\u0000", "embedded null byte")):
+    for name, summary, why in (
+        ("folder.toml", "Missing recipe", "cannot be read: Is a directory."),
+        ("a\\u0000", "Invalid value", "a text holds the character NUL."),
+    ):
         (tmp_path / "recipe.toml").write_text(f'extends = ["{name}"]\n')
         with pytest.raises(ProblemError) as caught:
             compose("recipe.toml", lambda name: (tmp_path / name).read_text())
         (one,) = caught.value.diagnostics
-        assert (str(one.place), one.summary) == ("recipe.toml:1:1", "Missing recipe")
-        assert one.detail.endswith(f"cannot be read: {why}.")
+        assert (str(one.place), one.summary) == ("recipe.toml:1:1", summary)
+        assert one.detail.endswith(why)
 
 
 @pytest.mark.parametrize("value", ['"base.toml"', "[1]", '[""]', "true", "{ file = 'base.toml' }"])
 def test_anything_but_a_list_of_files_is_refused(value: str) -> None:
     assert refused(recipe=f"extends = {value}\n") == (
         "recipe.toml:1:1",
-        "Invalid recipe",
+        "Invalid value",
         "`extends` must be a list of files.",
         'Write it as `extends = ["base.toml"]`, above all tables.',
     )

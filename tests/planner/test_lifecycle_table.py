@@ -215,7 +215,7 @@ def test_what_is_made_for_the_first_time_has_the_recipe_s_values(workshop: Works
         ("protect = 'yes'", 'thing.a.lifecycle.protect: expected true or false, got "yes".', ""),
         ("protected = true", "thing.a.lifecycle.protected: there is no such field.", "Did you mean `protect`?"),
         ("ignore_changes = ['color']", "`color` is no field of it.", "Did you mean `colour`?"),
-        ("ignore_changes = ['base']", "`base` names what it is made from and cannot be ignored.", ""),
+        ("ignore_changes = ['base']", "`base` names what it is made from and cannot be ignored.", "Remove it."),
         ("ignore_changes = ['note.x']", "`note.x` is no field of it.", "`note` has no fields of its own."),
     ],
 )

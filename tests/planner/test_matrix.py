@@ -102,7 +102,7 @@ def test_what_is_no_matrix_is_refused(matrix: str, detail: str) -> None:
 def test_a_matrix_does_not_explode() -> None:
     axes = "\n".join(f"{name} = [{', '.join(map(str, range(40)))}]" for name in ("steps", "pace", "lowest"))
     assert problems(f"[thing.x.matrix]\n{axes}\n") == [
-        ("recipe.toml:1:1", "thing.x.matrix: it stands for more than 1000 resources.", "")
+        ("recipe.toml:1:1", "thing.x.matrix: it stands for more than 1000 resources.", "List fewer values.")
     ]
 
 

@@ -146,7 +146,7 @@ def test_variables_are_declared_plainly() -> None:
     ]
     for value in ("1", "[]", "false"):
         assert problems(f"vars = {value}\n[thing.a]\n") == [
-            ("recipe.toml:1:1", "Invalid recipe", "`vars` must be a table.", "Write it as `[vars]`.")
+            ("recipe.toml:1:1", "Invalid value", "`vars` must be a table.", "Write it as `[vars]`.")
         ]
 
 
@@ -223,10 +223,10 @@ def test_a_setting_may_use_a_variable() -> None:
     [
         ("thing.aa.steps=1", ("--set thing.aa.steps", "Unknown path", "The recipe has no table `thing.aa`.")),
         ("thng.a.steps=1", ("--set thng.a.steps", "Unknown path", "The recipe has no table `thng`.")),
-        ("thing.a.stps=1", ("--set thing.a.stps", "Invalid recipe", "thing.a.stps: there is no such field.")),
+        ("thing.a.stps=1", ("--set thing.a.stps", "Unknown field", "thing.a.stps: there is no such field.")),
         (
             "thing.a.steps=many",
-            ("--set thing.a.steps", "Invalid recipe", 'thing.a.steps: expected a whole number, got "many".'),
+            ("--set thing.a.steps", "Invalid value", 'thing.a.steps: expected a whole number, got "many".'),
         ),
         ("steps=1", ("--set", "Invalid usage", "`steps=1` sets nothing.")),
         ("thing.a.steps", ("--set", "Invalid usage", "`thing.a.steps` sets nothing.")),

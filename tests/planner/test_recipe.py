@@ -144,13 +144,13 @@ def test_an_unknown_key_is_told_the_nearest_one_at_its_own_place() -> None:
     assert problems('[raw.a]\nsource = "a"\n  sorce = "b"\nzebra = 1\n') == [
         (
             "recipe.toml:3:3",
-            "Invalid recipe",
+            "Unknown field",
             "raw.a.sorce: there is no such field.",
             "Did you mean `source`?",
         ),
         (
             "recipe.toml:4:1",
-            "Invalid recipe",
+            "Unknown field",
             "raw.a.zebra: there is no such field.",
             "Known fields: source, kinds.",
         ),
@@ -192,7 +192,7 @@ def test_wrong_types_are_never_made_to_fit() -> None:
 
 def test_a_missing_field_is_told_at_its_table() -> None:
     assert problems("\n[raw.a]\n") == [
-        ("recipe.toml:2:1", "Invalid recipe", "raw.a.source: this field is required.", "")
+        ("recipe.toml:2:1", "Missing field", "raw.a.source: this field is required.", "Write `source = ...`.")
     ]
 
 
@@ -206,7 +206,8 @@ def test_a_missing_field_is_told_at_its_table() -> None:
     ],
 )
 def test_the_field_that_picks_the_variant_must_be_known(line: str, place: str, detail: str, hint: str) -> None:
-    assert problems(f"[run.a]\n{line}\n") == [(place, "Invalid recipe", detail, hint)]
+    summary = "Invalid value" if line else "Missing field"
+    assert problems(f"[run.a]\n{line}\n") == [(place, summary, detail, hint)]
 
 
 def test_a_reference_to_nothing_is_told_the_nearest_resource() -> None:
@@ -241,8 +242,13 @@ def test_a_reference_where_nothing_could_be_named_is_told_what_to_define() -> No
 def test_a_reference_to_the_wrong_kind_is_told_the_right_ones() -> None:
     text = RAW + '[thing.x]\nbase = "run.r"\nmore = ["thing.x"]\n[run.r]\nmethod = "sft"\n'
     assert problems(text) == [
-        ("recipe.toml:4:1", "Wrong reference", "thing.x.base must name a raw or thing, not run.r.", ""),
-        ("recipe.toml:5:1", "Wrong reference", "thing.x.more must name a raw, not thing.x.", ""),
+        (
+            "recipe.toml:4:1",
+            "Wrong reference",
+            "thing.x.base must name a raw or thing, not run.r.",
+            "Known: raw.a, thing.x.",
+        ),
+        ("recipe.toml:5:1", "Wrong reference", "thing.x.more must name a raw, not thing.x.", "Known: raw.a."),
     ]
 
 
@@ -278,11 +284,11 @@ def test_several_problems_are_told_at_once_in_the_order_of_the_file() -> None:
         colour = "red"
         """
     assert [(place, summary) for place, summary, _, _ in problems(text)] == [
-        ("recipe.toml:3:1", "Invalid recipe"),
+        ("recipe.toml:3:1", "Invalid value"),
         ("recipe.toml:4:1", "Unknown kind"),
-        ("recipe.toml:5:1", "Invalid recipe"),
+        ("recipe.toml:5:1", "Missing field"),
         ("recipe.toml:7:1", "Unknown reference"),
-        ("recipe.toml:10:1", "Invalid recipe"),
+        ("recipe.toml:10:1", "Unknown field"),
     ]
 
 
@@ -300,12 +306,21 @@ def test_a_resource_with_problems_of_its_own_is_not_also_called_missing() -> Non
         ("[raw.a]\nsource = 3 4\n", "2:12", "Expected newline or end of document after a statement"),
         ('[raw.a]\nsource = "a', "2:12", "Unterminated string"),
         ("[raw.a]\nsource = [1\n", "3:1", "Unclosed array"),
-        ("[raw.a]\n[raw.b]\n[raw.a]\n", "3:7", "Cannot declare ('raw', 'a') twice"),
-        ("[raw.a]\nsource = 1\nsource = 2\n", "3:11", "Cannot overwrite a value"),
+        ("[raw.a]\n[raw.b]\n[raw.a]\n", "3:7", "The table `[raw.a]` stands here twice"),
+        ("[raw.a]\nsource = 1\nsource = 2\n", "3:11", "This key has a value already"),
     ],
 )
 def test_what_is_no_toml_is_told_with_line_and_column(text: str, place: str, detail: str) -> None:
-    assert problems(text) == [(f"recipe.toml:{place}", "Invalid TOML", f"{detail}.", "")]
+    ((at, summary, told, hint),) = problems(text)
+    assert (at, summary, told) == (f"recipe.toml:{place}", "Invalid TOML", f"{detail}.")
+    assert hint
+
+
+@pytest.mark.parametrize("value", ["[" * 5000, "9" * 5000, "{ a = " * 3000, '"\\u0000"'])
+def test_what_would_break_a_reader_is_refused(value: str) -> None:
+    ((_, _, told, hint),) = problems(f"[raw.a]\nsource = {value}\n")
+    assert told
+    assert hint
 
 
 def test_what_a_kind_finds_wrong_with_fields_together_is_told_with_everything_else() -> None:

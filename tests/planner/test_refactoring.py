@@ -184,7 +184,7 @@ def move(before: str, after: str) -> str:
             "thing.old is moved to thing.bb, which the recipe does not define.",
             "Did you mean `thing.b`?",
         ),
-        (move("thing.old", "raw.a"), "thing.old cannot become raw.a: the kind stays.", ""),
+        (move("thing.old", "raw.a"), "thing.old cannot become raw.a: the kind stays.", "Name a `thing.NAME`."),
         (
             move("thin.old", "thin.a"),
             "`thin.old` is no address of a table: an address is a kind and a name.",

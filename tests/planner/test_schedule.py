@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from planner.schedule import SCHEDULERS, Schedule, first_difference, total_steps
 
@@ -15,23 +19,73 @@ LENGTHS = [(0, 1), (0, 7), (1, 1), (1, 10), (3, 10), (7, 7), (9, 4), (10, 100), 
 """Warm-up steps and total steps, from no warm-up at all to more warm-up than there are steps."""
 
 LEARNING_RATE = 2e-4
+RELATIVE = 1e-12
+
+
+RATES = st.floats(0.0, LEARNING_RATE / 2)
+SHARES = st.floats(0.0, 1.0)
+CYCLES = st.floats(0.1, 4.0)
+CURVES = st.sampled_from(["linear", "cosine", "1-sqrt"])
+SOME_LOWEST = st.fixed_dictionaries({"min_lr": RATES}) | st.fixed_dictionaries({"min_lr_rate": SHARES})
+NOTHING: st.SearchStrategy[dict[str, Any]] = st.just({})
+ARGUMENTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "constant": NOTHING,
+    "constant_with_warmup": NOTHING,
+    "linear": NOTHING,
+    "cosine": st.fixed_dictionaries({}, optional={"num_cycles": CYCLES}),
+    "cosine_with_min_lr": st.builds(
+        operator.or_, SOME_LOWEST, st.fixed_dictionaries({}, optional={"num_cycles": CYCLES})
+    ),
+    "cosine_warmup_with_min_lr": st.builds(
+        operator.or_,
+        SOME_LOWEST,
+        st.fixed_dictionaries({}, optional={"num_cycles": CYCLES, "warmup_lr_rate": SHARES}),
+    ),
+    "cosine_with_restarts": st.fixed_dictionaries({}, optional={"num_cycles": st.integers(1, 5)}),
+    "inverse_sqrt": st.fixed_dictionaries({}, optional={"timescale": st.integers(1, 1000)}),
+    "polynomial": st.fixed_dictionaries({}, optional={"power": st.floats(0.5, 3.0), "lr_end": RATES}),
+    "warmup_stable_decay": st.fixed_dictionaries(
+        {"num_decay_steps": st.integers(1, 40)},
+        optional={"warmup_type": CURVES, "decay_type": CURVES, "min_lr_ratio": SHARES, "num_cycles": CYCLES},
+    ),
+}
+
+
+def test_every_scheduler_and_every_argument_is_compared() -> None:
+    assert ARGUMENTS.keys() == SCHEDULERS.keys()
+
+
+def matches_transformers(schedule: Schedule) -> None:
+    """Up to 1e-12: as a plan compares only its own numbers with each other, so much is more than enough."""
+    import torch
+    from transformers import get_scheduler
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=schedule.learning_rate)
+    arguments = dict(schedule.arguments)
+    theirs = get_scheduler(schedule.scheduler, optimizer, schedule.warmup_steps, schedule.total_steps, arguments)
+    (multiplier,) = theirs.lr_lambdas
+    for step in range(schedule.total_steps + 3):
+        if schedule.scheduler == "polynomial" and step == schedule.warmup_steps == schedule.total_steps:
+            continue  # transformers divides by zero
+        assert abs(schedule.at(step) - schedule.learning_rate * multiplier(step)) <= RELATIVE * schedule.learning_rate
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+@settings(max_examples=60, deadline=None)
+@given(warmup=st.integers(0, 60), total=st.integers(1, 60), data=st.data())
+def test_learning_rates_are_those_of_transformers(name: str, warmup: int, total: int, data: st.DataObject) -> None:
+    matches_transformers(Schedule(name, LEARNING_RATE, warmup, total, data.draw(ARGUMENTS[name])))
 
 
 @pytest.mark.parametrize(("warmup", "total"), LENGTHS)
 @pytest.mark.parametrize("name", SCHEDULERS)
-def test_learning_rates_are_exactly_those_of_transformers(name: str, warmup: int, total: int) -> None:
-    import torch
-    from transformers import get_scheduler
-
-    schedule = Schedule(name, LEARNING_RATE, warmup, total)
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=LEARNING_RATE)
-    theirs = get_scheduler(name, optimizer, warmup, total)
-    (multiplier,) = theirs.lr_lambdas
-    for step in range(total + 3):
-        assert SCHEDULERS[name](step, warmup, total) == multiplier(step)
-        assert [schedule.at(step)] == theirs.get_last_lr()
-        optimizer.step()
-        theirs.step()
+def test_learning_rates_are_those_of_transformers_at_the_edges(name: str, warmup: int, total: int) -> None:
+    required: dict[str, dict[str, Any]] = {
+        "cosine_with_min_lr": {"min_lr": 1e-5},
+        "cosine_warmup_with_min_lr": {"min_lr_rate": 0.1},
+        "warmup_stable_decay": {"num_decay_steps": 3},
+    }
+    matches_transformers(Schedule(name, LEARNING_RATE, warmup, total, required.get(name, {})))
 
 
 @pytest.mark.parametrize(
@@ -116,3 +170,9 @@ def test_another_scheduler_can_give_the_same_run() -> None:
 def test_only_the_steps_asked_for_are_compared(steps: int, expected: int | None) -> None:
     before = Schedule("linear", LEARNING_RATE, 5, 20)
     assert first_difference(before, evolve(before, total_steps=21), steps) == expected
+
+
+def test_stable_learning_rates_are_the_same_up_to_the_earlier_decay() -> None:
+    short = Schedule("warmup_stable_decay", LEARNING_RATE, 5, 20, {"num_decay_steps": 4})
+    # The first decaying step still has the full rate.
+    assert first_difference(short, evolve(short, total_steps=40), 20) == 17

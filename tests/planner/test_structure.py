@@ -201,11 +201,13 @@ def test_filling_in_defaults_leaves_the_record_alone() -> None:
 
 def test_every_fault_is_found_at_once_however_deep() -> None:
     assert told(Outer, {"inner": {"r": "8", "layres": []}, "rate": "fast", "colour": 1}) == (
-        Fault("base", "this field is required"),
+        Fault("base", "this field is required", 'It names a raw: `base = "raw.NAME"`.', "Missing field"),
         Fault("inner.r", 'expected a whole number, got "8"'),
-        Fault("inner.layres", "there is no such field", "Did you mean `layers`?"),
+        Fault("inner.layres", "there is no such field", "Did you mean `layers`?", "Unknown field"),
         Fault("rate", 'expected a number, got "fast"'),
-        Fault("colour", "there is no such field", "Known fields: base, more, inner, perhaps, rows, rate."),
+        Fault(
+            "colour", "there is no such field", "Known fields: base, more, inner, perhaps, rows, rate.", "Unknown field"
+        ),
     )
 
 

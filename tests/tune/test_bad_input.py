@@ -29,9 +29,10 @@ def test_an_unknown_key_is_named_with_what_was_meant(fresh: Any) -> None:
     line = line_of(fresh, "learning_rat = 1e-3")
     header = line_of(fresh, "[train.assistant]                          # an adapter, on the chats")
     assert problems(fresh) == (
-        f"recipe.toml:{header}:1: Error: Invalid recipe\n"
+        f"recipe.toml:{header}:1: Error: Missing field [TUNE012]\n"
         "  train.assistant.learning_rate: this field is required.\n"
-        f"recipe.toml:{line}:1: Error: Invalid recipe\n"
+        "  hint: Write `learning_rate = ...`.\n"
+        f"recipe.toml:{line}:1: Error: Unknown field [TUNE011]\n"
         "  train.assistant.learning_rat: there is no such field.\n"
         "  hint: Did you mean `learning_rate`?\n"
         "2 problems found; nothing was done.\n"
@@ -64,7 +65,7 @@ def test_a_dangling_reference_suggests_one_that_exists(fresh: Any) -> None:
     fresh.edit('datasets = ["dataset.chats"]', 'datasets = ["dataset.chat"]')
     line = line_of(fresh, 'datasets = ["dataset.chat"]')
     assert problems(fresh) == (
-        f"recipe.toml:{line}:1: Error: Unknown reference\n"
+        f"recipe.toml:{line}:1: Error: Unknown reference [TUNE017]\n"
         "  train.assistant.datasets names dataset.chat, which the recipe does not define.\n"
         "  hint: Did you mean `dataset.chats`?\n"
     )
@@ -150,14 +151,14 @@ def write_state(folder: Any, format_name: str) -> None:
 
 def test_a_recipe_that_is_not_there(empty: Any) -> None:
     assert problems(empty) == (
-        "Error: Missing recipe\n  There is no `recipe.toml`.\n"
+        "Error: Missing recipe [TUNE004]\n  There is no `recipe.toml`.\n"
         "  hint: Name a recipe file, or a folder with a recipe.toml in it.\n"
     )
 
 
 def test_invalid_toml_names_line_and_column(fresh: Any) -> None:
     fresh.edit("[model.tiny]", "[model.tiny")
-    assert re.match(r"recipe\.toml:3:\d+: Error: Invalid TOML\n", problems(fresh))
+    assert re.match(r"recipe\.toml:3:\d+: Error: Invalid TOML \[TUNE001\]\n", problems(fresh))
 
 
 def test_apply_asks_nobody_where_there_is_nobody(fresh: Any) -> None:

@@ -44,7 +44,8 @@ def test_a_recipe_in_yaml_is_the_same_recipe(fresh: Folder) -> None:
     toml = fresh.path / "recipe.toml"
     (fresh.path / "recipe.yaml").write_text(json.dumps(tomllib.loads(toml.read_text()), indent=1))
     assert fresh.tune("plan", expect=1).stderr == (
-        "Error: Several recipes\n  `.` holds `recipe.toml` and `recipe.yaml`.\n  hint: Name the one that is meant.\n"
+        "Error: Several recipes [TUNE005]\n"
+        "  `.` holds `recipe.toml` and `recipe.yaml`.\n  hint: Name the one that is meant.\n"
     )
     toml.unlink()
     after = whole(fresh)
@@ -86,7 +87,7 @@ def test_a_plan_names_members_by_their_whole_addresses(varied: Folder) -> None:
 def test_a_reference_to_a_whole_matrix_is_refused_with_the_members(fresh: Folder) -> None:
     extend(fresh, MATRIX)
     assert fresh.tune("validate", expect=1).stderr == (
-        "recipe.toml:56:1: Error: Unknown reference\n"
+        "recipe.toml:56:1: Error: Unknown reference [TUNE017]\n"
         "  merge.assistant.adapter names train.assistant, which is a matrix of 2.\n"
         "  hint: Name one: train.assistant[learning_rate=0.001], train.assistant[learning_rate=0.002].\n"
     )
@@ -110,12 +111,12 @@ def test_what_is_given_is_planned_for_and_remembered(fresh: Folder, monkeypatch:
     monkeypatch.setenv("TUNE_VAR_steps", "9")
     refused = fresh.tune("apply", "p.plan.json", "--expect-digest", "none", expect=1).stderr
     assert refused == (
-        "Error: Plan not approved\n"
+        "Error: Plan not approved [TUNE201]\n"
         f"  The plan has the digest {plan['plan_digest']}, and none was approved.\n"
         "  hint: See what changed with `tune plan`.\n"
     )
     assert fresh.tune("apply", "p.plan.json", *given, expect=1).stderr == (
-        "Error: Invalid usage\n"
+        "Error: Invalid usage [TUNE400]\n"
         "  A saved plan remembers --var and --set.\n"
         "  hint: Leave them out, or make another plan.\n"
     )
@@ -127,7 +128,7 @@ def test_a_plan_is_stale_if_a_base_of_the_recipe_moves(fresh: Folder) -> None:
     fresh.tune("plan", "--out", "p.plan.json")
     fresh.edit("learning_rate = 2e-3", "learning_rate = 3e-3", "base.toml")
     assert fresh.tune("apply", "p.plan.json", expect=1).stderr == (
-        "Error: Plan is stale\n"
+        "Error: Plan is stale [TUNE200]\n"
         "  The recipe: train.base.learning_rate was 0.002 and is 0.003.\n"
         "  hint: Make a new plan: `tune plan --out FILE`.\n"
     )
@@ -136,7 +137,7 @@ def test_a_plan_is_stale_if_a_base_of_the_recipe_moves(fresh: Folder) -> None:
 def test_the_place_of_state_may_come_from_the_environment(fresh: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     extend(fresh, '\n[vars]\nteam = {}\n[state]\nurl = "states/${team}"\n')
     assert fresh.tune("state", "list", expect=1).stderr == (
-        "recipe.toml:69:1: Error: Missing variable\n"
+        "recipe.toml:69:1: Error: Missing variable [TUNE022]\n"
         "  The variable `team` has no default, and no value was given.\n"
         "  hint: Give one with `--var team=...` or the environment variable TUNE_VAR_team.\n"
     )
@@ -147,5 +148,5 @@ def test_the_place_of_state_may_come_from_the_environment(fresh: Folder, monkeyp
 @pytest.mark.parametrize("text", ["steps", "=1", ""])
 def test_a_variable_without_a_value_is_no_usage(fresh: Folder, text: str) -> None:
     assert fresh.tune("plan", "--var", text, expect=1).stderr == (
-        f"Error: Invalid usage\n  --var `{text}` gives no value.\n  hint: Write `--var name=value`.\n"
+        f"Error: Invalid usage [TUNE400]\n  --var `{text}` gives no value.\n  hint: Write `--var name=value`.\n"
     )

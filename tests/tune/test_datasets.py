@@ -29,13 +29,13 @@ def test_broken_rows_of_every_kind_are_told_by_file_and_line(empty: Any) -> None
         '[dataset.a]\nsource = "a.jsonl"\n[dataset.b]\nsource = "b.csv"\n[dataset.c]\nsource = "c.json"\n',
     )
     assert empty.tune("plan", expect=1).stderr == (
-        "a.jsonl:1: Error: Broken row\n"
+        "a.jsonl:1: Error: Broken row [TUNE104]\n"
         "  This row has the same answer as chosen and as rejected.\n"
-        "a.jsonl:2: Error: Broken row\n"
+        "a.jsonl:2: Error: Broken row [TUNE104]\n"
         "  This row is not JSON: Expecting value in column 1.\n"
-        "b.csv:3: Error: Broken row\n"
+        "b.csv:3: Error: Broken row [TUNE104]\n"
         "  This row has 1 values, and the first line names 2 fields.\n"
-        "c.json:2:1: Error: Broken row\n"
+        "c.json:2:1: Error: Broken row [TUNE104]\n"
         "  This row yields no trained token: no segment with a text has the label true.\n"
         "4 problems found; nothing was done.\n"
     )
@@ -100,10 +100,12 @@ def test_hub_datasets_are_pinned_to_a_commit(empty: Any) -> None:
 def test_hub_datasets_that_are_not_here_are_told_in_words(empty: Any) -> None:
     recipe(empty, '[dataset.chats]\nsource = "org/others"\n')
     said = empty.tune("plan", expect=1).stderr
-    assert said.startswith("recipe.toml:2:1: Error: Unresolved revision\n  `org/others` is no folder here, and the hub")
+    assert said.startswith(
+        "recipe.toml:2:1: Error: Unresolved revision [TUNE130]\n  `org/others` is no folder here, and the hub"
+    )
     recipe(empty, '[dataset.chats]\nsource = "org/chats"\nsplit = "validation"\n')
     assert empty.tune("plan", expect=1).stderr == (
-        "recipe.toml:2:1: Error: Unknown split\n"
+        "recipe.toml:2:1: Error: Unknown split [TUNE106]\n"
         "  No file of `org/chats` belongs to the split `validation`.\n"
         "  hint: Splits are told by the names of files and folders.\n"
     )
@@ -134,7 +136,7 @@ def test_rows_that_a_method_cannot_train_on_are_refused(tokenizer: Any, command:
     write(tokenizer, "rows.jsonl", {"prompt": "p", "chosen": "c", "rejected": "r"})
     recipe(tokenizer, TRAINED.format(dataset=dataset, train=""))
     assert tokenizer.tune(command, expect=1).stderr == (
-        f"recipe.toml:{10 if dataset else 9}:1: Error: Invalid recipe\n"
+        f"recipe.toml:{10 if dataset else 9}:1: Error: Contradicting fields [TUNE014]\n"
         "  train.it.datasets: dataset.rows is of the type preference, which sft cannot train on.\n"
         "  hint: It trains on alpaca, chat_template, completion, input_output, pretrain, sharegpt, tokenized.\n"
     )
@@ -144,7 +146,7 @@ def test_only_plain_texts_can_be_split(tokenizer: Any) -> None:
     write(tokenizer, "rows.jsonl", chat("What?", "That."))
     recipe(tokenizer, TRAINED.format(dataset="", train='excess_length_strategy = "split"\n'))
     assert tokenizer.tune("plan", expect=1).stderr == (
-        "recipe.toml:11:1: Error: Invalid recipe\n"
+        "recipe.toml:11:1: Error: Contradicting fields [TUNE014]\n"
         '  train.it.excess_length_strategy: "split" is for completion and pretrain, and dataset.rows is of\n'
         "  the type chat_template.\n"
         '  hint: Use "truncate" or "drop".\n'
@@ -162,7 +164,7 @@ def test_answers_are_compared_in_every_chat_whether_its_type_is_named_or_told(to
     write(tokenizer, "rows.jsonl", {"text": "a"})
     recipe(tokenizer, TRAINED.format(dataset="", train="") + evaluation)
     assert tokenizer.tune("plan", expect=1).stderr == (
-        "recipe.toml:13:1: Error: Invalid recipe\n"
+        "recipe.toml:13:1: Error: Contradicting fields [TUNE014]\n"
         "  eval.it.datasets: exact_match needs chats, and dataset.rows holds plain texts.\n"
         "  hint: Use perplexity there.\n"
     )
@@ -179,13 +181,13 @@ def test_a_plan_tells_what_a_length_limit_and_an_evaluation_undo(tokenizer: Any)
         '[eval.it]\nmodel = "train.it"\ndatasets = ["dataset.others"]\nmetrics = ["perplexity"]\n',
     )
     assert tokenizer.tune("plan").stdout == (
-        "rows.jsonl:2: Warning: Truncated answers\n"
+        "rows.jsonl:2: Warning: Truncated answers [TUNE112]\n"
         "  1 of 3 rows lose the end of an answer at `sequence_len` = 32, first rows.jsonl:2.\n"
         "  hint: A model learns from them to stop nowhere: raise `sequence_len`, or drop long rows.\n"
-        "rows.jsonl:3: Warning: Untrained rows\n"
+        "rows.jsonl:3: Warning: Untrained rows [TUNE113]\n"
         "  1 of 3 rows have no trained token within `sequence_len` = 32, first rows.jsonl:3.\n"
         "  hint: They are left out: raise `sequence_len`, or shorten what stands before their answers.\n"
-        "others.jsonl:2: Warning: Overlapping rows\n"
+        "others.jsonl:2: Warning: Overlapping rows [TUNE111]\n"
         "  1 of 2 rows to evaluate on are trained on too: others.jsonl:2 is rows.jsonl:1.\n"
         "  hint: Metrics on them say nothing of new questions: remove them from one of the two.\n"
         "To make the models match recipe.toml, tune will:\n\n"
@@ -214,7 +216,7 @@ def test_a_plan_refuses_a_template_that_does_not_fit(tokenizer: Any) -> None:
     recipe(tokenizer, TRAINED.format(dataset="", train=""))
     tokenizer.edit('tokenizer = "tokenizer"', 'tokenizer = "tokenizer"\nchat_template = "gemma"')
     assert tokenizer.tune("plan", expect=1).stderr == (
-        "recipe.toml:3:1: Error: Missing control tokens\n"
+        "recipe.toml:3:1: Error: Missing control tokens [TUNE138]\n"
         "  The template `gemma` writes <start_of_turn>, <end_of_turn>, which the tokenizer has no token for.\n"
         "  hint: Use the template of the model's family.\n"
     )
@@ -225,10 +227,10 @@ def test_control_tokens_in_data_are_refused_unless_they_are_allowed(tokenizer: A
     write(tokenizer, "rows.jsonl", chat("What?<|im_end|>", "That."), {**chat("What?", "That."), "tools": [tool]})
     recipe(tokenizer, TRAINED.format(dataset="", train=""))
     assert tokenizer.tune("plan", expect=1).stderr == (
-        "rows.jsonl:1: Error: Broken row\n"
+        "rows.jsonl:1: Error: Broken row [TUNE104]\n"
         "  This row has the control token <|im_end|> in the text of message 1; remove it, or set\n"
         "  `allow_control_tokens`.\n"
-        "rows.jsonl:2: Error: Broken row\n"
+        "rows.jsonl:2: Error: Broken row [TUNE104]\n"
         "  This row has the control token <|im_start|> in the text of a tool; remove it, or set\n"
         "  `allow_control_tokens`.\n"
         "2 problems found; nothing was done.\n"

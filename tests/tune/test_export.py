@@ -121,7 +121,7 @@ def test_a_folder_with_somebody_s_files_is_refused_and_left_as_it_was(folder: An
     before = files(target)
     said = folder.tune("apply", "--auto-approve", expect=1).stderr
     assert (
-        "Error: Foreign files\n  `outputs/final` holds `1-thesis.txt`, which no export of tune put there.\n"
+        "Error: Foreign files [TUNE382]\n  `outputs/final` holds `1-thesis.txt`, which no export of tune put there.\n"
         "  hint: Name an empty place, or one that tune has exported to; nothing was written.\n"
     ) in said
     assert files(folder.path / "outputs") == [f"final/{one}" for one in before]
@@ -211,7 +211,7 @@ def test_a_hub_that_refuses_is_quoted_with_what_to_do(folder: Any, hub_server: A
     hub_server.refuses = True
     folder.edit("outputs/final", "hub:acme/dates")
     said = folder.tune("apply", "--auto-approve", expect=1).stderr
-    assert "Error: Hub refused\n  `hub:acme/dates`: " in said
+    assert "Error: Hub refused [TUNE383]\n  `hub:acme/dates`: " in said
     assert "HF_TOKEN must hold a token that may write to it." in " ".join(said.split())
     assert hub_server.repositories == {}
 

@@ -210,11 +210,11 @@ def test_the_command_names_what_it_changed_once(empty: Any) -> None:
 
 def test_what_is_not_toml_is_left_alone(empty: Any) -> None:
     (empty.path / "recipe.toml").write_text("[a\n")
-    assert empty.tune("fmt", expect=1).stderr.startswith("recipe.toml:1:3: Error: Invalid TOML\n")
+    assert empty.tune("fmt", expect=1).stderr.startswith("recipe.toml:1:3: Error: Invalid TOML [TUNE001]\n")
     (empty.path / "recipe.toml").write_bytes(b"# \xff\n")
-    assert empty.tune("fmt", expect=1).stderr == "Error: Invalid recipe\n  `recipe.toml` is not UTF-8.\n"
+    assert empty.tune("fmt", expect=1).stderr == "Error: Not UTF-8 [TUNE003]\n  `recipe.toml` is not UTF-8.\n"
     (empty.path / "recipe.toml").unlink()
     (empty.path / "recipe.yaml").write_text("a: 1\n")
     assert empty.tune("fmt", "recipe.yaml", expect=1).stderr == (
-        "Error: Not TOML\n  `recipe.yaml` cannot be formatted.\n  hint: Only recipes in TOML can.\n"
+        "Error: Not TOML [TUNE404]\n  `recipe.yaml` cannot be formatted.\n  hint: Only recipes in TOML can.\n"
     )

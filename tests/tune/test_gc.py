@@ -93,7 +93,7 @@ def test_nobody_is_asked_who_cannot_answer(edited: Any) -> None:
     before = folders(edited)
     done = Folder(edited.folder).tune("gc", "--keep", "0", expect=1)
     assert done.stderr == (
-        "Error: Invalid usage\n"
+        "Error: Invalid usage [TUNE400]\n"
         "  There is nobody to approve this.\n"
         "  hint: Use --auto-approve, or --dry-run to see what would go.\n"
     )
@@ -106,7 +106,7 @@ def test_only_yes_is_an_approval(edited: Any, text: str) -> None:
     before = folders(edited)
     code, said = answer(edited, text, "--keep", "0")
     assert code == 1
-    assert "Error: Not approved\n  Nothing was removed.\n" in said
+    assert "Error: Not approved [TUNE401]\n  Nothing was removed.\n" in said
     assert folders(edited) == before
 
 
@@ -163,7 +163,7 @@ def test_a_lost_state_is_no_reason_to_remove_anything(edited: Any) -> None:
     (edited.layout.root / "state.json").unlink()
     before = folders(edited)
     refused = Folder(edited.folder).tune("gc", "--auto-approve", expect=1).stderr
-    assert "Error: No state\n" in refused
+    assert "Error: No state [TUNE304]\n" in refused
     assert folders(edited) == before
 
 

@@ -214,16 +214,16 @@ def test_an_adapter_of_another_shape_is_refused(
     project: Any, tmp_path: Path, made: dict[str, Any], detail: str
 ) -> None:
     said = " ".join(refused(project, write_adapter(tmp_path / "theirs", **made)).split())
-    assert f"Error: Does not fit `theirs` cannot be train.adapter: {detail}." in said
+    assert f"Error: Does not fit [TUNE384] `theirs` cannot be train.adapter: {detail}." in said
 
 
 def test_everything_that_does_not_fit_is_said_at_once(project: Any, tmp_path: Path) -> None:
     assert refused(project, write_adapter(tmp_path / "theirs", r=8, rank=8, lora_alpha=16)) == (
-        "Error: Does not fit\n"
+        "Error: Does not fit [TUNE384]\n"
         "  `theirs` cannot be train.adapter: r is 8, and the recipe says 4.\n"
-        "Error: Does not fit\n"
+        "Error: Does not fit [TUNE384]\n"
         "  `theirs` cannot be train.adapter: lora_alpha is 16, and the recipe says 8.\n"
-        "Error: Does not fit\n"
+        "Error: Does not fit [TUNE384]\n"
         "  `theirs` cannot be train.adapter: its matrices have the rank 8, and the recipe says 4.\n"
         "3 problems found; nothing was done.\n"
     )
@@ -289,22 +289,22 @@ def test_names_of_a_bare_backbone_and_what_follows_from_the_configuration_do_not
 
 
 def test_what_is_no_folder_of_weights_is_refused(project: Any, tmp_path: Path) -> None:
-    assert "Error: Not a folder\n" in refused(project, tmp_path / "nowhere")
+    assert "Error: Not a folder [TUNE385]\n" in refused(project, tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    assert "Error: No weights\n" in refused(project, tmp_path / "empty")
+    assert "Error: No weights [TUNE264]\n" in refused(project, tmp_path / "empty")
     pickles = tmp_path / "pickles"
     pickles.mkdir()
     for name in ("pytorch_model.bin", "adapter_model.bin", "config.json"):
         (pickles / name).write_bytes(b"{}")
     assert refused(project, pickles) == (
-        "Error: Pickle refused\n"
+        "Error: Pickle refused [TUNE348]\n"
         "  `pickles` holds adapter_model.bin, pytorch_model.bin: such files may run code when they are\n"
         "  loaded.\n"
         "  hint: Save it again with `save_pretrained`, which writes safetensors.\n"
     )
     both = write_adapter(tmp_path / "both")
     shutil.copyfile(project.path / "base" / "model.safetensors", both / "model.safetensors")
-    assert "Error: Ambiguous folder\n" in refused(project, both)
+    assert "Error: Ambiguous folder [TUNE386]\n" in refused(project, both)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 20, b"\x08\0\0\0\0\0\0\0not json"])
@@ -324,11 +324,11 @@ def test_a_damaged_configuration_is_refused(project: Any, tmp_path: Path, text: 
 def test_only_what_the_recipe_trains_or_merges_can_be_imported(project: Any, tmp_path: Path) -> None:
     source = write_adapter(tmp_path / "theirs")
     assert refused(project, source, "train.adaptor") == (
-        "Error: Unknown address\n"
+        "Error: Unknown address [TUNE040]\n"
         "  The recipe has no train or merge of the address `train.adaptor`.\n"
         "  hint: Did you mean `train.adapter`?\n"
     )
-    assert "Error: Unknown address\n" in refused(project, source, "dataset.rows")
+    assert "Error: Unknown address [TUNE040]\n" in refused(project, source, "dataset.rows")
 
 
 def test_an_address_that_is_taken_has_to_be_forgotten_first(project: Any, tmp_path: Path) -> None:
@@ -336,7 +336,7 @@ def test_an_address_that_is_taken_has_to_be_forgotten_first(project: Any, tmp_pa
     project.tune("import", str(source), "--as", "train.adapter")
     before = (project.path / ".tune" / "state.json").read_bytes()
     assert project.tune("import", str(source), "--as", "train.adapter", expect=1).stderr == (
-        "Error: Address in use\n"
+        "Error: Address in use [TUNE042]\n"
         "  The state has a `train.adapter` already.\n"
         "  hint: Forget it first: `tune state rm train.adapter`. Its artifact stays until it is collected.\n"
     )
@@ -500,12 +500,12 @@ def test_an_import_that_does_not_fit_is_found_by_the_plan(project: Any) -> None:
     write_adapter(project.path / "theirs", rank=2)
     (project.path / "recipe.toml").write_text(IMPORTING)
     assert project.tune("plan", expect=1).stderr == (
-        "recipe.toml:23:1: Error: Does not fit\n"
+        "recipe.toml:23:1: Error: Does not fit [TUNE384]\n"
         "  `theirs` cannot be train.adapter: its matrices have the rank 2, and the recipe says 4.\n"
     )
     shutil.rmtree(project.path / "theirs")
     refused = project.tune("plan", expect=1).stderr
-    assert refused.startswith("recipe.toml:23:1: Error: Not a folder\n")
+    assert refused.startswith("recipe.toml:23:1: Error: Not a folder [TUNE385]\n")
     assert untouched(project)
 
 
@@ -520,7 +520,7 @@ def test_an_edit_of_what_was_imported_is_accepted_and_told(project: Any, tmp_pat
     assert "Command:  tune accept\nBecause:  they used this learning rate\n" in log
     refused = project.tune("accept", "train.full", "--because", "why not", expect=1)
     assert refused.stderr == (
-        "Error: Nothing to accept\n"
+        "Error: Nothing to accept [TUNE048]\n"
         "  The state has no result of train.full.\n"
         "  hint: Make it with `tune apply --target train.full`.\n"
     )

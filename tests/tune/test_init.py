@@ -32,7 +32,7 @@ def test_no_recipe_is_overwritten(empty: Any, name: str) -> None:
     refused = empty.tune("init", expect=1)
     assert refused.stdout == ""
     assert refused.stderr == (
-        f"Error: Recipe exists\n  `{name}` exists, and is left as it is.\n"
+        f"Error: Recipe exists [TUNE403]\n  `{name}` exists, and is left as it is.\n"
         "  hint: Name another folder: `tune init FOLDER`.\n"
     )
     assert [path.name for path in empty.path.iterdir()] == [name]

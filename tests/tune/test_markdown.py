@@ -83,7 +83,7 @@ def test_a_plan_is_one_comment_with_the_verdict_first() -> None:
         "<details><summary>1 assumption</summary>\n"
         "\n"
         "```text\n"
-        "recipe.toml:3:1: Assumption\n"
+        "recipe.toml:3:1: Assumption [TUNE206]\n"
         "  data/b.jsonl is not here.\n"
         "```\n"
         "\n"
@@ -230,7 +230,7 @@ def test_one_endless_list_leaves_room_for_the_rest() -> None:
     text = markdown(evolve(SMALL, diagnostics=(assumption,) * 1000), KINDS, "recipe.toml")
     assert len(text.encode()) < LIMIT
     assert "<summary>1000 assumptions</summary>" in text
-    told = text.count(": Assumption\n")
+    told = text.count(": Assumption [TUNE206]\n")
     assert f"\n{1000 - told} more lines left out.\n" in text
     assert text.count("<details>") == 3
 
@@ -259,9 +259,10 @@ def test_a_recipe_that_cannot_be_planned_is_a_comment_too(fresh: Any) -> None:
         "**2 problems found; nothing was planned.**\n"
         "\n"
         "```text\n"
-        f"recipe.toml:{header}:1: Invalid recipe\n"
+        f"recipe.toml:{header}:1: Missing field [TUNE012]\n"
         "  train.base.learning_rate: this field is required.\n"
-        f"recipe.toml:{1 + lines.index('learning_rat = 2e-3')}:1: Invalid recipe\n"
+        "  hint: Write `learning_rate = ...`.\n"
+        f"recipe.toml:{1 + lines.index('learning_rat = 2e-3')}:1: Unknown field [TUNE011]\n"
         "  train.base.learning_rat: there is no such field.\n"
         "  hint: Did you mean `learning_rate`?\n"
         "```\n"
@@ -277,6 +278,6 @@ def test_a_thousand_problems_fit() -> None:
 
 def test_a_plan_is_printed_in_one_form(fresh: Any) -> None:
     assert fresh.tune("plan", "--markdown", "--json", expect=1).stderr == (
-        "Error: Invalid usage\n  --json, --markdown and --why each print the plan in another form.\n"
+        "Error: Invalid usage [TUNE400]\n  --json, --markdown and --why each print the plan in another form.\n"
         "  hint: Choose one.\n"
     )

@@ -78,7 +78,7 @@ def shown(preview: Preview, width: int, *, colours: bool = False, whole: bool = 
 
 def test_a_narrow_terminal_shows_everything() -> None:
     assert shown(PREVIEW, 80) == (
-        "recipe.toml:4:1: Warning: Foreign chat template\n"
+        "recipe.toml:4:1: Warning: Foreign chat template [TUNE137]\n"
         "  The model is of the type qwen2, but `llama3` is the template of llama.\n"
         "  hint: For qwen2: qwen2_5.\n"
         "\n"
@@ -123,7 +123,7 @@ def test_a_narrow_terminal_shows_everything() -> None:
 
 def test_a_wide_terminal_shows_the_same_in_fewer_lines() -> None:
     assert shown(PREVIEW, 200) == (
-        "recipe.toml:4:1: Warning: Foreign chat template\n"
+        "recipe.toml:4:1: Warning: Foreign chat template [TUNE137]\n"
         "  The model is of the type qwen2, but `llama3` is the template of llama.\n"
         "  hint: For qwen2: qwen2_5.\n"
         "\n"
@@ -318,7 +318,7 @@ def test_rows_that_are_trained_on_and_evaluated_on_are_told(fresh: Any) -> None:
     with (fresh.path / "data" / "heldout.jsonl").open("a") as heldout:
         heldout.write(chats[6])
     assert (
-        "data/heldout.jsonl:101: Warning: Overlapping rows\n"
+        "data/heldout.jsonl:101: Warning: Overlapping rows [TUNE111]\n"
         "  1 of 101 rows to evaluate on are trained on too: data/heldout.jsonl:101 is data/chats.jsonl:7.\n"
         "  hint: Metrics on them say nothing of new questions: remove them from one of the two.\n"
     ) in fresh.tune("preview", "--rows", "0").stdout
@@ -327,7 +327,7 @@ def test_rows_that_are_trained_on_and_evaluated_on_are_told(fresh: Any) -> None:
 def test_a_template_that_does_not_fit_is_an_error_with_its_place(fresh: Any) -> None:
     fresh.edit('tokenizer = "tokenizer"', 'tokenizer = "tokenizer"\nchat_template = "gemma"')
     assert fresh.tune("preview", "train.assistant", "--rows", "0", expect=1).stdout.startswith(
-        "recipe.toml:5:1: Error: Missing control tokens\n"
+        "recipe.toml:5:1: Error: Missing control tokens [TUNE138]\n"
         "  The template `gemma` writes <start_of_turn>, <end_of_turn>, which the tokenizer has no token for.\n"
     )
 
@@ -337,15 +337,21 @@ def test_a_template_that_does_not_fit_is_an_error_with_its_place(fresh: Any) -> 
     [
         (
             ("train.bass",),
-            "Error: Unknown address\n  `train.bass` has no rows to show.\n  hint: Did you mean `train.base`?\n",
+            (
+                "Error: Unknown address [TUNE040]\n"
+                "  `train.bass` has no rows to show.\n  hint: Did you mean `train.base`?\n"
+            ),
         ),
         (
             ("train.assistant", "--row", "1601"),
-            "Error: No such row\n  There is no row 1601: 1600 were read.\n  hint: Rows count from 1.\n",
+            "Error: No such row [TUNE115]\n  There is no row 1601: 1600 were read.\n  hint: Rows count from 1.\n",
         ),
         (
             ("--json", "--html", "page.html"),
-            "Error: Invalid usage\n  `--html` and `--json` do not go together.\n  hint: Choose one of them.\n",
+            (
+                "Error: Invalid usage [TUNE400]\n"
+                "  `--html` and `--json` do not go together.\n  hint: Choose one of them.\n"
+            ),
         ),
     ],
 )
@@ -394,7 +400,7 @@ def test_a_tokenizer_that_is_not_on_this_machine_is_told(empty: Any, monkeypatch
         "learning_rate = 1e-3\nbatch_size = 1\n"
     )
     assert empty.tune("preview", expect=1).stderr == (
-        "recipe.toml:2:1: Error: Model not here\n"
+        "recipe.toml:2:1: Error: Model not here [TUNE132]\n"
         "  The tokenizer of model.far (`acme/nowhere`) is not on this machine.\n"
         "  hint: A folder is relative to the recipe; a hub model is here once it was downloaded, as `tune\n"
         "  apply` does.\n"

@@ -33,7 +33,7 @@ def test_a_part_is_planned_saved_and_applied(fresh: Any) -> None:
 def test_an_unknown_address_cannot_be_selected(fresh: Any) -> None:
     refused = fresh.tune("plan", "--replace", "train.asistant", expect=1)
     assert refused.stderr == (
-        "Error: Unknown address\n"
+        "Error: Unknown address [TUNE040]\n"
         "  There is no `train.asistant` in the recipe or the state.\n"
         "  hint: Did you mean `train.assistant`?\n"
     )
@@ -51,7 +51,7 @@ def test_a_policy_asks_for_a_commit(fresh: Any) -> None:
     part = ("apply", "--auto-approve", "--target")
     refused = fresh.tune(*part, "dataset.chats", expect=1)
     assert (
-        "recipe.toml:2:1: Error: Policy\n  The recipe's folder is in no git repository with a commit.\n"
+        "recipe.toml:2:1: Error: Policy [TUNE060]\n  The recipe's folder is in no git repository with a commit.\n"
         in refused.stderr
     )
     git(fresh, "init")

@@ -67,7 +67,7 @@ def test_a_chain_is_told_from_the_edit_to_the_last_step(finished: Any, kinds: Ki
         "  -/+ rebuild (what it replaces is kept)\n"
         "\n"
         "  -/+ thing.base  rebuild\n"
-        '        colour: "red" -> "blue"  # forces rebuild: it looks different\n'
+        '        colour: "red" -> "blue"  # forces rebuild: it looks different (recipe.toml:4)\n'
         "  -/+ thing.middle  rebuild, unless its inputs come out the same\n"
         '        base: thing.base may change, because colour: "red" -> "blue"\n'
         "  -/+ thing.top  rebuild, unless its inputs come out the same\n"
@@ -99,8 +99,8 @@ def test_only_symbols_that_occur_are_explained(workshop: Any, kinds: Kinds) -> N
         "    + build\n"
         "\n"
         "    ~ thing.a  extend from step 4\n"
-        "        steps: 4 -> 8  # changes the length: it takes longer\n"
-        '        note: "" -> "x"  # recorded: it is a note\n'
+        "        steps: 4 -> 8  # changes the length: it takes longer (recipe.toml:3)\n"
+        '        note: "" -> "x"  # recorded: it is a note (recipe.toml:2)\n'
         "    + thing.c  build\n"
         "        not in state yet\n"
         "    . thing.b  forget\n"
@@ -127,7 +127,7 @@ def test_why_tells_the_whole_chain_and_who_needs_it(finished: Any, kinds: Kinds)
     assert stream.getvalue() == (
         "-/+ thing.middle  rebuild, unless its inputs come out the same\n"
         "    because base: thing.base may change\n"
-        '      because colour: "red" -> "blue"  # forces rebuild: it looks different\n'
+        '      because colour: "red" -> "blue"  # forces rebuild: it looks different (recipe.toml:4)\n'
         "    made from thing.base as base: digest known only when it is made\n"
         "    needed by thing.top\n"
     )

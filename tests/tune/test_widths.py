@@ -63,7 +63,7 @@ def test_a_plan_at_80_columns(plan: Plan) -> None:
         "        data.txt: content changed (0a1c6d4cf41e -> 35d5c8cc887e)\n"
         "  -/+ thing.base  rebuild\n"
         '        colour: "red" -> "a blue that nobody has ever seen in the light of day,\n'
-        '        and few by night"  # forces rebuild: it looks different\n'
+        '        and few by night"  # forces rebuild: it looks different (recipe.toml:4)\n'
         "        base: raw.data changes, because data.txt changed\n"
         "  -/+ thing.middle  rebuild, unless its inputs come out the same\n"
         '        base: thing.base may change, because colour: "red" -> "a blue that\n'
@@ -89,7 +89,7 @@ def test_a_plan_at_200_columns(plan: Plan) -> None:
         "    ~ raw.data  update the record\n"
         "        data.txt: content changed (0a1c6d4cf41e -> 35d5c8cc887e)\n"
         "  -/+ thing.base  rebuild\n"
-        f'        colour: "red" -> "{COLOUR}"  # forces rebuild: it looks different\n'
+        f'        colour: "red" -> "{COLOUR}"  # forces rebuild: it looks different (recipe.toml:4)\n'
         "        base: raw.data changes, because data.txt changed\n"
         "  -/+ thing.middle  rebuild, unless its inputs come out the same\n"
         f'        base: thing.base may change, because colour: "red" -> "{COLOUR}"\n'
@@ -109,6 +109,7 @@ def test_the_whole_chain_at_80_columns(plan: Plan) -> None:
         "      because base: thing.base may change\n"
         '        because colour: "red" -> "a blue that nobody has ever seen in the light\n'
         '                of day, and few by night"  # forces rebuild: it looks different\n'
+        "                (recipe.toml:4)\n"
         "        because base: raw.data changes\n"
         "          because data.txt: content changed (0a1c6d4cf41e -> 35d5c8cc887e)\n"
         "    made from thing.middle as base: digest known only when it is made\n"
@@ -122,7 +123,7 @@ def test_the_whole_chain_at_200_columns(plan: Plan) -> None:
         "-/+ thing.top  rebuild, unless its inputs come out the same\n"
         "    because base: thing.middle may change\n"
         "      because base: thing.base may change\n"
-        f'        because colour: "red" -> "{COLOUR}"  # forces rebuild: it looks different\n'
+        f'        because colour: "red" -> "{COLOUR}"  # forces rebuild: it looks different (recipe.toml:4)\n'
         "        because base: raw.data changes\n"
         "          because data.txt: content changed (0a1c6d4cf41e -> 35d5c8cc887e)\n"
         "    made from thing.middle as base: digest known only when it is made\n"

@@ -39,7 +39,7 @@ def command(context: click.Context, recipe: str, *, check: bool) -> None:
     try:
         text = before.decode("utf-8")
     except UnicodeDecodeError:
-        raise problem("Invalid recipe", f"`{file.name}` is not UTF-8.") from None
+        raise problem("Not UTF-8", f"`{file.name}` is not UTF-8.") from None
     read(text, file.name)
     after = formatted(text).encode("utf-8")
     if after == before:

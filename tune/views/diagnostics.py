@@ -32,6 +32,8 @@ def render(out: Console, diagnostic: Diagnostic) -> None:
         head.append(f"{diagnostic.place}: ", style="bold")
     head.append("Error: " if is_error else "Warning: ", style="red" if is_error else "yellow")
     head.append(diagnostic.summary, style="bold")
+    if diagnostic.code:
+        head.append(f" [{diagnostic.code}]", style="dim")
     out.print(head, soft_wrap=True)
     out.print(hanging(without_secrets(diagnostic.detail), 2))
     if diagnostic.hint:

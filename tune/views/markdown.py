@@ -45,7 +45,7 @@ def markdown(plan: Plan, kinds: Kinds, recipe: str, saved: str = "") -> str:
     room = LIMIT - RESERVE - _size(head) - _size(tail)
     rows = [_row(step, kinds) for step in plan.changes]
     table = _fitting(rows, room - _size(HEADING))
-    folds = [*_notes(plan), *_details(plan.changes, kinds)]
+    folds = [*_notes(plan), *_details(plan, kinds)]
     shown = _fitting(folds, room - sum(_size(row) + 1 for row in [HEADING, *table]))
     parts = [head]
     if table:
@@ -108,11 +108,12 @@ def _because(step: Step, kinds: Kinds) -> str:
     return brief(first) if isinstance(first, FieldChanged) else sentence(first, _verb(step, kinds))
 
 
-def _details(steps: Sequence[Step], kinds: Kinds) -> Iterator[str]:
+def _details(plan: Plan, kinds: Kinds) -> Iterator[str]:
     """The whole chain of reasons of each step whose row does not hold it already."""
-    for step in steps:
+    steps = {one.address: one for one in plan.steps}
+    for step in plan.changes:
         verb = _verb(step, kinds)
-        lines = [f"{'  ' * depth}{text}" for depth, text in chain(step.reasons, verb)]
+        lines = [f"{'  ' * depth}{text}" for depth, text in chain(step, steps, verb)]
         if lines not in ([], [_because(step, kinds)]):
             yield _fold(f"{code(f'{SYMBOLS[step.action]} {step.address}')} {headline(step, verb)}", lines)
 
@@ -131,14 +132,15 @@ def _notes(plan: Plan) -> Iterator[str]:
 def _told(diagnostic: Diagnostic) -> str:
     place = f"{diagnostic.place}: " if diagnostic.place.file else ""
     hint = f"\n  hint: {diagnostic.hint}" if diagnostic.hint else ""
-    return f"{place}{diagnostic.summary}\n  {diagnostic.detail}{hint}"
+    code = f" [{diagnostic.code}]" if diagnostic.code else ""
+    return f"{place}{diagnostic.summary}{code}\n  {diagnostic.detail}{hint}"
 
 
-def _fold(summary: str, entries: Sequence[str]) -> str:
+def _fold(title: str, entries: Sequence[str]) -> str:
     shown = _fitting([without_secrets(one) for one in entries], FOLD)
     text = fenced("\n".join(shown))
     more = f"\n{plural(len(entries) - len(shown), 'more line')} left out.\n" if len(shown) < len(entries) else ""
-    return f"<details><summary>{summary}</summary>\n\n{text}\n{more}\n</details>\n"
+    return f"<details><summary>{title}</summary>\n\n{text}\n{more}\n</details>\n"
 
 
 def _tail(plan: Plan, digest: str, command: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import cast
 
-from planner.plan import Step
+from planner.plan import PLACES, Step
+from planner.reason import FieldChanged, Reason
 from tune.views.words import value
 
 
@@ -17,6 +18,14 @@ def notes(step: Step) -> Iterator[str]:
     rows = step.notes.get("rows")
     if isinstance(rows, Mapping):
         yield _rows(cast("Mapping[str, int]", rows))
+
+
+def place(step: Step | None, reason: Reason) -> str:
+    """Where the recipe has what a reason of a step is about, in brackets behind it; "" where it is not known."""
+    places = step.notes.get(PLACES) if step is not None else None
+    if not isinstance(reason, FieldChanged) or not isinstance(places, Mapping) or reason.field not in places:
+        return ""
+    return f" ({places[reason.field]})"
 
 
 def _rows(rows: Mapping[str, int]) -> str:

@@ -10,7 +10,7 @@ from planner.kind import Kinds
 from planner.plan import Plan, Step
 from tune.views.diagnostics import render
 from tune.views.footer import footer
-from tune.views.notes import notes
+from tune.views.notes import notes, place
 from tune.views.reasons import chain, sentence
 from tune.views.terminal import Hanging, hanging
 from tune.views.words import COLOURS, SYMBOLS, short
@@ -56,7 +56,7 @@ def print_step(out: Console, step: Step, kinds: Kinds) -> None:
     line.append(f"  {headline(step, verb)}", style="not bold")
     out.print(Hanging(line, SYMBOL_INDENT, f"{SYMBOLS[step.action]:>{SYMBOL_INDENT - 1}}", COLOURS[step.action]))
     if step.action is not Action.REUSE:
-        for said in (*(sentence(reason, verb) for reason in step.reasons), *notes(step)):
+        for said in (*(f"{sentence(one, verb)}{place(step, one)}" for one in step.reasons), *notes(step)):
             out.print(hanging(said, STEP_INDENT))
 
 
@@ -65,7 +65,8 @@ def print_why(out: Console, plan: Plan, step: Step, kinds: Kinds) -> None:
     print_step_head(out, step, kinds)
     if step.action is Action.REUSE:
         out.print(hanging("Settings, data and inputs are those that it was made with.", 4))
-    for depth, text in chain(step.reasons, kinds[step.kind].verb if step.kind in kinds else "rebuild"):
+    steps = {one.address: one for one in plan.steps}
+    for depth, text in chain(step, steps, kinds[step.kind].verb if step.kind in kinds else "rebuild"):
         label = f"{' ' * (4 + 2 * depth)}because "
         out.print(Hanging(Text(text), len(label), label))
     for note in notes(step):

@@ -97,7 +97,13 @@ def to_plain(preview: Preview) -> dict[str, Plain]:
         "too_long": [_row(row) for row in preview.too_long],
         "broken": [{"place": str(one.place), "why": one.why} for one in preview.broken],
         "diagnostics": [
-            {"severity": str(one.severity), "summary": one.summary, "detail": one.detail, "hint": one.hint}
+            {
+                "severity": str(one.severity),
+                "code": one.code,
+                "summary": one.summary,
+                "detail": one.detail,
+                "hint": one.hint,
+            }
             for one in preview.diagnostics
         ],
         "shown": [

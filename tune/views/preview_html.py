@@ -29,7 +29,7 @@ def page(previews: Sequence[Preview]) -> str:
 def _section(preview: Preview) -> Iterator[str]:
     yield f"<h1>{escape(headline(preview))}</h1>\n"
     for one in preview.diagnostics:
-        said = f"<strong>{escape(one.summary)}</strong>: {escape(one.detail)} {escape(one.hint)}"
+        said = f"<strong>{escape(one.summary)}</strong> {one.code}: {escape(one.detail)} {escape(one.hint)}"
         yield f'<p class="warning">{said}</p>\n'
     yield html_table([(escape(label), escape(text)) for label, text in numbers(preview)])
     yield "<h2>Tokens a row</h2>\n" + html_table(list(_bars(preview)))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import assert_never
 
 from planner.effects import Effect
+from planner.plan import Step
 from planner.reason import (
     ArtifactMissing,
     AskedFor,
@@ -21,6 +22,8 @@ from planner.reason import (
     MadeBefore,
     Moved,
     NoCheckpoint,
+    NoLongerAccepted,
+    NotEquivalent,
     NotInRecipe,
     NotInState,
     OtherLayout,
@@ -30,6 +33,7 @@ from planner.reason import (
     Shared,
     StoppedEarly,
 )
+from tune.views.notes import place
 from tune.views.words import short, value
 
 
@@ -63,6 +67,16 @@ def sentence(reason: Reason, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912 
             return f"it ended early after step {step}, and would have ended there at this length too"
         case OtherLayout(step, before, after):
             return f"cannot be continued: the checkpoint of step {step} is {before}, and the run is to be {after}"
+        case NotEquivalent(step, differs, before, after):
+            return (
+                f"not equivalent to a run from scratch: it goes on from step {step}, though the learning rate of "
+                f'step {differs} was {before:.6g} and would be {after:.6g} (on_length_change = "continue")'
+            )
+        case NoLongerAccepted(step):
+            return (
+                f"went on from step {step} with learning rates of another run, "
+                'which the recipe no longer accepts: on_length_change is not "continue"'
+            )
         case NoCheckpoint():
             return "there is no complete checkpoint to continue from"
         case ArtifactMissing(folder):
@@ -85,14 +99,18 @@ def sentence(reason: Reason, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912 
             assert_never(reason)
 
 
-def chain(reasons: tuple[Reason, ...], verb: str, depth: int = 0) -> Iterator[tuple[int, str]]:
-    """Every reason with those below it, as (depth, sentence)."""
-    for reason in reasons:
-        if isinstance(reason, InputChanged):
-            yield depth, f"{reason.field}: {reason.input} {'changes' if reason.certain else 'may change'}"
-            yield from chain(reason.because, "rebuild", depth + 1)
-        else:
-            yield depth, sentence(reason, verb)
+def chain(step: Step, steps: Mapping[str, Step], verb: str) -> Iterator[tuple[int, str]]:
+    """Every reason of a step with those below it, as (depth, sentence); `steps` are all of the plan, by address."""
+
+    def below(reasons: tuple[Reason, ...], origin: Step | None, verb: str, depth: int) -> Iterator[tuple[int, str]]:
+        for reason in reasons:
+            if isinstance(reason, InputChanged):
+                yield depth, f"{reason.field}: {reason.input} {'changes' if reason.certain else 'may change'}"
+                yield from below(reason.because, steps.get(reason.input), "rebuild", depth + 1)
+            else:
+                yield depth, f"{sentence(reason, verb)}{place(origin, reason)}"
+
+    return below(step.reasons, step, verb, 0)
 
 
 def _consequence(effect: Effect, verb: str) -> str:

@@ -70,6 +70,14 @@ def lines(found: Found, state: State) -> Iterator[tuple[str, str]]:
     yield "status", record.status.value + (f": {record.error}" if record.error else "")
     if record.protected:
         yield "protected", "no plan may rebuild or forget it"
+    for one in record.splices:
+        yield (
+            "spliced",
+            (
+                f"not equivalent to a run from scratch: it went on from step {one.step}, though the learning rate of "
+                f"step {one.differs} was {one.before:.6g} and would have been {one.after:.6g}"
+            ),
+        )
     if record.generation:
         yield "made anew", f"{plural(record.generation, 'time')}, asked for with --replace"
     if state.records.get(found.address) != record:
