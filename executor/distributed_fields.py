@@ -85,15 +85,17 @@ def checkpoint_format(settings: Mapping[str, Plain]) -> str:
     return "torch"
 
 
+def is_bound(layout: str) -> bool:
+    """Whether checkpoints of a format can only be read by as many processes as wrote them."""
+    return layout.startswith("zero-")
+
+
 def known_processes(table: Distributed) -> int:
     """All processes of all nodes, as far as the recipe alone says."""
     return table.nodes * (1 if isinstance(table.processes, str) else table.processes)
 
 
 def _process_faults(table: Distributed, batch: int, micro: int | str) -> Iterator[tuple[str, str, str]]:
-    if table.nodes > 1:
-        yield "distributed.nodes", "several nodes are not supported yet", "Set it to 1."
-        return
     several = table.nodes > 1 or (isinstance(table.processes, int) and table.processes > 1)
     if table.strategy == "single" and several:
         name = "nodes" if table.nodes > 1 else "processes"

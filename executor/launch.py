@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import queue
 import signal
-import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ from executor import events, out_of_memory
 from executor.out_of_memory import OutOfMemoryError
 from executor.rank_process import Gone, News, RankProcess, Said, ending, start
 from executor.task import Outcome, Task, outcome_from, to_plain
-from executor.world import LOOPBACK, World
+from executor.world import World
 from planner.planfile import diagnostic_from_plain
 from state.diagnostic import Diagnostic, ProblemError
 
@@ -118,10 +117,9 @@ def run_in_worker(task: Task, emit: Emit, stop: Stop, log: Path) -> Outcome:
 @contextmanager
 def _running(step: Path, world: World, log: Path, news: queue.Queue[News]) -> Iterator[list[RankProcess]]:
     """All ranks of this node; whatever happens, none of them is left in the end."""
-    placed = evolve(world, main_port=world.main_port or _free_port())
     ranks: list[RankProcess] = []
     try:
-        ranks.extend(start(step, placed, local_rank, log, news) for local_rank in range(world.processes))
+        ranks.extend(start(step, world, local_rank, log, news) for local_rank in range(world.processes))
         yield ranks
     finally:
         for rank in ranks:
@@ -129,13 +127,6 @@ def _running(step: Path, world: World, log: Path, news: queue.Queue[News]) -> It
         deadline = time.monotonic() + ENDING_SECONDS
         for rank in ranks:
             rank.end(deadline)
-
-
-def _free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind((LOOPBACK, 0))
-        return int(listener.getsockname()[1])
 
 
 def _listen(ranks: Sequence[RankProcess], news: queue.Queue[News], emit: Emit) -> None:

@@ -92,7 +92,12 @@ def to_plain(value: Any) -> dict[str, Plain]:  # noqa: ANN401  any attrs instanc
 
 def task_from(path: Path) -> Task:
     """The task in a file."""
-    return _converter.structure(json.loads(path.read_bytes()), Task)
+    return task_from_plain(json.loads(path.read_bytes()))
+
+
+def task_from_plain(plain: Mapping[str, Plain]) -> Task:
+    """The task in plain values."""
+    return _converter.structure(plain, Task)
 
 
 def outcome_from(plain: Mapping[str, Plain]) -> Outcome:

@@ -12,11 +12,12 @@ from typing import Any, cast
 
 from attrs import frozen
 
-from executor import model_files, software, strategies
+from executor import filling, model_files, software, strategies
 from executor.answering import answering_of
 from executor.best_model import best_folder, take_over
 from executor.callbacks import Callbacks, RunIsOverError, callbacks
 from executor.collation import Collator
+from executor.distributed_fields import checkpoint_format, is_bound
 from executor.evaluation_hook import attach
 from executor.kinds.model import delivered
 from executor.loading import has_gpu, load_model, load_tokenizer, padding_id
@@ -139,7 +140,15 @@ class Run:
         if name == VALIDATION and "test_datasets" in self.task.inputs:
             return Dataset.from_file(str(Path(self.task.one("test_datasets").folder) / TRAIN))
         path = self.tokens / name
-        return Dataset.from_file(str(path)) if path.is_file() else None
+        found = Dataset.from_file(str(path)) if path.is_file() else None
+        if name == TRAIN and found is not None and self.lacking_rows and filling.can_fill(found):
+            return filling.with_filler(found)
+        return found
+
+    @property
+    def lacking_rows(self) -> int:
+        """How many rows an epoch lacks for all ranks to get equally many."""
+        return filling.lacking(self._row_count(), micro_batch(self.settings, self.task.world), self.task.world.size)
 
     def collator(self, tokenizer: Any) -> Collator:  # noqa: ANN401  transformers has no types
         """How rows become batches."""
@@ -185,6 +194,7 @@ def train(method: Method, task: Task, reporter: Reporter) -> Outcome:
 def _prepare(task: Task, checkpoint: Path | None, files: Sequence[MetricsFile | SampleFile]) -> None:
     """Have the checkpoints' folder as the run that is continued left it, or empty."""
     if task.resume_from is not None:
+        _check_layout(task.resume_from, task)
         _check(task.resume_from, task)
     _clear_leftovers(task)
     for file in files:
@@ -199,6 +209,11 @@ def _trainer(method: Method, run: Run) -> Any:  # noqa: ANN401  transformers has
     trainer = method.train(run)
     del loading
     strategies.prove(trainer, world)
+    if run.lacking_rows and filling.can_fill(trainer.train_dataset):
+        filling.fill(trainer, len(trainer.train_dataset) - 1, micro_batch(run.settings, world) * world.size)
+    elif run.lacking_rows:
+        text = f"{run.lacking_rows} rows are seen twice in each epoch, so that all {world.size} processes get as many"
+        run.reporter.message(text)
     return trainer
 
 
@@ -280,6 +295,15 @@ def _facts(model: Any) -> dict[str, Plain]:  # noqa: ANN401  transformers has no
     if hasattr(model, "peft_config"):
         facts["target_modules"] = sorted(model.peft_config["default"].target_modules)
     return facts
+
+
+def _check_layout(checkpoint: Checkpoint, task: Task) -> None:
+    """Refuse what the strategy cannot read: DDP would lose DeepSpeed's optimizer without a word."""
+    own, bound = checkpoint_format(task.settings), is_bound(checkpoint.format)
+    if checkpoint.format != own or (bound and checkpoint.world_size != task.world.size):
+        written = f"{checkpoint.format} on {checkpoint.world_size} processes"
+        detail = f"The checkpoint of step {checkpoint.step} is {written}; the run is {own} on {task.world.size}."
+        raise problem("Checkpoint of another layout", detail, "Set `distributed` as it was, or use `--replace`.")
 
 
 def _check(checkpoint: Checkpoint, task: Task) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
@@ -28,7 +29,6 @@ class World:
     node_rank: int = 0
     main_address: str = LOOPBACK
     main_port: int = 0
-    """0: any that is free, where there is one node only."""
 
     @property
     def size(self) -> int:
@@ -41,7 +41,8 @@ class Host:
     """What only the machine and the command line can tell of it."""
 
     node_rank: int = 0
-    main_address: str = LOOPBACK
+    main_address: str = ""
+    """Where the other nodes reach the first one; "": by the name of this machine."""
     main_port: int = 0
 
 
@@ -63,15 +64,15 @@ def world_of(settings: Mapping[str, Plain], resume_from: Checkpoint | None, host
         why = "The checkpoint was written by" if table["processes"] == "auto" else "The recipe asks for"
         detail = f"{why} {processes} processes a node, and this host has {gpus} GPUs."
         raise problem("Too few GPUs", detail, "Lower `distributed.processes`, or use a host with more GPUs.")
-    several = processes * nodes > 1
-    automatic: Strategy = "ddp" if several else "single"
+    if table["strategy"] == "auto" and processes * nodes == 1:
+        return World()
     return World(
-        automatic if table["strategy"] == "auto" else table["strategy"],
+        "ddp" if table["strategy"] == "auto" else table["strategy"],
         processes,
         nodes,
         host.node_rank,
-        host.main_address,
-        host.main_port,
+        LOOPBACK if nodes == 1 else host.main_address or socket.gethostname(),
+        host.main_port or free_port(),
     )
 
 
@@ -94,6 +95,13 @@ def micro_batch(settings: Mapping[str, Any], world: World) -> int:
 def accumulation(settings: Mapping[str, Any], world: World) -> int:
     """Micro-batches of one process that make an optimizer step, so that all processes together see `batch_size`."""
     return int(settings["batch_size"]) // (micro_batch(settings, world) * world.size)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("", 0))
+        return int(listener.getsockname()[1])
 
 
 def visible_gpus() -> int:

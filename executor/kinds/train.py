@@ -281,9 +281,9 @@ def schedule(settings: Mapping[str, Plain], records: Mapping[str, tuple[Record, 
 def layout(settings: Mapping[str, Plain]) -> Layout:
     """How checkpoints are written; DeepSpeed's can be read by as many processes only."""
     table: Any = settings.get("distributed")
-    bound = table is not None and table["strategy"] == "deepspeed" and table["processes"] != "auto"
-    size = table["processes"] * table["nodes"] if bound else None
-    return Layout(distributed_fields.checkpoint_format(settings), size)
+    form = distributed_fields.checkpoint_format(settings)
+    bound = distributed_fields.is_bound(form) and table["processes"] != "auto"
+    return Layout(form, table["processes"] * table["nodes"] if bound else None)
 
 
 def build(task: Task, reporter: Reporter) -> Outcome:

@@ -70,6 +70,12 @@ def one_says_no_more(task: Task, reporter: Reporter) -> Outcome:
     return NOTHING if RANK == 0 else sleep(task, reporter)
 
 
+def say_where(_: Task, __: Reporter) -> Outcome:
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    _say(" ".join(os.environ[name] for name in names))
+    return NOTHING
+
+
 def train(task: Task, reporter: Reporter) -> Outcome:
     """Train straight; train until one rank is asked to stop; go on from there."""
     _stay_together(task)
@@ -165,7 +171,7 @@ def _weights(task: Task, name: str) -> dict[str, str]:
 ACTS: dict[str, Callable[[Task, Reporter], Outcome]] = {
     act.__name__: act
     for act in (
-        *(sleep, one_lacks_a_module, one_is_killed, one_leaves, one_says_no_more),
+        *(sleep, say_where, one_lacks_a_module, one_is_killed, one_leaves, one_says_no_more),
         *(train, train_and_lose_one, train_with_fsdp),
     )
 }

@@ -17,12 +17,12 @@ from executor import rank_process
 from executor.distributed_fields import Distributed
 from executor.events import Event
 from executor.launch import Stop, run_in_worker
-from executor.task import Task
+from executor.task import Input, Task
 from executor.world import World
 from planner.structure import settings_of
 from state.diagnostic import ProblemError
 from tests.executor.rank_script import LAST_WORDS
-from tests.executor.test_training import BASIC, Laboratory, laboratory  # noqa: F401  a fixture
+from tests.executor.test_training import BASIC, MANY, Laboratory, Trained, laboratory, run  # noqa: F401  a fixture
 
 SCRIPT = Path(__file__).parent / "rank_script.py"
 TWO = World("ddp", 2)
@@ -120,18 +120,17 @@ run_in_worker(IDLE, lambda _: None, Stop(), Path({str(tmp_path)!r}) / "it.log")
     wait_until_gone([*map(int, ranks), *_children(*logs)])
 
 
-def distributed(laboratory: Laboratory, table: Distributed) -> Task:  # noqa: F811
+def distributed(laboratory: Laboratory, table: Distributed, tokens: Input | None = None) -> Task:  # noqa: F811
     """The training of `BASIC` on two processes."""
     assert table.strategy in ("ddp", "fsdp", "deepspeed")
-    task = laboratory.task(evolve(BASIC, micro_batch_size=2))
+    task = laboratory.task(evolve(BASIC, micro_batch_size=2), tokens)
     settings = {**task.settings, "distributed": settings_of(table)}
     return evolve(task, settings=settings, world=World(table.strategy, 2))
 
 
-def check(laboratory: Laboratory, task: Task, layout: str) -> None:  # noqa: F811
+def check(alone: Trained, task: Task, layout: str) -> None:
     """The losses are those of one process, and a break leaves no trace."""
     results: dict[str, Any] = json.loads(Path(task.recipe_folder, "results.json").read_text())
-    alone = laboratory.straight("full")
     assert results["metrics"][0]["loss"] == pytest.approx(alone.outcome.metrics["loss"], abs=1e-4)
     assert _losses(task, "straight") == pytest.approx([one["loss"] for one in alone.log if "loss" in one], abs=1e-4)
     assert results["kept"] == [[3, layout, 2]]
@@ -159,13 +158,19 @@ def _compare(folder: Path, alone: Path) -> None:
 
 @pytest.mark.torch
 @pytest.mark.filterwarnings("ignore")
-def test_ddp(laboratory: Laboratory, act: Callable[[str], None], tmp_path: Path) -> None:  # noqa: F811
+def test_ddp_on_rows_that_two_ranks_cannot_share_evenly(
+    laboratory: Laboratory,  # noqa: F811
+    act: Callable[[str], None],
+    tmp_path: Path,
+) -> None:
     act("train_and_lose_one")
-    task = distributed(laboratory, Distributed("ddp", 2))
+    tokens = laboratory.tokens(MANY[:10], BASIC)
+    task = distributed(laboratory, Distributed("ddp", 2), tokens)
+    alone = run(laboratory.task(BASIC, tokens))
     said: list[Event] = []
     with pytest.raises(ProblemError) as failed:
         run_in_worker(task, said.append, Stop(), tmp_path / "it.log")
-    check(laboratory, task, "torch")
+    check(alone, task, "torch")
     (diagnostic,) = failed.value.diagnostics
     assert diagnostic.summary == "Worker died"
     assert diagnostic.detail.startswith("The worker process of rank 1 was killed by SIGKILL without a last word.")
@@ -193,4 +198,4 @@ def test_sharded(
     act(name)
     task = distributed(laboratory, table)
     run_in_worker(task, lambda _: None, Stop(), tmp_path / "it.log")
-    check(laboratory, task, layout)
+    check(laboratory.straight("full"), task, layout)

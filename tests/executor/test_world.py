@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from executor.distributed_fields import Distributed
 from executor.world import Host, World, accumulation, micro_batch, visible_gpus, world_of
@@ -56,15 +58,26 @@ def test_the_processes_of_a_run_and_the_share_of_each(
     gpus: Callable[[int], None], given: dict[str, Plain], found: int, world: World, share: tuple[int, int]
 ) -> None:
     gpus(found)
-    assert world_of(given, None, Host()) == world
+    found_world = world_of(given, None, Host())
+    assert evolve(found_world, main_port=0) == world
+    assert (found_world.main_port > 0) is (world.strategy != "single")
     assert (micro_batch(given, world), accumulation(given, world)) == share
     assert micro_batch(given, world) * accumulation(given, world) * world.size == given["batch_size"]
 
 
 def test_a_run_that_is_continued_keeps_its_processes(gpus: Callable[[int], None]) -> None:
     gpus(4)
-    assert world_of(settings(), Checkpoint(2, "", "", "torch", 2), Host()) == World("ddp", 2)
-    assert world_of(settings(processes=4), Checkpoint(2, "", "", "torch", 2), Host()) == World("ddp", 4)
+    assert world_of(settings(), Checkpoint(2, "", "", "torch", 2), Host()).processes == 2
+    assert world_of(settings(processes=4), Checkpoint(2, "", "", "torch", 2), Host()).processes == 4
+
+
+def test_several_nodes_meet_where_the_command_line_says(gpus: Callable[[int], None]) -> None:
+    gpus(2)
+    assert world_of(settings(nodes=2), None, Host(1, "10.0.0.1", 29500)) == World("ddp", 2, 2, 1, "10.0.0.1", 29500)
+    assert world_of(settings(nodes=2), None, Host()).main_address == socket.gethostname()
+    with pytest.raises(ProblemError) as refused:
+        world_of(settings(batch=8, nodes=3), None, Host())
+    assert refused.value.diagnostics[0].detail == "3 nodes cannot share `batch_size` = 8 evenly."
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import click
 from attrs import evolve, frozen
 
 from executor.apply import Result, apply, unshared
-from executor.launch import Stop, run_in_worker
+from executor.launch import Stop
 from executor.means import Means
+from executor.nodes import build_on_nodes
 from executor.provenance import origin
+from executor.world import Host
 from planner import planfile
 from planner.desired import Desired
 from planner.overrides import Overrides
@@ -24,9 +24,12 @@ from planner.staleness import moved
 from state.diagnostic import Diagnostic, ProblemError, problem
 from state.lock import read_owner
 from tune.cli import INTERRUPTED, usage_problem
+from tune.following import follow_first_node
 from tune.overriding import overriding
+from tune.placing import placing
 from tune.project import Project, open_project
 from tune.selecting import selecting
+from tune.stopping import stopping
 from tune.views.diagnostics import print_diagnostics
 from tune.views.plan import print_plan
 from tune.views.run import JsonView, LineView, LiveView, View
@@ -48,6 +51,7 @@ from tune.writing import Duration, lock_timeout, open_writer
     metavar="DURATION",
     help="How long saving may take after Ctrl-C or SIGTERM, on machines that go away by then (30s, 2m).",
 )
+@placing
 @overriding
 @click.pass_context
 def command(  # noqa: PLR0913  one parameter for each option
@@ -61,11 +65,14 @@ def command(  # noqa: PLR0913  one parameter for each option
     selection: Selection,
     lock_timeout: float,
     stop_within: float | None,
+    host: Host,
     overrides: Overrides,
 ) -> None:
     """Make the models match RECIPE_OR_PLAN: a recipe, a folder with a recipe.toml, or a file from `tune plan --out`."""
     saved = _saved_plan(Path(recipe_or_plan))
     project = open_project(recipe_or_plan, overrides) if saved is None else _as_planned(*saved, overrides)
+    if host.node_rank:
+        context.exit(follow_first_node(project, host, _view(as_json=as_json), Stop(stop_within)))
     if saved is not None:
         selection = _as_selected(saved[0], selection)
     plan, desired = project.plan(strict=strict, selection=selection)
@@ -83,16 +90,17 @@ def command(  # noqa: PLR0913  one parameter for each option
     if plan.changes and not (auto_approve or saved is not None or expect_digest is not None):
         _ask(as_json=as_json)
     if plan.changes or _left_undone(project):
-        patience = _Patience(lock_timeout, stop_within)
-        context.exit(_apply(project, plan, desired, digest, _view(as_json=as_json), patience))
+        terms = _Terms(lock_timeout, stop_within, host)
+        context.exit(_apply(project, plan, desired, digest, _view(as_json=as_json), terms))
 
 
 @frozen
-class _Patience:
-    """How many seconds are waited: for the lock, and for a step to save what it has; None: as long as it takes."""
+class _Terms:
+    """How many seconds are waited, for the lock and for a step to save (None: as it takes), and which node this is."""
 
     lock: float
     stop: float | None
+    host: Host
 
 
 def _saved_plan(path: Path) -> tuple[Plan, Path] | None:
@@ -163,21 +171,20 @@ def _left_undone(project: Project) -> bool:
     )
 
 
-def _apply(
-    project: Project, plan: Plan, desired: Mapping[str, Desired], digest: str, view: View, patience: _Patience
-) -> int:
-    stop = Stop(patience.stop)
+def _apply(project: Project, plan: Plan, desired: Mapping[str, Desired], digest: str, view: View, terms: _Terms) -> int:
+    stop = Stop(terms.stop)
     made = origin(project.file, digest)
-    with _stopping(stop), view, open_writer(project, made.author("tune apply"), patience.lock, view.note) as writer:
+    with stopping(stop), view, open_writer(project, made.author("tune apply"), terms.lock, view.note) as writer:
         means = Means(
             kinds=project.kinds,
             layout=project.layout,
             writer=writer,
             store=project.shared,
             origin=made,
-            build=run_in_worker,
+            build=partial(build_on_nodes, owner=writer.lock.owner.id),
             emit=view.show,
             stop=stop,
+            host=terms.host,
         )
         result = apply(plan, desired, means)
         view.end(result)
@@ -189,28 +196,3 @@ def _exit_code(result: Result) -> int:
         print_diagnostics(result.failure.diagnostics)
         return 1
     return INTERRUPTED if result.interrupted else 0
-
-
-@contextmanager
-def _stopping(stop: Stop) -> Iterator[None]:
-    """Ctrl-C and SIGTERM ask the step to save and end; a second one, or the end of the time for it, ends it at once."""
-
-    def ask(*_: object) -> None:
-        if not stop.requested:
-            # Straight to the descriptor: whoever was interrupted may hold the locks of any stream.
-            os.write(sys.stderr.fileno(), b"\nInterrupted: saving what there is. Once more to stop at once.\n")
-            signal.setitimer(signal.ITIMER_REAL, stop.seconds_for_saving or 0.0)
-        stop.request()
-
-    def end(*_: object) -> None:
-        if stop.expire():
-            os.write(sys.stderr.fileno(), b"\nThe time to stop is over: what was checkpointed before is kept.\n")
-
-    handlers = {signal.SIGINT: ask, signal.SIGTERM: ask, signal.SIGALRM: end}
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        for number, handler in before.items():
-            signal.signal(number, handler)

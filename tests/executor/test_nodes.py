@@ -1,0 +1,154 @@
+"""Several nodes, here on one machine: the first tells the others what to run, and they stop when it does."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from executor import rank_process
+from executor.events import Event, Message
+from executor.launch import InterruptedStepError, Stop
+from executor.nodes import ANNOUNCEMENT, build_on_nodes, follow
+from executor.task import Task
+from executor.world import World
+from state.diagnostic import ProblemError
+from state.owner import Owner, this_process
+from tests.executor.test_distributed import SCRIPT
+from tests.executor.test_training import Laboratory, laboratory  # noqa: F401  a fixture
+from tests.processes import running
+from tests.tune.conftest import TUNE, environment
+
+OWNER = this_process("tune apply", "")
+WORLD = World("ddp", 2, 2, 0, "127.0.0.1", 29517)
+
+
+def _task(folder: Path) -> Task:
+    return Task("train.it", "train", {}, {}, {}, "", "", "", str(folder), world=WORLD)
+
+
+def _perform(monkeypatch: pytest.MonkeyPatch, act: str) -> None:
+    monkeypatch.setattr(rank_process, "COMMAND", (sys.executable, str(SCRIPT), act))
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    waiting = threading.Event()
+    for _ in range(1200):
+        if condition():
+            return
+        waiting.wait(0.05)
+    message = "it never came"
+    raise AssertionError(message)
+
+
+def test_every_rank_of_every_node_knows_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _perform(monkeypatch, "say_where")
+    said: list[Event] = []
+    applying: list[Owner | None] = [OWNER]
+    log = tmp_path / "it.log"
+    arguments = (tmp_path, 1, lambda: applying[0], said.append, Stop())
+    following = threading.Thread(target=follow, args=arguments, daemon=True)
+    following.start()
+    logs = [log, *(tmp_path / f"it.rank{rank}.log" for rank in (1, 2, 3))]
+
+    def wait(event: Event) -> None:
+        """As ranks that cannot go on without the others would."""
+        said.append(event)
+        _until(lambda: len(said) == 2)
+
+    build_on_nodes(_task(tmp_path), wait, Stop(), log, OWNER.id)
+    _until(lambda: all(one.exists() and one.read_text() for one in logs))
+    applying[0] = None
+    following.join(timeout=60)
+    assert not following.is_alive()
+    assert [one.read_text() for one in logs] == [f"{rank} {rank % 2} 4 2 127.0.0.1 29517\n" for rank in range(4)]
+    assert said == [
+        Message("train.it", "waits at 127.0.0.1:29517 for another node: there, `tune apply --node-rank N`"),
+        Message("train.it", "joins 127.0.0.1:29517 as node 1"),
+    ]
+    assert not (tmp_path / ANNOUNCEMENT).exists()
+
+
+def test_what_a_killed_apply_left_behind_is_no_announcement(tmp_path: Path) -> None:
+    (tmp_path / ANNOUNCEMENT).parent.mkdir()
+    (tmp_path / ANNOUNCEMENT).write_text(json.dumps({"id": "1", "owner": "dead", "task": {}, "log": ""}))
+    looks = iter([OWNER, OWNER, None])
+    assert follow(tmp_path, 1, lambda: next(looks), lambda _: None, Stop())
+
+
+@pytest.mark.parametrize(("rank", "folder", "summary"), [(2, "", "No such node"), (1, "elsewhere", "Folder elsewhere")])
+def test_a_node_that_cannot_belong_to_the_others_is_told_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int, folder: str, summary: str
+) -> None:
+    _perform(monkeypatch, "sleep")
+    stop = Stop()
+
+    def first() -> None:
+        with pytest.raises(InterruptedStepError):
+            build_on_nodes(_task(tmp_path), lambda _: None, stop, tmp_path / "it.log", OWNER.id)
+
+    applying = threading.Thread(target=first)
+    applying.start()
+    try:
+        _until((tmp_path / ANNOUNCEMENT).exists)
+        where = tmp_path / folder
+        if folder:
+            where.mkdir()
+            (where / "nodes").symlink_to(tmp_path / "nodes")
+        with pytest.raises(ProblemError) as refused:
+            follow(where, rank, lambda: OWNER, lambda _: None, Stop())
+        assert refused.value.diagnostics[0].summary == summary
+    finally:
+        stop.request()
+        stop.request()
+        applying.join(timeout=60)
+
+
+RECIPE = """\
+[model.tiny]
+source = "{model}"
+
+[dataset.chats]
+source = "chats.jsonl"
+type = "chat_template"
+
+[train.it]
+method = "sft"
+model = "model.tiny"
+datasets = ["dataset.chats"]
+learning_rate = 1e-2
+batch_size = 4
+micro_batch_size = 2
+max_steps = 4
+sequence_len = 96
+bf16 = false
+distributed = {{ nodes = 2, processes = 1 }}
+"""
+
+
+@pytest.mark.torch
+@pytest.mark.filterwarnings("ignore")
+def test_two_nodes_train_one_model_and_the_first_records_it(laboratory: Laboratory, tmp_path: Path) -> None:  # noqa: F811
+    (tmp_path / "recipe.toml").write_text(RECIPE.format(model=laboratory.model.folder))
+    turns = [("user", "What is one and one?"), ("assistant", "Two.")]
+    row = json.dumps({"messages": [{"role": role, "content": text} for role, text in turns]})
+    (tmp_path / "chats.jsonl").write_text(f"{row}\n" * 8)
+    command = [TUNE, "apply", str(tmp_path), "--json"]
+    options: dict[str, Any] = {"cwd": tmp_path, "env": environment(), "stdout": -1, "text": True}
+    with (
+        running([*command, "--node-rank", "1"], **options) as other,
+        running([*command, "--auto-approve", "--main-address", "127.0.0.1"], **options) as first,
+    ):
+        printed, _ = first.communicate(timeout=300)
+        joined, _ = other.communicate(timeout=120)
+    assert (first.returncode, other.returncode) == (0, 0), printed + joined
+    assert "joins 127.0.0.1:" in joined
+    assert json.loads(printed.splitlines()[-1])["steps"]["train.it"] == "built"
+    record = json.loads((tmp_path / ".tune" / "state.json").read_text())["records"]["train.it"]
+    assert record["checkpoints"][-1]["world_size"] == 2
+    assert record["status"] == "ready"
