@@ -18,7 +18,7 @@ from executor.distributed_fields import Distributed
 from executor.events import Event
 from executor.launch import Stop, run_in_worker
 from executor.task import Input, Task
-from executor.world import World
+from executor.world import World, free_port
 from planner.structure import settings_of
 from state.diagnostic import ProblemError
 from tests.executor.rank_script import LAST_WORDS
@@ -125,7 +125,7 @@ def distributed(laboratory: Laboratory, table: Distributed, tokens: Input | None
     assert table.strategy in ("ddp", "fsdp", "deepspeed")
     task = laboratory.task(evolve(BASIC, micro_batch_size=2), tokens)
     settings = {**task.settings, "distributed": settings_of(table)}
-    return evolve(task, settings=settings, world=World(table.strategy, 2))
+    return evolve(task, settings=settings, world=World(table.strategy, 2, main_port=free_port()))
 
 
 def check(alone: Trained, task: Task, layout: str) -> None:
