@@ -30,7 +30,7 @@ class Progress:
     total: int
     unit: str
     values: Mapping[str, float]
-    """By name: loss, learning_rate, grad_norm, epoch, tokens_per_second, eval_loss, memory_gib."""
+    """By name: loss, learning_rate, grad_norm, epoch, tokens_per_second, eval_loss, memory_gib, next_checkpoint, ..."""
     seconds_left: float | None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +12,10 @@ from attrs import define, field
 
 from executor.metrics_file import VOLATILE, MetricsFile
 from executor.sample_file import SampleFile
+from executor.usage import usage
 from executor.worker_reports import Reporter
 
+USAGE_SECONDS = 1.0
 SUMMARY = "train_runtime"
 """What a trainer logs of a whole run, when it is over."""
 
@@ -28,6 +31,7 @@ class Telling:
     values: dict[str, float] = field(factory=dict)
     _began: float = 0.0
     _first: int = 0
+    _looked: float = -math.inf
     _mark: tuple[float, float] = (0.0, 0.0)
     """Time and epoch of the last figures."""
 
@@ -42,6 +46,7 @@ class Telling:
         done = state.global_step - self._first
         seconds = time.monotonic() - self._began
         left = (self.total - state.global_step) * seconds / done if done else None
+        self._look_around(args.save_steps, state.global_step)
         self.reporter.progress(state.global_step, self.total, "steps", self.values, left)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ANN401, ARG002
@@ -52,6 +57,14 @@ class Telling:
                 self.values[name] = figures[name]
         if "loss" in figures:
             self._rate(state.epoch)
+
+    def _look_around(self, save_steps: float, step: int) -> None:
+        """What the machine does, asked once a second at most, and when there will be a checkpoint."""
+        self.values["next_checkpoint"] = min(self.total, (step // int(save_steps) + 1) * int(save_steps))
+        now = time.monotonic()
+        if now - self._looked >= USAGE_SECONDS:
+            self._looked = now
+            self.values |= usage()
 
     def last_loss(self) -> dict[str, float]:
         """The last loss that was logged."""

@@ -661,4 +661,6 @@ def test_a_training_tells_its_progress_to_the_end(laboratory: Laboratory) -> Non
     progress = [one for one in laboratory.straight("full").said if isinstance(one, events.Progress)]
     assert (progress[0].done, progress[-1].done, progress[-1].total) == (1, 6, 6)
     assert progress[-1].seconds_left == 0
-    assert {"loss", "learning_rate", "grad_norm", "epoch", "tokens_per_second"} <= progress[-1].values.keys()
+    told = {"loss", "learning_rate", "grad_norm", "epoch", "tokens_per_second", "memory_gib"}
+    assert told <= progress[-1].values.keys()
+    assert progress[0].values["next_checkpoint"] == 6

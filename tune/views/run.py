@@ -14,11 +14,10 @@ from rich.text import Text
 
 from executor import events
 from executor.apply import Result
+from tune.views.progress import in_one_line, live
 from tune.views.terminal import hanging
 from tune.views.words import duration
 
-WIDE = 110
-"""Columns from which on there is room for a bar beside the figures."""
 LINE_SECONDS = 5.0
 """How often progress is told where nothing can be overwritten."""
 
@@ -88,7 +87,7 @@ class LineView(View):
             case events.Progress():
                 if time.monotonic() - self._last >= LINE_SECONDS:
                     self._last = time.monotonic()
-                    self.line(f"{event.address}: {describe(event)}")
+                    self.line(f"{event.address}: {in_one_line(event)}")
             case events.CheckpointWritten(address, kept):
                 self.line(f"{address}: checkpoint at step {kept[-1].step}")
             case events.Message(address, text):
@@ -119,7 +118,7 @@ class LineView(View):
 
 
 class LiveView(LineView):
-    """As lines, with the progress of the running step below them in one line that is overwritten."""
+    """As lines, with the progress of the running step below them in a few lines that are overwritten."""
 
     def __init__(self, out: Console) -> None:
         """Write to a terminal."""
@@ -127,47 +126,24 @@ class LiveView(LineView):
         self._live = Live(Text(), console=out, refresh_per_second=8, transient=True)
 
     def __enter__(self) -> Self:
-        """Take over the bottom line."""
+        """Take over the bottom lines."""
         self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give the bottom line back."""
+        """Give the bottom lines back."""
         self._live.stop()
 
     def show(self, event: events.Event) -> None:
         """Progress below, everything else above it."""
         match event:
             case events.Progress():
-                self._live.update(self._bar(event))
+                self._live.update(live(event, self.out.width))
             case _:
                 self._live.update(Text())
                 super().show(event)
 
-    def _bar(self, event: events.Progress) -> Text:
-        width = 20 if self.out.width >= WIDE else 0
-        full = int(width * event.done / max(1, event.total))
-        text = Text("━" * full, style="cyan")
-        text.append("━" * (width - full), style="dim")
-        text.append(f"{' ' if width else ''}{event.address}  {describe(event)}", style="default")
-        text.truncate(self.out.width, overflow="ellipsis")
-        return text
 
-
-def describe(event: events.Progress) -> str:
-    """Progress in one line: how far, the figures that there are, and how long it will take."""
-    parts = [f"{event.unit} {event.done}/{event.total}"]
-    parts += [f"{label} {event.values[name]:.4g}" for name, label in _FIGURES.items() if name in event.values]
-    if event.seconds_left is not None and event.done < event.total:
-        parts.append(f"{duration(event.seconds_left)} left")
-    if "tokens_per_second" in event.values:
-        parts.append(f"{event.values['tokens_per_second']:,.0f} tok/s")
-    if "grad_norm" in event.values:
-        parts.append(f"grad norm {event.values['grad_norm']:.3g}")
-    return ", ".join(parts)
-
-
-_FIGURES = {"loss": "loss", "eval_loss": "eval loss", "learning_rate": "lr"}
 _SHOWN = ("loss", "eval_loss", "perplexity", "exact_match")
 
 
