@@ -63,6 +63,12 @@ class Slots:
         self.absent.clear()
         return [Sealed((Slot(index),), self) for index in range(count)]
 
+    def sealed(self, value: object) -> object:
+        """A text with slots in it, as a macro makes them, as what it stands for; any other value as it is."""
+        if type(value) is not str or EDGE not in value:
+            return value
+        return Sealed(tuple(part for part, _ in self.split(value) if part), self)
+
     def split(self, text: str) -> list[tuple[str | Slot, int]]:
         """A rendering as texts and slots in turns, each with the characters that it takes in the rendering."""
         parts = enumerate(_SLOT.split(text))
@@ -189,26 +195,21 @@ def compile_sealed(text: str, slots: Slots) -> Template | None:
 
     sandbox = environment()
     parsed = sandbox.parse(text)
-    captures = (nodes.Macro, nodes.AssignBlock, nodes.FilterBlock, nodes.Block, nodes.ScopedEvalContextModifier)
-    others = (
-        one for one in parsed.find_all(nodes.CallBlock) if not isinstance(one.call.node, nodes.ExtensionAttribute)
-    )
-    recursive = (one for one in parsed.find_all(nodes.For) if one.recursive)
-    if EDGE in text or any(any(found) for found in (parsed.find_all(captures), others, recursive)):
+    if EDGE in text or any(map(_is_handed_on, parsed.find_all(nodes.Node))):
         return None
     sandbox.finalize = slots.numbered
     sandbox.filters = {name: _guarded(one, _FILTERS.get(name)) for name, one in sandbox.filters.items()}
-    sandbox.filters[_JOINED] = _joined
+    sandbox.filters |= {_JOINED: _joined, _SEALED: slots.sealed}
     sandbox.tests = {name: _guarded(cast("Test", one), _known(name)) for name, one in sandbox.tests.items()}
-    return sandbox.from_string(_joining(parsed))
+    return sandbox.from_string(_followed(parsed))
 
 
-def _is_captured(node: object) -> bool:
-    """Whether a part of a template may hand on or change what is written in it."""
+def _is_handed_on(node: object) -> bool:
+    """Whether what is written in a part of a template is handed on, or changed, where nothing here hears of it."""
     from jinja2 import nodes
 
     match node:
-        case nodes.Macro() | nodes.AssignBlock() | nodes.FilterBlock() | nodes.Block() | nodes.EvalContextModifier():
+        case nodes.FilterBlock() | nodes.Block() | nodes.EvalContextModifier() | nodes.ScopedEvalContextModifier():
             return True
         case nodes.For():
             return node.recursive
@@ -244,7 +245,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "d": lambda value, *_, **__: value,
 }
 """What filters make of a sealed content; all others look at it."""
-_JOINED = "joined"
+_JOINED, _SEALED = "joined", "sealed"
 
 
 def _joined(values: list[object]) -> object:
@@ -255,14 +256,34 @@ def _joined(values: list[object]) -> object:
     return joined
 
 
-def _joining(parsed: Any) -> Any:  # noqa: ANN401  jinja2's nodes
-    """The template with a filter of ours in place of `~`, which Jinja compiles to what looks at all values."""
+def _followed(parsed: Any) -> Any:  # noqa: ANN401  jinja2's nodes
+    """The template with filters of ours where Jinja itself joins texts: for `~`, and behind macros and `set` blocks."""
     from jinja2 import nodes
     from jinja2.visitor import NodeTransformer
 
-    class Joining(NodeTransformer):
+    class Followed(NodeTransformer):
         def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802  jinja2's naming
             self.generic_visit(node)
             return nodes.Filter(nodes.List(node.nodes), _JOINED, [], [], None, None, lineno=node.lineno)
 
-    return Joining().visit(parsed)
+        def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802  as above
+            self.generic_visit(node)
+            return nodes.Filter(node, _SEALED, [], [], None, None, lineno=node.lineno)
+
+        def visit_CallBlock(self, node: nodes.CallBlock) -> nodes.Node:  # noqa: N802  as above
+            node.body = [self.visit(one) for one in node.body]
+            return node
+
+        def visit_AssignBlock(self, node: nodes.AssignBlock) -> nodes.Node:  # noqa: N802  as above
+            self.generic_visit(node)
+            innermost: Any = node.filter
+            while innermost is not None and innermost.node is not None:
+                innermost = innermost.node
+            sealed = nodes.Filter(None, _SEALED, [], [], None, None, lineno=node.lineno)
+            if innermost is None:
+                node.filter = sealed
+            else:
+                innermost.node = sealed
+            return node
+
+    return Followed().visit(parsed)

@@ -43,13 +43,16 @@ def test_json_lines_count_blank_lines(tmp_path: Path) -> None:
 
 def test_what_nothing_behind_could_bear_is_no_row(tmp_path: Path) -> None:
     lines = [b'{"a": "\\ud800"}', b'{"\\udc00": 1}', b'{"a": ' + b"[" * 150 + b"]" * 150 + b"}", b'{"a": "\xff"}']
-    assert read(tmp_path / "x.jsonl", b"\n".join([*lines, b'{"a": NaN, "b": "\\ud83d\\ude00"}', b"[" * 9999])) == [
+    assert read(
+        tmp_path / "x.jsonl", b"\n".join([*lines, b'{"a": NaN, "b": "\\ud83d\\ude00"}', b"[" * 9999, b"1" * 5000])
+    ) == [
         ("x.jsonl:1", "holds half a character (a surrogate without the other one)"),
         ("x.jsonl:2", "holds half a character (a surrogate without the other one)"),
         ("x.jsonl:3", "is nested too deeply"),
         ("x.jsonl:4", "is not UTF-8"),
         ("x.jsonl:5", {"a": None, "b": "😀"}),
         ("x.jsonl:6", "is nested too deeply"),
+        ("x.jsonl:7", "holds a number of too many digits"),
     ]
 
 
