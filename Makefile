@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: quickstart test test-fast test-kills check bench bench-merge bench-plan bench-rows bench-state bench-tokenize bench-train clean
+.PHONY: quickstart test test-fast test-gpu test-kills check bench bench-merge bench-plan bench-rows bench-state bench-tokenize bench-train clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/python examples/quickstart/tour.py
@@ -15,6 +15,10 @@ test: $(VENV)/installed
 
 test-fast: $(VENV)/installed
 	$(BIN)/pytest -m "not torch and not slow"
+
+# Where there are NVIDIA GPUs, with a torch that has CUDA.
+test-gpu: $(VENV)/installed
+	$(BIN)/pytest -m gpu
 
 # 300 kills at random instants, with state on a disk and in an object store: minutes.
 test-kills: $(VENV)/installed

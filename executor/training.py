@@ -28,6 +28,7 @@ from executor.ranks import ALONE, Ranks, join
 from executor.sample_file import NAME as SAMPLES
 from executor.sample_file import SampleFile
 from executor.selection import chosen_facts, evaluation_at
+from executor.sharded_checkpoint import is_sharded, load
 from executor.stage import schedule_of
 from executor.task import Outcome, Task
 from executor.tensor_files import parameter_count
@@ -340,6 +341,10 @@ def _trainer_state(checkpoint: Path) -> dict[str, Any]:
 def _take_checkpoint(method: Method, checkpoint: Path, run: Run) -> tuple[dict[str, Plain], dict[str, Plain]]:
     """A run whose end was passed on the way: its weights are those of the checkpoint, or the best up to it."""
     state = _trainer_state(checkpoint)
+    if is_sharded(checkpoint):
+        trainer = _trainer(method, run)
+        load(trainer, checkpoint)
+        save_weights(trainer, run.ranks, run.task.output_folder)
     metrics, facts = _end_at(checkpoint, run, state["log_history"])
     if "best_step" not in facts and run.rows(VALIDATION) is not None:
         step = int(state["global_step"])

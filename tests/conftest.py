@@ -8,12 +8,21 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from executor.world import visible_gpus
 from tests.fake_kinds import RECIPE, Workshop
 
 pytest_plugins = ("tests.hub_server", "tests.s3_server")
 
 hypothesis.settings.register_profile("tune", deadline=None)  # machines are noisy: no test asserts a time
 hypothesis.settings.load_profile("tune")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a GPU where there is none."""
+    left_out = [item for item in items if "gpu" in item.keywords]
+    if left_out and not visible_gpus():
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if "gpu" not in item.keywords]
 
 
 @pytest.fixture

@@ -20,14 +20,17 @@ if __name__ == "__main__":
 from attrs import evolve
 
 from executor import ranks, training, worker
+from executor.distributed_fields import checkpoint_format
 from executor.events import CheckpointWritten, WorkerEvent
 from executor.kinds.train import KIND
 from executor.task import Outcome, Task
 from executor.worker_reports import Reporter, StopRequestedError
+from state import artifacts
 from state.files import digest_file
 from state.record import Checkpoint
 
 RANK = int(os.environ.get("RANK", "0"))
+LAST = int(os.environ.get("WORLD_SIZE", "1")) - 1
 NOTHING = Outcome(output_digest="", has_artifact=False)
 LAST_WORDS = "I am rank 1"
 
@@ -82,10 +85,12 @@ def train(task: Task, reporter: Reporter) -> Outcome:
     straight = _train(task, "straight", reporter)
     kept = _stopped(task, reporter)
     resumed = _train(evolve(task, resume_from=kept[-1], earlier=kept), "stopped", reporter)
+    _train(_from_the_end(task), "taken", reporter)
     if RANK == 0:
         results = {
             "straight": _weights(task, "straight"),
             "resumed": _weights(task, "stopped"),
+            "taken": _weights(task, "taken"),
             "metrics": [dict(one.metrics) for one in (straight, resumed)],
             "facts": dict(resumed.facts),
             "kept": [(one.step, one.format, one.world_size) for one in kept],
@@ -147,13 +152,22 @@ def _stopped(task: Task, reporter: Reporter) -> tuple[Checkpoint, ...]:
 
     asked = _AtStep(reporter.address, listen, 2, signal.SIGTERM)
     try:
-        _train(task, "stopped", asked if RANK == 1 else Reporter(reporter.address, listen))
+        _train(task, "stopped", asked if RANK == LAST else Reporter(reporter.address, listen))
     except StopRequestedError:
         # Every rank has to name the checkpoint to go on from; the first one alone has written it.
         folder = Path(_placed(task, "stopped").checkpoints)
         return tuple(kept) or tuple(Checkpoint(3, str(one), "") for one in folder.glob("checkpoint-*"))
     message = "nobody stopped"
     raise AssertionError(message)
+
+
+def _from_the_end(task: Task) -> Task:
+    """The task, when a run that was killed after its last checkpoint is continued."""
+    folder = Path(task.tune_folder) / "straight-checkpoints" / "checkpoint-6"
+    manifest = artifacts.read(folder)
+    assert manifest is not None
+    last = Checkpoint(6, str(folder), manifest.digest, checkpoint_format(task.settings), task.world.size)
+    return evolve(task, resume_from=last, earlier=(last,))
 
 
 def _placed(task: Task, name: str) -> Task:
