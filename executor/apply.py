@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import define, evolve, field, frozen
 
@@ -22,6 +22,10 @@ from state.record import Record, State, Status
 from state.shared_store import SharedStore
 
 _DEARNESS = {action: place for place, action in enumerate(Action)}
+
+
+class GateFailedError(ProblemError):
+    """Something was made and recorded, and is not good enough for what depends on it."""
 
 
 @frozen
@@ -44,8 +48,7 @@ def apply(plan: Plan, desired: Mapping[str, Desired], means: Means) -> Result:
     try:
         applying.rename(plan)
         applying.share_what_is_not()
-        for step in plan.steps:
-            applying.step(step)
+        applying.steps(plan.steps)
     except InterruptedStepError:
         return Result(applying.state, applying.done, interrupted=True)
     except ProblemError as error:
@@ -93,6 +96,22 @@ class _Applying:
         for address in unshared(self.state, self.means.shared):
             self.means.shelf.publish(address, self.state.records[address])
 
+    def steps(self, steps: Sequence[Step]) -> None:
+        """Do all steps, but for those that depend on what failed its gate; that is raised in the end."""
+        failed: list[Diagnostic] = []
+        without: set[str] = set()
+        for step in steps:
+            if without & {one.source.address for group in step.inputs.values() for one in group}:
+                without.add(step.address)
+                continue
+            try:
+                self.step(step)
+            except GateFailedError as error:
+                failed += error.diagnostics
+                without.add(step.address)
+        if failed:
+            raise GateFailedError(failed)
+
     def step(self, planned: Step) -> None:
         """Do one step: what was planned, or less where that turns out to be enough."""
         if self.means.stop.requested:
@@ -108,7 +127,8 @@ class _Applying:
             raise _dearer(planned, actual)
         digests = {name: tuple(one.digest or "" for one in group) for name, group in actual.inputs.items()}
         key = action_key(desired, digests, actual.splices)
-        recorder = Recorder(self.means.kinds[desired.kind], desired, actual, key, self.means.origin)
+        before = self.state.records.get(planned.address)
+        recorder = Recorder(self.means.kinds[desired.kind], desired, actual, key, self.means.origin, before)
         if actual.action in WORKS and desired.builds:
             self._work(recorder, started)
         else:
@@ -196,7 +216,7 @@ class _Applying:
 def _check_gate(address: str, record: Record) -> None:
     if record.status is Status.FAILED:
         hint = f"The metrics are recorded: `tune state show {address}`. Nothing that depends on them was made."
-        raise problem("Gate failed", f"{address}: {record.error}.", hint)
+        raise GateFailedError(Diagnostic("Gate failed", f"{address}: {record.error}.", hint))
 
 
 def _dearer(planned: Step, actual: Step) -> ProblemError:

@@ -16,7 +16,10 @@ from planner.plan import Step
 from state.artifacts import Manifest
 from state.canonical import Plain
 from state.clock import now, timestamp
-from state.record import InputRecord, Provenance, Record, Status
+from state.record import InputRecord, Measured, Provenance, Record, Status
+
+MOST_EARLIER = 20
+"""Measurements that a record keeps of those before it."""
 
 
 @frozen
@@ -38,6 +41,8 @@ class Recorder:
     key: str
     """Its action key."""
     origin: Origin
+    previous: Record | None = None
+    """What the state had at this address before."""
 
     def begun(self, continued: Record | None) -> Record:
         """What state must say if nothing more is ever heard of the step, which may continue an earlier one."""
@@ -64,13 +69,14 @@ class Recorder:
             generation=self.desired.generation,
             protected=self.desired.protected,
             splices=self.step.splices,
+            earlier=self._earlier(),
         )
 
     def finished(self, begun: Record, outcome: Outcome, artifact: Artifact | None, started: datetime) -> Record:
         """The record of what was made; `artifact` is None where nothing was written."""
         return evolve(
             begun,
-            **self._verdict(outcome.metrics),
+            **self._verdict(outcome.metrics, begun.earlier),
             output_digest=outcome.output_digest,
             parts={**self.desired.known, **outcome.parts},
             artifact=artifact.folder if artifact else "",
@@ -104,13 +110,23 @@ class Recorder:
             action_key=self.key,
             generation=self.desired.generation,
             protected=self.desired.protected,
-            **self._verdict(kept.metrics),
+            **self._verdict(kept.metrics, kept.earlier),
         )
 
-    def _verdict(self, metrics: Mapping[str, Plain]) -> dict[str, Any]:
+    def _verdict(self, metrics: Mapping[str, Plain], earlier: Sequence[Measured]) -> dict[str, Any]:
         """Status and error: a result that its gate refuses counts as failed."""
-        failures = self.kind.judge(self.desired.settings, metrics)
+        failures = self.kind.judge(self.desired.settings, metrics, earlier)
         return {"status": Status.FAILED if failures else Status.READY, "error": "; ".join(failures)}
+
+    def _earlier(self) -> tuple[Measured, ...]:
+        """What was measured at this address before, with the previous record's own metrics as the newest."""
+        before = self.previous
+        if before is None or not self.kind.compares:
+            return ()
+        if not before.output_digest:
+            return before.earlier
+        newest = Measured(before.provenance.finished, before.output_digest, before.status, before.metrics)
+        return (*before.earlier, newest)[-MOST_EARLIER:]
 
     def _inputs(self) -> Mapping[str, tuple[InputRecord, ...]]:
         return {

@@ -198,7 +198,7 @@ def _finished(situation: Situation, record: Record, differences: _Differences) -
         return _lost(situation, record, differences)
     if differences.length:
         return _longer(situation, record, differences)
-    failed = situation.kind.judge(situation.desired.settings, record.metrics)
+    failed = situation.kind.judge(situation.desired.settings, record.metrics, record.earlier)
     if failed:
         reasons = (*(GateFailed(one) for one in failed), *differences.light)
         return Change(Action.UPDATE, reasons, record=record, splices=record.splices)

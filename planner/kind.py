@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,7 +14,7 @@ from planner.resume import Layout
 from planner.schedule import Schedule
 from state.canonical import Plain
 from state.diagnostic import NOWHERE, Diagnostic, Place
-from state.record import Record
+from state.record import Measured, Record
 
 
 @frozen
@@ -125,8 +125,10 @@ class Kind:
     """The learning rates that settings and input records imply; None for kinds that cannot be resumed."""
     layout: Callable[[Mapping[str, Plain]], Layout] = _as_torch_writes
     """How a run with these settings reads and writes its checkpoints."""
-    judge: Callable[[Mapping[str, Plain], Mapping[str, Plain]], tuple[str, ...]] = _no_objection
-    """(settings, metrics) -> why the result is not good enough, in sentences; empty if it is."""
+    judge: Callable[[Mapping[str, Plain], Mapping[str, Plain], Sequence[Measured]], tuple[str, ...]] = _no_objection
+    """(settings, metrics, those of earlier results) -> why it is not good enough, in sentences; empty if it is."""
+    compares: bool = False
+    """Whether metrics of earlier results stay with the record, for people and for `judge` to compare with."""
     locate: Callable[[Record, Path], Path] | None = None
     """Where a record without an artifact of ours lies: (record, recipe folder)."""
     publishes: bool = False

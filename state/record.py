@@ -87,6 +87,16 @@ class Provenance:
 
 
 @frozen
+class Measured:
+    """Metrics that a resource had before: when, of what, and whether they passed."""
+
+    finished: str
+    output_digest: str
+    status: Status
+    metrics: Mapping[str, Plain]
+
+
+@frozen
 class Record:
     """One resource as it exists: from what it was made, what came out, and how to find it."""
 
@@ -119,6 +129,8 @@ class Record:
     """Whether a plan that would rebuild or forget it is an error, whatever the recipe still says of it."""
     splices: tuple[Splice, ...] = later(())
     """In what it is no run from scratch, as a person accepted; part of what it is, if there are any."""
+    earlier: tuple[Measured, ...] = later(())
+    """What was measured before, the oldest first, for kinds whose metrics are compared with earlier ones."""
 
 
 @frozen

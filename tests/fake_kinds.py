@@ -78,13 +78,21 @@ def _schedule(settings: Mapping[str, Any], _: object) -> Schedule:
     return Schedule("linear" if settings["decay"] else "constant", 1.0, 0, settings["steps"])
 
 
-def _judge(settings: Mapping[str, Any], metrics: Mapping[str, Any]) -> tuple[str, ...]:
+def _judge(settings: Mapping[str, Any], metrics: Mapping[str, Any], _: object) -> tuple[str, ...]:
     return ("too low",) if metrics["score"] < settings["lowest"] else ()
 
 
 RAW = Kind("raw", {"": Raw}, 1, "re-read", inputs=lambda *_: {}, probe=_probe_raw)
 THING = Kind(
-    "thing", {"": Thing}, 1, "rebuild", inputs=_inputs, schedule=_schedule, judge=_judge, build=lambda *_: None
+    name="thing",
+    specifications={"": Thing},
+    code=1,
+    verb="rebuild",
+    inputs=_inputs,
+    schedule=_schedule,
+    judge=_judge,
+    compares=True,
+    build=lambda *_: None,
 )
 RECIPE = """\
 [raw.data]

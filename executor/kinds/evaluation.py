@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import operator
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import Factory, frozen
 
-from executor import formats
+from executor import formats, gates
 from executor.examples import TRAINED_ALONE
 from executor.kinds.tokens import KIND as TOKENS
 from executor.kinds.tokens import Tokens, made_before
@@ -37,8 +35,6 @@ Metric = Literal["perplexity", "token_accuracy", "exact_match", "f1", "bleu", "r
 OF_ANSWERS = ("exact_match", *METRICS)
 """Metrics for which the model has to answer; the others are of the tokens of the references."""
 PREDICTIONS = "predictions.jsonl"
-COMPARISONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
-_CONDITION = re.compile(r"\s*(>=|>|<=|<)\s*([0-9.eE+-]+)\s*")
 _MEASURED = "the measurement is another"
 
 
@@ -62,7 +58,7 @@ class Evaluation:
         "sdpa", effect=Effect.NUMERICS, why="the same attention, rounded differently"
     )
     gate: dict[str, Plain] = setting(Factory(dict), effect=Effect.METADATA, why="the metrics stay, the verdict changes")
-    """A condition for each metric that must hold, such as `exact_match = ">= 0.85"`."""
+    """A condition for each metric: `">= 0.85"`, or `">= last - 0.01"` against the last value that passed."""
     description: str = setting("", effect=Effect.METADATA, why="it is a note")
 
 
@@ -91,27 +87,8 @@ def _faults(evaluation: Evaluation, resources: Resources) -> Iterator[tuple[str,
             known = [str(one) for one in evaluation.metrics]
             hint = suggestion(name, known) or f"It measures {', '.join(known)}."
             yield path, "it is not among the metrics of this evaluation", hint
-        if not isinstance(condition, str) or _parse(condition) is None:
-            yield path, f"expected a condition, got {condition!r}", 'For instance ">= 0.85".'
-
-
-def _parse(condition: str) -> tuple[str, float] | None:
-    match = _CONDITION.fullmatch(condition)
-    try:
-        return (match[1], float(match[2])) if match else None
-    except ValueError:
-        return None
-
-
-def judge(settings: Mapping[str, Plain], metrics: Mapping[str, Plain]) -> tuple[str, ...]:
-    """The conditions of the gate that the metrics do not meet, each as a sentence."""
-    failed = []
-    for name, condition in cast("Mapping[str, str]", settings.get("gate", {})).items():
-        sign, limit = cast("tuple[str, float]", _parse(condition))
-        value = metrics.get(name)
-        if isinstance(value, int | float) and not COMPARISONS[sign](value, limit):
-            failed.append(f"{name} is {value:.4g}, and the gate asks for {sign} {limit:g}")
-    return tuple(failed)
+        if not isinstance(condition, str) or gates.parse(condition) is None:
+            yield path, f"expected a condition, got {condition!r}", 'For instance ">= 0.85" or ">= last - 0.01".'
 
 
 def derive(resource: Resource, resources: Resources) -> tuple[Resource, ...]:
@@ -212,6 +189,7 @@ KIND = Kind(
     derive=derive,
     check=check,
     probe=probe,
-    judge=judge,
+    judge=gates.judge,
+    compares=True,
     build=build,
 )

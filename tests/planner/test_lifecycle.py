@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from executor.apply import GateFailedError
 from planner.plan import Step
 from planner.reason import FieldChanged, GateFailed, InputChanged, MadeBefore, ScheduleDiffers
 from state.diagnostic import ProblemError
@@ -196,6 +197,28 @@ def test_a_failed_gate_is_reported_until_it_passes_and_never_measured_again(work
     assert workshop.apply().failure is None
     assert workshop.build.built == []
     assert workshop.actions() == {}
+
+
+def test_a_failed_gate_stops_only_what_depends_on_it(workshop: Any) -> None:
+    workshop.write("[thing.a]\nlowest = 1000\n[thing.b]\nbase = ['thing.a']\n[thing.c]\n")
+    result = workshop.apply()
+    assert isinstance(result.failure, GateFailedError)
+    assert workshop.state().records["thing.a"].status is Status.FAILED
+    assert set(workshop.state().records) == {"thing.a", "thing.c"}
+
+
+def test_what_was_measured_before_stays_with_the_record(workshop: Any) -> None:
+    workshop.write("[thing.a]\nlowest = 1\n")
+    workshop.apply()
+    first = workshop.state().records["thing.a"]
+    edit(workshop, "lowest = 1", 'lowest = 1000\ncolour = "blue"')
+    assert workshop.apply().failure is not None
+    edit(workshop, '"blue"', '"green"')
+    assert workshop.apply().failure is not None
+    earlier = workshop.state().records["thing.a"].earlier
+    assert [one.status for one in earlier] == [Status.READY, Status.FAILED]
+    assert earlier[0].metrics == first.metrics
+    assert earlier[0].output_digest == first.output_digest
 
 
 def test_a_missing_artifact_is_made_again_from_its_last_checkpoint(finished: Any) -> None:

@@ -184,7 +184,7 @@ def test_ten_thousand_records_are_read_and_changed_one_by_one() -> None:
 
 def test_fields_that_came_later_are_left_out_where_they_say_nothing() -> None:
     plain, _ = write(State("l", 1, {"raw.a": DATA}), "0.1")
-    assert not re.search(b"protected|generation", plain)
+    assert not re.search(b"protected|generation|earlier", plain)
     state = State("l", 1, {"raw.a": evolve(DATA, protected=True, generation=2)})
     content, written = write(state, "0.1")
     assert b'"generation":2' in content

@@ -234,7 +234,7 @@ def test_a_failed_gate_stops_the_export_and_a_passed_one_lets_an_adapter_out(qui
     with (quickstart.path / "recipe.toml").open("a") as recipe:
         recipe.write(GATED)
     quickstart.edit('exact_match = ">= 0.9"', 'exact_match = "> 1"')
-    assert "Error: Gate failed" in quickstart.tune("apply", "--auto-approve", expect=1).stderr
+    assert "Error: Gate failed" in quickstart.tune("apply", "--auto-approve", expect=3).stderr
     assert not (quickstart.path / "outputs").exists()
     quickstart.edit('exact_match = "> 1"', 'exact_match = ">= 0.9"')
     assert quickstart.apply()["export.final"] == "built"

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from attrs import evolve, frozen
 
-from executor.apply import Result, apply, unshared
+from executor.apply import GateFailedError, Result, apply, unshared
 from executor.launch import Stop
 from executor.means import Means
 from executor.nodes import build_on_nodes
@@ -35,6 +35,9 @@ from tune.views.plan import print_plan
 from tune.views.run import JsonView, LineView, LiveView, View
 from tune.views.terminal import console
 from tune.writing import Duration, lock_timeout, open_writer
+
+GATE_FAILED = 3
+"""Exit code of an apply whose gate failed."""
 
 
 @click.command()
@@ -194,5 +197,5 @@ def _apply(project: Project, plan: Plan, desired: Mapping[str, Desired], digest:
 def _exit_code(result: Result) -> int:
     if result.failure is not None:
         print_diagnostics(result.failure.diagnostics)
-        return 1
+        return GATE_FAILED if isinstance(result.failure, GateFailedError) else 1
     return INTERRUPTED if result.interrupted else 0
