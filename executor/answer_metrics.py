@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from executor.evaluating import Prediction
 from executor.text_metrics import METRICS
 from executor.user_functions import load_function, user_function
 from planner.structure import suggestion
 from state.diagnostic import problem
 
-Metric: TypeAlias = Callable[[Sequence[str], Sequence[str]], Mapping[str, float]]
-"""(answers, references) -> values by name."""
+Metric: TypeAlias = Callable[[Sequence[Prediction]], Mapping[str, float]]
+"""Answers with their questions and references -> values by name."""
 EXACT_MATCH = "exact_match"
 BUILT_IN = (EXACT_MATCH, *METRICS)
 
@@ -24,12 +26,13 @@ def metric_name(text: str) -> str:
     return own.name if own is not None else text
 
 
-def metric_faults(names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Names that are neither built in nor functions, and what to do about them."""
+def metric_faults(names: Sequence[str], others: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
+    """Names that are neither built in nor functions, and what to do about them; `others` could be meant too."""
+    known_names = [*others, *BUILT_IN]
     for one in names:
         if one not in BUILT_IN and user_function(one) is None:
-            hint = suggestion(one, list(BUILT_IN))
-            known = f"Known: {', '.join(BUILT_IN)}; your own are named `FILE.py:FUNCTION`."
+            hint = suggestion(one, known_names)
+            known = f"Known: {', '.join(known_names)}; your own are named `FILE.py:FUNCTION`."
             yield f"there is no metric `{one}`", hint or known
 
 
@@ -43,21 +46,20 @@ def _metric(text: str, folder: Path, planned: Mapping[str, str]) -> Metric:
     if own is not None:
         return _guarded(text, own.name, load_function(own, folder, planned))
     if text == EXACT_MATCH:
-        return lambda answers, references: {EXACT_MATCH: _exact(answers, references)}
-    return lambda answers, references: {text: METRICS[text](list(zip(answers, references, strict=True)))}
-
-
-def _exact(answers: Sequence[str], references: Sequence[str]) -> float:
-    equal = [one.strip() == other.strip() for one, other in zip(answers, references, strict=True)]
-    return sum(equal) / len(equal)
+        return lambda given: {EXACT_MATCH: sum(one.matches for one in given) / len(given)}
+    return lambda given: {text: METRICS[text]([(one.answer, one.reference) for one in given])}
 
 
 def _guarded(text: str, name: str, function: Callable[..., Any]) -> Metric:
-    """A function of the user's own: it takes answers and references, and returns a number or numbers by name."""
+    """A function of the user's own: it takes answers and references, and returns a number or numbers by name.
 
-    def measure(answers: Sequence[str], references: Sequence[str]) -> Mapping[str, float]:
+    One with a parameter `questions`, such as a model that judges, is given these too.
+    """
+
+    def measure(given: Sequence[Prediction]) -> Mapping[str, float]:
         try:
-            found = function(list(answers), list(references))
+            asked = {"questions": [one.question for one in given]} if _wants_questions(function) else {}
+            found = function([one.answer for one in given], [one.reference for one in given], **asked)
             values = found if isinstance(found, Mapping) else {name: found}
             return {str(one): float(value) for one, value in values.items()}
         except Exception as error:
@@ -69,3 +71,7 @@ def _guarded(text: str, name: str, function: Callable[..., Any]) -> Metric:
             raise problem("Metric failed", detail, hint) from error
 
     return measure
+
+
+def _wants_questions(function: Callable[..., Any]) -> bool:
+    return "questions" in inspect.signature(function).parameters

@@ -87,9 +87,8 @@ class Answering:
         return self.ranks.as_first(figures)
 
     def _measured(self, given: Sequence[Prediction]) -> Iterator[tuple[str, float]]:
-        answers, references = [one.answer for one in given], [one.reference for one in given]
         for metric in self.metrics:
-            yield from metric(answers, references).items()
+            yield from metric(given).items()
 
 
 def answering_of(run: Run, layout: RowLayout) -> Callable[[Any, str], dict[str, float]] | None:

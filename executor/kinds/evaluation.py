@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from attrs import Factory, frozen
 
 from executor import formats, gates
+from executor.answer_metrics import answer_metrics, metric_faults
 from executor.examples import TRAINED_ALONE
 from executor.kinds.tokens import KIND as TOKENS
 from executor.kinds.tokens import Tokens, made_before
@@ -18,7 +19,7 @@ from executor.probe import Surroundings
 from executor.software import gpus, hardware, versions
 from executor.sources.detection import may_be_chats
 from executor.task import Outcome, Task
-from executor.text_metrics import METRICS
+from executor.user_functions import function_digests, function_faults, user_functions
 from executor.worker_reports import Reporter
 from planner.effects import Effect, reference, setting, upstream_fields
 from planner.kind import Kind, Probe, Resource, Resources, Source
@@ -31,9 +32,8 @@ if TYPE_CHECKING:
     from executor.evaluating import Prediction
 
 CODE = 1
-Metric = Literal["perplexity", "token_accuracy", "exact_match", "f1", "bleu", "rouge1", "rouge2", "rougeL"]
-OF_ANSWERS = ("exact_match", *METRICS)
-"""Metrics for which the model has to answer; the others are of the tokens of the references."""
+OF_TOKENS = ("perplexity", "token_accuracy")
+"""Metrics of the tokens of the references; for all others the model has to answer."""
 PREDICTIONS = "predictions.jsonl"
 _MEASURED = "the measurement is another"
 
@@ -44,7 +44,8 @@ class Evaluation:
 
     model: str = reference("model", "train", "merge")
     datasets: tuple[str, ...] = reference("dataset")
-    metrics: tuple[Metric, ...] = setting(effect=Effect.REBUILD, why=_MEASURED, validator=not_empty)
+    metrics: tuple[str, ...] = setting(effect=Effect.REBUILD, why=_MEASURED, validator=not_empty)
+    """perplexity, token_accuracy, exact_match, f1, bleu, rouge1, rouge2, rougeL, or `FILE.py:FUNCTION` of your own."""
     sequence_len: int = setting(2048, effect=Effect.UPSTREAM, why="it decides the tokens", validator=positive)
     roles_to_train: tuple[str, ...] = setting(("assistant",), effect=Effect.UPSTREAM, why="it decides the labels")
     """Whose tokens perplexity is measured on."""
@@ -81,10 +82,14 @@ def _faults(evaluation: Evaluation, resources: Resources) -> Iterator[tuple[str,
             yield "datasets", f"{address} is of the type {dataset.type}, which has no answers to measure on", hint
         elif asking and not may_be_chats(dataset):
             yield "datasets", f"{asking[0]} needs chats, and {address} holds plain texts", "Use perplexity there."
+    for detail, hint in metric_faults(asking, OF_TOKENS):
+        yield "metrics", detail, hint
+    own = user_functions(evaluation.metrics)
     for name, condition in evaluation.gate.items():
         path = f"gate.{name}"
-        if name not in evaluation.metrics:
-            known = [str(one) for one in evaluation.metrics]
+        # What a function of the user's own returns, and under which names, shows when it runs.
+        if name not in evaluation.metrics and not own:
+            known = list(evaluation.metrics)
             hint = suggestion(name, known) or f"It measures {', '.join(known)}."
             yield path, "it is not among the metrics of this evaluation", hint
         if not isinstance(condition, str) or gates.parse(condition) is None:
@@ -125,11 +130,18 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     tokens = resources[_tokens_of(resource)]
     runs = [resources[one] for one in trained]
     training = [resources[one.kind.inputs(one, resources)["tokens"][0].address] for one in runs]
+    own = user_functions(resource.specification.metrics)
+    content, faults = function_digests(own, surroundings.folder), tuple(_function_faults(resource, surroundings))
     if all(made_before(one, surroundings) for one in (tokens, *training)):
-        return Probe()
+        return Probe(content, diagnostics=faults)
     from executor.row_sample import overlaps
 
-    return Probe(diagnostics=overlaps(tokens, training, surroundings))
+    return Probe(content, diagnostics=(*faults, *overlaps(tokens, training, surroundings)))
+
+
+def _function_faults(resource: Resource, surroundings: Surroundings) -> Iterator[Diagnostic]:
+    for what, hint in function_faults(user_functions(resource.specification.metrics), surroundings.folder):
+        yield Diagnostic("Invalid recipe", f"{resource.address}.metrics: {what}.", hint, resource.place("metrics"))
 
 
 def build(task: Task, reporter: Reporter) -> Outcome:
@@ -154,23 +166,17 @@ def build(task: Task, reporter: Reporter) -> Outcome:
         questions = read_columns(tokens / PROMPTS)
         answers = answer(model, tokenizer, questions, settings["batch_size"], settings["max_new_tokens"], reporter)
         _write(task.output_folder / PREDICTIONS, answers)
-        metrics |= _measured(wanted, answers)
+        folder = Path(task.recipe_folder)
+        for metric in answer_metrics(_of_answers(wanted), folder, task.content):
+            metrics |= metric(answers)
+        metrics["answers"] = len(answers)
     (task.output_folder / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n")
     outcome = digest(metrics)
     return Outcome(outcome, metrics=metrics, versions=versions(), hardware=hardware(), gpus=gpus())
 
 
 def _of_answers(metrics: Sequence[str]) -> list[str]:
-    return [one for one in OF_ANSWERS if one in metrics]
-
-
-def _measured(wanted: Sequence[str], answers: Sequence[Prediction]) -> dict[str, Plain]:
-    """The metrics of all answers, and how many these are."""
-    pairs = [(one.answer, one.reference) for one in answers]
-    found: dict[str, Plain] = {name: metric(pairs) for name, metric in METRICS.items() if name in wanted}
-    if "exact_match" in wanted:
-        found["exact_match"] = sum(one.matches for one in answers) / len(answers)
-    return {**found, "answers": len(answers)}
+    return [one for one in metrics if one not in OF_TOKENS]
 
 
 def _write(path: Path, predictions: list[Prediction]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from executor.answer_metrics import answer_metrics, metric_faults, metric_name
+from executor.evaluating import Prediction
 from executor.user_functions import (
     UserFunction,
     function_digests,
@@ -28,6 +29,9 @@ class Counted:
 
 def count(answers, references):
     return Counted(len(answers)).number
+
+def judge(answers, references, questions):
+    return {"negated": sum("not" in one for one in questions), "judged": len(questions)}
 """
 
 
@@ -63,7 +67,7 @@ def test_what_is_wrong_is_found_without_running_anything(folder: Path) -> None:
         "`broken.py` is no Python",
         "`own.py` defines no function `counts`",
     ]
-    assert faults[-1][1] == "It defines count."
+    assert faults[-1][1] == "It defines count, judge."
     assert not (folder / "was_run").exists()
 
 
@@ -80,9 +84,10 @@ def test_a_function_is_loaded_from_the_bytes_that_were_planned(folder: Path) -> 
 
 def test_metrics_measure_answers_by_name(folder: Path) -> None:
     measured: dict[str, float] = {}
-    for metric in answer_metrics(["exact_match", "f1", "own.py:count"], folder, {}):
-        measured |= metric(["yes ", "no"], ["yes", "yes"])
-    assert measured == {"exact_match": 0.5, "f1": 0.5, "count": 2.0}
+    given = [Prediction("Is it?", "yes ", "yes"), Prediction("Is it not?", "no", "yes")]
+    for metric in answer_metrics(["exact_match", "f1", "own.py:count", "own.py:judge"], folder, {}):
+        measured |= metric(given)
+    assert measured == {"exact_match": 0.5, "f1": 0.5, "count": 2.0, "negated": 1.0, "judged": 2.0}
 
 
 def test_a_metric_that_nobody_knows_is_told() -> None:

@@ -149,14 +149,25 @@ def test_a_longer_run_on_a_cosine_is_trained_anew_and_says_why(quickstart: Any) 
 
 
 def test_all_metrics_of_answers_and_tokens_are_measured_together_and_gated(quickstart: Any) -> None:
-    quickstart.edit('["perplexity", "exact_match"]', '["token_accuracy", "exact_match", "f1", "bleu", "rougeL"]')
-    quickstart.edit('exact_match = ">= 0.9"', 'f1 = ">= 0.9"\nbleu = "< 2"')
+    before = quickstart.record("eval.assistant")["metrics"]["exact_match"]
+    (quickstart.path / "own.py").write_text(
+        "def dashes(answers, references, questions):\n"
+        "    return {'dashes': sum(one.count('-') for one in answers) / len(questions)}\n"
+    )
+    own = '["token_accuracy", "exact_match", "f1", "bleu", "rougeL", "./own.py:dashes"]'
+    quickstart.edit('["perplexity", "exact_match"]', own)
+    quickstart.edit('exact_match = ">= 0.9"', 'exact_match = ">= last"\nf1 = ">= 0.9"\nbleu = "< 2"\ndashes = ">= 1.5"')
     assert worked_on(quickstart.apply()) == {"eval.assistant": "rebuilt"}
     metrics = quickstart.record("eval.assistant")["metrics"]
-    assert sorted(metrics) == ["answers", "bleu", "exact_match", "f1", "rougeL", "token_accuracy"]
+    assert sorted(metrics) == ["answers", "bleu", "dashes", "exact_match", "f1", "rougeL", "token_accuracy"]
+    assert f"exact_match {before:.4g}" in quickstart.tune("state", "show", "eval.assistant").stdout
     # An ISO date is one word to F1, once its hyphens are gone, and five tokens to BLEU.
     assert metrics["f1"] == metrics["exact_match"]
     assert metrics["rougeL"] >= metrics["f1"]
     quickstart.edit('bleu = "< 2"', 'bleu = "> 2"')
     said = quickstart.tune("apply", "--auto-approve", expect=3).stderr
     assert "and the gate asks for > 2" in " ".join(said.split())
+    quickstart.edit('bleu = "> 2"', 'bleu = "< 2"')
+    (quickstart.path / "own.py").write_text("def dashes(answers, references): return 1 / 0")
+    assert quickstart.actions()["eval.assistant"] == "rebuild"
+    assert "ZeroDivisionError" in quickstart.tune("apply", "--auto-approve", expect=1).stderr
