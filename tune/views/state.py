@@ -10,7 +10,7 @@ from rich.text import Text
 from planner.desired import flatten
 from state.canonical import Plain
 from state.lookup import Found
-from state.record import InputRecord, Provenance, Record, State, Status
+from state.record import InputRecord, Measured, Provenance, Record, State, Status
 from tune.views.terminal import Hanging, hanging
 from tune.views.words import duration, plural, short, value
 
@@ -90,15 +90,18 @@ def lines(found: Found, state: State) -> Iterator[tuple[str, str]]:
     yield from _origins(record, state)
     for label, values in (("setting", flatten(record.settings)), ("fact", record.facts), ("metric", record.metrics)):
         yield from ((label, f"{name} = {value(one)}") for name, one in values.items())
-    for one in reversed(record.earlier):
-        figures = ", ".join(f"{name} {_figure(value)}" for name, value in one.metrics.items())
-        passed = "" if one.status is Status.READY else " (failed its gate)"
-        yield "before", f"{one.finished[:16].replace('T', ' ')}: {figures}{passed}"
+    yield from (("before", _measured(one)) for one in reversed(record.earlier))
     if record.checkpoints:
         yield "checkpoints", f"at step {', '.join(str(one.step) for one in record.checkpoints)}"
     yield from _circumstances(record.provenance)
     if not record.output_digest:
         yield "next", "`tune plan` says how to go on"
+
+
+def _measured(one: Measured) -> str:
+    figures = ", ".join(f"{name} {_figure(value)}" for name, value in one.metrics.items())
+    failed = "" if one.status is Status.READY else " (failed its gate)"
+    return f"{one.finished[:16].replace('T', ' ')}: {figures}{failed}"
 
 
 def _origins(record: Record, state: State) -> Iterator[tuple[str, str]]:
