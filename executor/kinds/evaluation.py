@@ -141,7 +141,8 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
 
 def _function_faults(resource: Resource, surroundings: Surroundings) -> Iterator[Diagnostic]:
     for what, hint in function_faults(user_functions(resource.specification.metrics), surroundings.folder):
-        yield Diagnostic("Invalid recipe", f"{resource.address}.metrics: {what}.", hint, resource.place("metrics"))
+        place = resource.place("metrics")
+        yield Diagnostic("Contradicting fields", f"{resource.address}.metrics: {what}.", hint, place)
 
 
 def build(task: Task, reporter: Reporter) -> Outcome:
