@@ -33,16 +33,17 @@ VOLATILE = frozenset(
 
 def identity(folder: Path) -> str:
     """The digest of a model or adapter that we made: its tensors and its configuration, whatever the files' layout."""
-    return digest({"weights": weights_digest(folder), "configurations": _configurations(folder)})
+    return digest({"weights": weights_digest(folder), "configurations": configurations(folder)})
 
 
 def source_identity(folder: Path, digests: FileDigests) -> str:
     """The digest of a model that we were given: the bytes of its weight files, which are read only when they change."""
     weights = {path.name: digests.digest(path) for path in weight_files(folder)}
-    return digest({"weights": weights, "configurations": _configurations(folder)})
+    return digest({"weights": weights, "configurations": configurations(folder)})
 
 
-def _configurations(folder: Path) -> dict[str, Plain]:
+def configurations(folder: Path) -> dict[str, Plain]:
+    """What the configurations of a folder say of its model, by file name."""
     return {name: _canonical(folder / name) for name in CONFIGURATIONS if (folder / name).is_file()}
 
 

@@ -124,6 +124,10 @@ class Stage:
     """What is evaluated on, instead of rows that are held back."""
 
     bf16: bool = setting(default=True, effect=Effect.REBUILD, why="the arithmetic has another precision")
+    deterministic: bool = setting(
+        default=False, effect=Effect.NUMERICS, why="the same arithmetic, by algorithms that always round alike"
+    )
+    """Whether each operation must have one result on one type of machine; what cannot is an error."""
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2", "flex_attention"] = setting(
         "sdpa", effect=Effect.NUMERICS, why="the same attention, rounded differently"
     )

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from attrs import frozen
 
-from executor import filling, model_files, software, strategies
+from executor import determinism, filling, model_files, software, strategies
 from executor.answering import answering_of
 from executor.best_model import best_folder, take_over
 from executor.callbacks import Callbacks, RunIsOverError, callbacks
@@ -162,6 +162,8 @@ def train(method: Method, task: Task, reporter: Reporter) -> Outcome:
 
     All ranks of the task's world must call it; the first one alone writes, and has an outcome.
     """
+    if task.settings["deterministic"]:
+        determinism.enforce()
     check_trackers(task.address, cast("Any", task.settings["logging"]))
     run = Run(task, reporter, join(task.world))
     total = run.schedule().total_steps
@@ -219,8 +221,9 @@ def _trainer(method: Method, run: Run) -> Any:  # noqa: ANN401  transformers has
 
 
 def _circumstances(task: Task) -> dict[str, Plain]:
-    """What decides about bits and not about identity: where the run went on from, and in which parts."""
-    facts: dict[str, Plain] = {"resumed_from": task.resume_from.step if task.resume_from else 0}
+    """What decides about bits and not about identity: where the run went on from, in which parts, and how."""
+    resumed = task.resume_from.step if task.resume_from else 0
+    facts: dict[str, Plain] = {"resumed_from": resumed, "deterministic": task.settings["deterministic"]}
     return facts | (
         {"micro_batch_size": micro_batch(task.settings, task.world)} if task.settings["auto_micro_batch"] else {}
     )

@@ -27,6 +27,8 @@ class Verification:
     store: Store
     layout: Layout
     shared: SharedStore | None
+    address: str = ""
+    """What to look at, if not at all."""
     checked: dict[str, int] = field(factory=dict, init=False)
     """How many of what were looked at, whether right or wrong."""
     found: list[Diagnostic] = field(factory=list, init=False)
@@ -36,8 +38,11 @@ class Verification:
         state = self._try(self.store.load, "state") or EMPTY
         journal = Journal(self.store.backend)
         self._try(lambda: fold(state, journal.read(state)), "journal")
-        self._history(state)
+        if not self.address:
+            self._history(state)
         for address, record in _records(state):
+            if self.address not in ("", address):
+                continue
             self._artifact(address, record)
             self._checkpoints(address, record)
             self._shared(address, record)

@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from executor import events, kinds, out_of_memory
+from executor import determinism, events, kinds, out_of_memory
 from executor.task import Outcome, Task, task_from, to_plain
 from executor.worker_reports import Reporter, StopRequestedError
 from planner.planfile import diagnostic_to_plain
@@ -76,6 +76,9 @@ def _explain(error: Exception) -> Diagnostic:
         detail = "It holds something else than tensors and plain values, which is never loaded."
         hint = "Remove the checkpoint's folder: the next plan continues from an earlier one, or anew."
         return Diagnostic("Checkpoint refused", detail, hint)
+    if determinism.REFUSED in text:
+        hint = 'Set `deterministic` = false, or use what does without it, such as attn_implementation = "eager".'
+        return Diagnostic("Not deterministic", f"{text.partition(', but')[0]}.", hint)
     return Diagnostic("Step failed", f"{text}.")
 
 

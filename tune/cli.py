@@ -33,6 +33,7 @@ COMMANDS = {
     "output": "Print where finished artifacts lie.",
     "chat": "Talk to a model that was made, or to two side by side.",
     "serve": "Print or start the command that serves a model.",
+    "verify": "Check one thing that was made, or make it once more and compare.",
     "import": "Adopt a model or an adapter that was made elsewhere.",
     "accept": "Record that what exists is good for an edit, and why.",
     "doctor": "Look at what could go wrong on this machine.",

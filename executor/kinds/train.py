@@ -40,6 +40,7 @@ OWNED = {
     "optim": "optimizer",
     "max_length": "sequence_len",
     "packing": "sample_packing",
+    "full_determinism": "deterministic",
     "gradient_checkpointing": "gradient_checkpointing",
     "activation_checkpointing": "gradient_checkpointing",
     "save_steps": "checkpoints.save_steps",
