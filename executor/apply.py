@@ -75,7 +75,7 @@ class _Applying:
     done: dict[str, str] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
-        local = this_machine(self.means.layout, self.means.shared)
+        local = this_machine(self.means.layout, self.means.shared, self.means.content)
         self.planning = Planning(self.state, self.means.kinds, local)
 
     @property
@@ -167,6 +167,8 @@ class _Applying:
             raise problem("Plan is stale", detail, "Run `tune plan` again.")
         kind, name = recorder.desired.address.split(".", 1)
         folder = self.means.layout.artifact(kind, name, recorder.key)
+        if self.means.content is not None:
+            self.means.content.set_aside(folder)
         manifest = self.means.shelf.fetch(recorder.desired.address, found, folder)
         # Where things lie here is for us to say; checkpoints stay with whoever made them.
         here = evolve(found.record, artifact=self.means.layout.relative(folder), files=manifest.digests, checkpoints=())

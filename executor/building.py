@@ -78,6 +78,8 @@ class Building:
 
     def _found(self) -> Manifest | None:
         """A complete artifact of the very key: here, because a run was killed after it, or shared by somebody else."""
+        if self.means.content is not None:
+            self.means.content.set_aside(self.folder)
         here = artifacts.read(self.folder)
         found = self.means.shelf.find(self.recorder.key) if here is None else None
         return self.means.shelf.fetch(self.address, found, self.folder) if found is not None else here

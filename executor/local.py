@@ -11,11 +11,15 @@ from state.layout import Layout
 from state.record import Checkpoint, Record
 
 if TYPE_CHECKING:
+    from executor.drift import Bytes
     from state.shared_store import SharedStore  # most plans share nothing, and it takes threads
 
 
-def this_machine(layout: Layout, shared: SharedStore | None = None) -> Local:
-    """The view of this machine on one recipe's folder, and on the store that it shares with others."""
+def this_machine(layout: Layout, shared: SharedStore | None = None, content: Bytes | None = None) -> Local:
+    """The view of this machine on one recipe's folder, and on the store that it shares with others.
+
+    With `content`, every byte of what it made is read; without, presence and sizes of files are all that is looked at.
+    """
 
     def made_here(record: Record) -> bool:
         return record.provenance.host == socket.gethostname()
@@ -26,6 +30,8 @@ def this_machine(layout: Layout, shared: SharedStore | None = None) -> Local:
     def artifact_missing(record: Record) -> bool:
         if not record.artifact or not made_here(record):
             return False
+        if content is not None and content.differ(record):
+            return True
         return artifacts.read(layout.root / record.artifact) is None and not is_shared(record)
 
     def usable(record: Record, checkpoint: Checkpoint) -> bool:

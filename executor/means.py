@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from attrs import evolve, frozen
 
+from executor.drift import Bytes
 from executor.launch import Emit, Stop
 from executor.provenance import Origin
 from executor.shelf import Shelf
@@ -35,6 +36,8 @@ class Means:
     build: Build
     emit: Emit
     stop: Stop
+    content: Bytes | None = None
+    """What was read of artifacts where not even their bytes are taken on trust."""
     host: Host = Host()
     """Which of the nodes this is, where there are several."""
 

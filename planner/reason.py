@@ -136,7 +136,7 @@ class NoCheckpoint:
 
 @frozen
 class ArtifactMissing:
-    """What this machine made is no longer complete on its disk."""
+    """What this machine made is no longer on its disk as it was made."""
 
     folder: str
 

@@ -12,6 +12,7 @@ from attrs import define, field, frozen
 
 from executor import events
 from executor.apply import Result, apply
+from executor.drift import Bytes
 from executor.launch import Emit, InterruptedStepError, Stop
 from executor.local import this_machine
 from executor.means import Means
@@ -158,6 +159,8 @@ class Workshop:
     notes: tuple[Diagnostic, ...] = ()
     """What the last plan had to say about ignored changes."""
     shared: SharedStore | None = None
+    content: Bytes | None = None
+    """What plans and applies read of artifacts, where they do not take their bytes on trust."""
 
     @property
     def layout(self) -> Layout:
@@ -189,7 +192,7 @@ class Workshop:
     def plan(self, state: State | None = None, selection: Selection = WHOLE) -> Plan:
         recipe, desired = self.desired(selection, state)
         known = renamed(recipe, state or self.state())
-        return make_plan(recipe, desired, known, selection, KINDS, this_machine(self.layout, self.shared))
+        return make_plan(recipe, desired, known, selection, KINDS, this_machine(self.layout, self.shared, self.content))
 
     def actions(self) -> dict[str, str]:
         return {step.address: step.action.value for step in self.plan().changes}
@@ -201,5 +204,7 @@ class Workshop:
         self.build.built.clear()
         lock = Lock(self.backend, this_process("test", "plan"))
         with writing(self.store, lock, origin.author("test")) as writer:
-            means = Means(KINDS, self.layout, writer, self.shared, origin, self.build, self.events.append, self.stop)
+            means = Means(
+                KINDS, self.layout, writer, self.shared, origin, self.build, self.events.append, self.stop, self.content
+            )
             return apply(chosen, desired, means)

@@ -36,6 +36,7 @@ from tune import __version__
 from tune.overriding import from_environment
 
 if TYPE_CHECKING:
+    from executor.drift import Bytes
     from state.shared_store import SharedStore
 
 WHOLE = Selection()
@@ -127,14 +128,30 @@ class Project:
         found, notes = resolved(recipe, found, known, selection)
         return recipe, {one.address: one for one in found}, [*diagnostics, *notes]
 
-    def plan(self, *, strict: bool = False, selection: Selection = WHOLE) -> tuple[Plan, Mapping[str, Desired]]:
-        """What has to be done so that the models match the recipe, or the part of it that is selected."""
+    @functools.cached_property
+    def content(self) -> Bytes:
+        """What this machine has of artifacts, byte by byte."""
+        from executor.drift import Bytes
+
+        return Bytes(self.layout)
+
+    def plan(
+        self, *, strict: bool = False, verify: bool = False, selection: Selection = WHOLE
+    ) -> tuple[Plan, Mapping[str, Desired]]:
+        """What has to be done so that the models match the recipe, or the part of it that is selected.
+
+        `verify` reads every byte of the artifacts, and asks the hub whether revisions have moved.
+        """
         state = self.state()
         recipe, desired, diagnostics = self.desired(state, strict=strict, selection=selection)
-        local = this_machine(self.layout, self.shared)
+        local = this_machine(self.layout, self.shared, self.content if verify else None)
         known = renamed(recipe, state)
         made = make_plan(recipe, tuple(desired.values()), known, selection, self.kinds, local)
         self._check_imports(made, recipe, desired, known.state)
+        if verify:
+            from executor.drift import moved_revisions
+
+            diagnostics += [*self.content.notes(), *moved_revisions(recipe, known.state)]
         given = self.overrides.without_environment(self.written)
         return evolve(made, diagnostics=(*diagnostics, *made.diagnostics), overrides=given), desired
 

@@ -20,6 +20,7 @@ from planner import planfile
 from planner.desired import Desired
 from planner.overrides import Overrides
 from planner.plan import Plan, Selection
+from planner.reason import ArtifactMissing
 from planner.staleness import moved
 from state.diagnostic import Diagnostic, ProblemError, problem
 from state.lock import read_owner
@@ -47,6 +48,9 @@ GATE_FAILED = 3
 @click.option("--expect-digest", metavar="DIGEST", help="Refuse any plan but the one with this digest.")
 @selecting
 @click.option("--strict", is_flag=True, help="Refuse to assume that data which cannot be read here is unchanged.")
+@click.option(
+    "--verify", is_flag=True, help="Read every byte of the artifacts here, and ask the hub whether revisions moved."
+)
 @lock_timeout
 @click.option(
     "--stop-within",
@@ -65,6 +69,7 @@ def command(  # noqa: PLR0913  one parameter for each option
     as_json: bool,
     expect_digest: str | None,
     strict: bool,
+    verify: bool,
     selection: Selection,
     lock_timeout: float,
     stop_within: float | None,
@@ -78,7 +83,8 @@ def command(  # noqa: PLR0913  one parameter for each option
         context.exit(follow_first_node(project, host, _view(as_json=as_json), Stop(stop_within)))
     if saved is not None:
         selection = _as_selected(saved[0], selection)
-    plan, desired = project.plan(strict=strict, selection=selection)
+        verify = verify or _misses_artifacts(saved[0])
+    plan, desired = project.plan(strict=strict, verify=verify, selection=selection)
     if saved is not None:
         plan = _still_valid(saved[0], plan)
     # What was approved is the plan that was saved, though another step's record has moved the state on since then.
@@ -93,7 +99,7 @@ def command(  # noqa: PLR0913  one parameter for each option
     if plan.changes and not (auto_approve or saved is not None or expect_digest is not None):
         _ask(as_json=as_json)
     if plan.changes or _left_undone(project):
-        terms = _Terms(lock_timeout, stop_within, host)
+        terms = _Terms(lock_timeout, stop_within, host, verify)
         context.exit(_apply(project, plan, desired, digest, _view(as_json=as_json), terms))
 
 
@@ -104,6 +110,8 @@ class _Terms:
     lock: float
     stop: float | None
     host: Host
+    verify: bool
+    """Whether the bytes of artifacts are read before they are relied on."""
 
 
 def _saved_plan(path: Path) -> tuple[Plan, Path] | None:
@@ -127,6 +135,11 @@ def _as_selected(saved: Plan, selection: Selection) -> Selection:
         hint = "Leave them out, or make another plan."
         raise usage_problem("A saved plan remembers --target, --exclude and --replace.", hint)
     return saved.selection
+
+
+def _misses_artifacts(saved: Plan) -> bool:
+    """Whether a plan makes something again because of its files, which then have to be looked at as closely again."""
+    return any(isinstance(one, ArtifactMissing) for step in saved.steps for one in step.reasons)
 
 
 def _still_valid(saved: Plan, current: Plan) -> Plan:
@@ -188,6 +201,7 @@ def _apply(project: Project, plan: Plan, desired: Mapping[str, Desired], digest:
             emit=view.show,
             stop=stop,
             host=terms.host,
+            content=project.content if terms.verify else None,
         )
         result = apply(plan, desired, means)
         view.end(result)

@@ -33,6 +33,9 @@ from tune.selecting import selecting
 @click.option("--all", "everything", is_flag=True, help="Show reused steps too.")
 @selecting
 @click.option("--strict", is_flag=True, help="Refuse to assume that data which cannot be read here is unchanged.")
+@click.option(
+    "--verify", is_flag=True, help="Read every byte of the artifacts here, and ask the hub whether revisions moved."
+)
 @overriding
 @click.pass_context
 def command(  # noqa: PLR0913  one parameter for each option
@@ -46,6 +49,7 @@ def command(  # noqa: PLR0913  one parameter for each option
     why: str | None,
     everything: bool,
     strict: bool,
+    verify: bool,
     selection: Selection,
     overrides: Overrides,
 ) -> None:
@@ -55,7 +59,7 @@ def command(  # noqa: PLR0913  one parameter for each option
     project = open_project(recipe, overrides)
     name = os.path.relpath(project.file)
     with _told_in_markdown(name) if as_markdown else nullcontext():
-        plan, _ = project.plan(strict=strict, selection=selection)
+        plan, _ = project.plan(strict=strict, verify=verify, selection=selection)
     _warn_of_apply(project)
     if out is not None:
         _save(plan, out.resolve(), project.file)

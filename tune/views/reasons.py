@@ -80,7 +80,7 @@ def sentence(reason: Reason, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912 
         case NoCheckpoint():
             return "there is no complete checkpoint to continue from"
         case ArtifactMissing(folder):
-            return f".tune/{folder} is missing or incomplete on this machine, which made it"
+            return f".tune/{folder} is missing, incomplete or changed on this machine, which made it"
         case GateFailed(detail):
             return f"gate failed: {detail}"
         case MadeBefore(address):
