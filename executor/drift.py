@@ -66,7 +66,7 @@ def moved_revisions(recipe: Recipe, state: State) -> Iterator[Diagnostic]:
         found = hub.resolve(specification.source, revision)
         if isinstance(found, Diagnostic):
             detail = f"{address}: nobody could say whether `{revision}` of {specification.source} has moved."
-            yield Diagnostic("Not verified", detail, place=resource.place("source"), severity=Severity.WARNING)
+            yield Diagnostic("Unresolved revision", detail, place=resource.place("source"), severity=Severity.WARNING)
         elif found != kept:
             detail = f"{address} keeps to {kept}, and `{revision}` of {specification.source} is {found} by now."
             hint = f'`revision = "{found}"` takes the new one; nothing moves by itself.'

@@ -73,7 +73,9 @@ class Replaying:
     def _record(self, address: str) -> Record:
         record = self.state.records.get(address)
         if record is None or not record.output_digest:
-            raise problem("Not finished", f"The state knows no finished `{address}`.", "`tune state list` shows all.")
+            raise problem(
+                "Unknown address", f"The state knows no finished `{address}`.", "`tune state list` shows all."
+            )
         if record.kind not in REPLAYED or not record.artifact:
             detail = f"{address} cannot be done again: only what {', '.join(REPLAYED)} make follows from inputs alone."
             raise problem("Not replayable", detail)
@@ -107,7 +109,7 @@ class Replaying:
             folder = self.layout.root / record.artifact
             if artifacts.read(folder) is None:
                 hint = f"`tune output {one.address} --fetch` brings it here from a shared store."
-                raise problem("Input not here", f"The artifact of {one.address} is not on this machine.", hint)
+                raise problem("Artifact not here", f"The artifact of {one.address} is not on this machine.", hint)
         else:
             folder = self.layout.recipe_folder if locate is None else locate(record, self.layout.recipe_folder)
         if record.kind == "model" and self._is_moved(record, one.part, one.digest, folder):

@@ -98,4 +98,4 @@ def test_a_hub_that_cannot_be_asked_stops_no_plan(hub_server: Any, monkeypatch: 
     recipe = parse(RECIPE, "recipe.toml", kinds.load())
     record = Record("model", {}, {"commit": RESOLVED}, {}, 1, "key", Status.READY)
     (note,) = moved_revisions(recipe, evolve(EMPTY, records={"model.base": record}))
-    assert (note.summary, note.severity) == ("Not verified", Severity.WARNING)
+    assert (note.summary, note.severity) == ("Unresolved revision", Severity.WARNING)
