@@ -118,6 +118,13 @@ class _AtStep(Reporter):
             os.kill(os.getpid(), self.number)
 
 
+def train_once(task: Task, reporter: Reporter) -> Outcome:
+    """Train straight, as it is asked for."""
+    _stay_together(task)
+    _train(task, "straight", reporter)
+    return NOTHING
+
+
 def train_with_fsdp(task: Task, reporter: Reporter) -> Outcome:
     """As `train`, where accelerate takes CPUs for GPUs: it has FSDP for no others, and falls back to DDP."""
     import torch
@@ -186,7 +193,7 @@ ACTS: dict[str, Callable[[Task, Reporter], Outcome]] = {
     act.__name__: act
     for act in (
         *(sleep, say_where, one_lacks_a_module, one_is_killed, one_leaves, one_says_no_more),
-        *(train, train_and_lose_one, train_with_fsdp),
+        *(train, train_once, train_and_lose_one, train_with_fsdp),
     )
 }
 

@@ -14,13 +14,17 @@ import pytest
 from attrs import evolve
 
 from executor import rank_process
+from executor.best_model import KEPT
 from executor.distributed_fields import Distributed
+from executor.evaluation_fields import Evaluation
 from executor.events import Event
 from executor.launch import Stop, run_in_worker
+from executor.metrics_file import read
 from executor.task import Input, Task
 from executor.world import World, free_port
 from planner.structure import settings_of
 from state.diagnostic import ProblemError
+from state.files import digest_file
 from tests.executor.rank_script import LAST_WORDS
 from tests.executor.test_training import BASIC, MANY, Laboratory, Trained, laboratory, run  # noqa: F401  a fixture
 
@@ -104,7 +108,9 @@ def test_a_killed_parent_leaves_no_orphans(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from executor import rank_process
+from executor.best_model import KEPT
 from executor.launch import Stop, run_in_worker
+from executor.metrics_file import read
 from tests.executor.test_distributed import IDLE, SCRIPT
 rank_process.COMMAND = (sys.executable, str(SCRIPT), "sleep")
 run_in_worker(IDLE, lambda _: None, Stop(), Path({str(tmp_path)!r}) / "it.log")
@@ -199,3 +205,40 @@ def test_sharded(
     task = distributed(laboratory, table)
     run_in_worker(task, lambda _: None, Stop(), tmp_path / "it.log")
     check(laboratory.straight("full"), task, layout)
+
+
+@pytest.mark.torch
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "table", [Distributed("ddp", 2), Distributed("deepspeed", 2, zero_stage=3)], ids=["ddp", "zero-3"]
+)
+def test_ranks_answer_stop_early_and_choose_together(
+    laboratory: Laboratory,  # noqa: F811
+    act: Callable[[str], None],
+    tmp_path: Path,
+    table: Distributed,
+) -> None:
+    act("train_once")
+    evaluation = Evaluation(
+        eval_steps=1,
+        metrics=("exact_match", "own.py:worse"),
+        answers=2,
+        max_new_tokens=4,
+        samples=1,
+        early_stopping_patience=1,
+        load_best_model_at_end=True,
+        metric_for_best_model="worse",
+    )
+    stage = evolve(BASIC, micro_batch_size=2, val_set_size=0.25, evaluation=evaluation)
+    task = distributed(laboratory, table, laboratory.tokens(MANY, stage))
+    task = evolve(task, settings={**settings_of(stage), "distributed": settings_of(table)})
+    own = "values = iter([0.5, 0.75, 0.25])\ndef worse(answers, references):\n    return next(values)\n"
+    (Path(task.recipe_folder) / "own.py").write_text(own)
+    run_in_worker(task, lambda _: None, Stop(), tmp_path / "it.log")
+    folder = Path(task.tune_folder) / "straight"
+    rows = list(read(folder / "metrics.jsonl"))
+    assert [row["eval_worse"] for row in rows] == [0.5, 0.75, 0.25]
+    assert [json.loads(line)["step"] for line in (folder / "samples.jsonl").read_text().splitlines()] == [1, 2, 3]
+    assert (folder / "model.safetensors").is_file()
+    last = Path(f"{folder}-checkpoints") / "checkpoint-3"
+    assert digest_file(last / KEPT / "model.safetensors") == digest_file(folder / "model.safetensors")

@@ -79,7 +79,7 @@ def print_samples(out: Console, samples: Sequence[Mapping[str, Any]]) -> None:
     for one in samples:
         out.print()
         for name in ("prompt", "answer", "reference"):
-            out.print(Hanging(Text(visible(one[name].strip())), LABEL, f"  {name}"))
+            out.print(Hanging(Text(visible(one[name].strip())), LABEL + 2, f"  {name}"))
 
 
 def _joined(lines: Sequence[Text], width: int) -> Text:
