@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from attrs import define, evolve, field, frozen
 
 from executor import events
-from executor.building import Building, Built
+from executor.building import DONE, Building, Built
 from executor.launch import InterruptedStepError
 from executor.local import this_machine
 from executor.means import Means
@@ -36,6 +37,8 @@ class Result:
     done: Mapping[str, str]
     interrupted: bool = False
     failure: ProblemError | None = None
+    spared: Mapping[str, float] = field(factory=dict)
+    """What was planned as work and turned out to be unnecessary, with the seconds that it took when it last ran."""
 
 
 def apply(plan: Plan, desired: Mapping[str, Desired], means: Means) -> Result:
@@ -50,10 +53,10 @@ def apply(plan: Plan, desired: Mapping[str, Desired], means: Means) -> Result:
         applying.share_what_is_not()
         applying.steps(plan.steps)
     except InterruptedStepError:
-        return Result(applying.state, applying.done, interrupted=True)
+        return evolve(applying.result(), interrupted=True)
     except ProblemError as error:
-        return Result(applying.state, applying.done, failure=error)
-    return Result(applying.state, applying.done)
+        return evolve(applying.result(), failure=error)
+    return applying.result()
 
 
 def unshared(state: State, shared: SharedStore | None) -> tuple[str, ...]:
@@ -73,6 +76,7 @@ class _Applying:
     means: Means
     planning: Planning = field(init=False)
     done: dict[str, str] = field(factory=dict, init=False)
+    spared: dict[str, float] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         local = this_machine(self.means.layout, self.means.shared, self.means.content)
@@ -82,6 +86,10 @@ class _Applying:
     def state(self) -> State:
         """As last written."""
         return self.means.writer.state
+
+    def result(self) -> Result:
+        """As far as it went."""
+        return Result(self.state, self.done, spared=self.spared)
 
     def rename(self, plan: Plan) -> None:
         """Give records the addresses that the recipe has for them, all at once: every step goes by the new ones."""
@@ -133,6 +141,8 @@ class _Applying:
             self._work(recorder, started)
         else:
             self._record_only(planned, recorder, started)
+        if planned.action in WORKS and desired.builds and self.done[planned.address] not in DONE.values():
+            self.spared[planned.address] = cast("float", planned.estimate.get("seconds", 0.0))
 
     def _record_only(self, planned: Step, recorder: Recorder, started: float) -> None:
         """The steps that need no building: reuse, update, adopt, and whatever is only recorded."""

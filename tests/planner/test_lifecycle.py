@@ -62,7 +62,11 @@ def test_undoing_an_edit_computes_nothing(finished: Any) -> None:
 def test_an_input_that_comes_out_the_same_stops_the_work_there(finished: Any) -> None:
     (finished.folder / "data.txt").write_text("two")
     assert finished.actions() == {"raw.data": "update", "thing.base": "rebuild", "thing.top": "rebuild"}
-    assert dict(finished.apply().done) == {"raw.data": "recorded", "thing.base": "rebuilt", "thing.top": "reused"}
+    plan = finished.plan()
+    result = finished.apply(plan)
+    assert dict(result.done) == {"raw.data": "recorded", "thing.base": "rebuilt", "thing.top": "reused"}
+    last = {step.address: step.estimate.get("seconds", 0.0) for step in plan.steps}
+    assert dict(result.spared) == {"thing.top": last["thing.top"]}
     assert finished.actions() == {}
 
 

@@ -6,6 +6,7 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Mapping
 from typing import Self, TextIO
 
 from rich.console import Console
@@ -63,7 +64,9 @@ class JsonView(View):
     def end(self, result: Result) -> None:
         """What became of each address."""
         ended = "failed" if result.failure else "interrupted" if result.interrupted else "complete"
-        self._write({"type": "summary", "result": ended, "steps": dict(result.done), "serial": result.state.serial})
+        steps, spared = dict(result.done), dict(result.spared)
+        serial = result.state.serial
+        self._write({"type": "summary", "result": ended, "steps": steps, "spared": spared, "serial": serial})
 
     def _write(self, plain: object) -> None:
         self.stream.write(json.dumps(plain, ensure_ascii=False) + "\n")
@@ -115,6 +118,8 @@ class LineView(View):
             head = "Apply complete"
         self.out.print()
         self.line(f"{head}: {done}, in {duration(time.monotonic() - self.began)}.")
+        if result.spared:
+            self.line(spared(result.spared))
 
 
 class LiveView(LineView):
@@ -145,6 +150,14 @@ class LiveView(LineView):
 
 
 _SHOWN = ("loss", "eval_loss", "perplexity", "exact_match")
+
+
+def spared(steps: Mapping[str, float]) -> str:
+    """What early cutoff was worth."""
+    told = "step turned out to be unnecessary" if len(steps) == 1 else "steps turned out to be unnecessary"
+    seconds = sum(steps.values())
+    worth = f"; the last time, {'it' if len(steps) == 1 else 'they'} took {duration(seconds)}" if seconds else ""
+    return f"{len(steps)} {told}{worth}."
 
 
 def ended(event: events.StepEnded) -> str:

@@ -1,0 +1,48 @@
+"""What is said at the end of an apply."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import pytest
+from attrs import evolve
+from rich.console import Console
+
+from executor.apply import Result
+from tests.fake_kinds import RECIPE
+from tune.views.run import JsonView, LineView
+
+
+@pytest.fixture
+def made(workshop: Any) -> Any:
+    """Data and two things, made."""
+    workshop.write(RECIPE, **{"data.txt": "one"})
+    workshop.apply()
+    return workshop
+
+
+def said(result: Result) -> str:
+    stream = io.StringIO()
+    LineView(Console(file=stream, width=100, color_system=None, highlight=False)).end(result)
+    return re.sub(r"in \d+\.\d s", "in 0.1 s", stream.getvalue())
+
+
+def test_what_turned_out_to_be_unnecessary_is_told_with_what_it_was_worth(made: Any) -> None:
+    (made.folder / "data.txt").write_text("two")
+    result = evolve(made.apply(), spared={"thing.top": 5400.0})
+    assert said(result) == (
+        "\n"
+        "Apply complete: 1 recorded, 1 rebuilt, 1 reused, in 0.1 s.\n"
+        "1 step turned out to be unnecessary; the last time, it took 1 h 30 min.\n"
+    )
+    two = evolve(result, spared={"thing.top": 0.0, "thing.other": 0.0})
+    assert said(two).endswith("2 steps turned out to be unnecessary.\n")
+    assert said(evolve(result, spared={})).count("\n") == 2
+
+
+def test_machines_are_told_it_too(made: Any) -> None:
+    stream = io.StringIO()
+    JsonView(stream).end(evolve(made.apply(), spared={"thing.top": 5.0}))
+    assert '"spared": {"thing.top": 5.0}' in stream.getvalue()
