@@ -9,7 +9,7 @@ from executor.audit.card_tables import code, figure, table, value
 from executor.audit.disclosure import as_text, settings
 from executor.audit.identifiers import DISTRIBUTION, WITHOUT_FILES, hub_commit, hub_id, utc
 from executor.audit.subject import AuditedFile, Material, direct_materials, evaluations, measured_on
-from state.record import State
+from state.record import Splice, State
 
 
 def introduction(about: Material, state: State) -> list[str]:
@@ -85,7 +85,15 @@ def settings_of(chain: Sequence[Material]) -> list[str]:
         if one is chain[0] or one.kind == "train":
             rows = [(code(path), value(chosen)) for path, chosen in settings(one.record) if path != "description"]
             blocks.append([f"### {code(one.name)}", "", *table(("Setting", "Value"), rows)] if rows else [])
+            blocks += [[_splice(splice)] for splice in one.record.splices]
     return _apart(*blocks)
+
+
+def _splice(one: Splice) -> str:
+    return (
+        f"No run from scratch with these settings: it went on from step {one.step}, though the learning rate of step "
+        f"{one.differs} was {one.before:.6g} and would have been {one.after:.6g}."
+    )
 
 
 def evaluation(chain: Sequence[Material], state: State) -> list[str]:

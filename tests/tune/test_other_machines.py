@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import Any
 
@@ -15,8 +16,7 @@ from state.store import Store
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
 
-@pytest.fixture
-def elsewhere(quickstart: Any) -> Any:
+def leave_only_the_state(quickstart: Any) -> None:
     """A checkout with the state that a GPU host wrote, without its data, tokenizer and artifacts."""
     store = Store(FolderBackend(quickstart.path / ".tune", ".tune"), "test")
     state = store.load()
@@ -27,6 +27,12 @@ def elsewhere(quickstart: Any) -> Any:
     store.save(evolve(state, records=records), Author("ada", "test"))
     for folder in ("data", "tokenizer", ".tune/artifacts", ".tune/checkpoints"):
         shutil.rmtree(quickstart.path / folder)
+
+
+@pytest.fixture
+def elsewhere(quickstart: Any) -> Any:
+    """Where a plan is made that was not where the models are."""
+    leave_only_the_state(quickstart)
     return quickstart
 
 
@@ -45,3 +51,14 @@ def test_an_edit_is_planned_here_and_refused_where_the_artifacts_are_not(elsewhe
     refused = elsewhere.tune("apply", "--auto-approve", expect=1).stderr
     assert "Error: Artifact not here" in refused
     assert "was made on gpu-host; its artifact is not on this machine." in refused
+
+
+def test_the_plan_is_the_same_here_and_where_the_models_are(quickstart: Any) -> None:
+    quickstart.edit("learning_rate = 1e-3", "learning_rate = 5e-4")
+    there = json.loads(quickstart.tune("plan", "--json").stdout)
+    leave_only_the_state(quickstart)
+    here = json.loads(quickstart.tune("plan", "--json").stdout)
+    assert here["diagnostics"]
+    for plan in (there, here):
+        del plan["diagnostics"], plan["state"], plan["plan_digest"]
+    assert here == there

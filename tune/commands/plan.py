@@ -68,9 +68,11 @@ def command(  # noqa: PLR0913  one parameter for each option
 
         click.echo(json.dumps(planfile.to_plain(plan), indent=1, ensure_ascii=False))
     elif as_markdown:
+        from planner.metric_history import earlier_metrics
         from tune.views.markdown import markdown
 
-        click.echo(markdown(plan, project.kinds, name, str(out or "")), nl=False)
+        measured = earlier_metrics(plan, project.state(), "eval")
+        click.echo(markdown(plan, project.kinds, name, str(out or ""), measured), nl=False)
     elif why is not None:
         from tune.views.plan import print_why
         from tune.views.terminal import console

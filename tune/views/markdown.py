@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 from urllib.parse import quote
 
 from attrs import asdict
@@ -16,6 +17,7 @@ from planner.kind import Kinds
 from planner.plan import Plan, Step
 from planner.planfile import to_plain
 from planner.reason import FieldChanged
+from state.canonical import Plain
 from state.diagnostic import Diagnostic
 from state.secrets import without_secrets
 from tune.views.footer import footer
@@ -34,10 +36,16 @@ CELL = 160
 HEADING = "| | step | action | because |\n|---|---|---|---|"
 _SPECIAL = frozenset("&<>|`*_[]~\\$")
 ASSUMPTION = "Assumption"
+Measured: TypeAlias = Mapping[str, Sequence[tuple[str, Mapping[str, Plain]]]]
+"""By address: when each earlier result was finished, and its metrics."""
+NOTHING_MEASURED: Measured = {}
 
 
-def markdown(plan: Plan, kinds: Kinds, recipe: str, saved: str = "") -> str:
-    """The comment; `recipe` is the recipe's path as `tune apply` will be given it, `saved` that of a saved plan."""
+def markdown(plan: Plan, kinds: Kinds, recipe: str, saved: str = "", measured: Measured = NOTHING_MEASURED) -> str:
+    """The comment; `recipe` is the recipe's path as `tune apply` will be given it, `saved` that of a saved plan.
+
+    `measured` is what `earlier_metrics` found.
+    """
     digest = str(to_plain(plan)["plan_digest"])
     head = f"{_head(recipe)}\n\n**{footer(plan)}**\n"
     given = [saved] if saved else [recipe, *_options(plan)]
@@ -45,7 +53,7 @@ def markdown(plan: Plan, kinds: Kinds, recipe: str, saved: str = "") -> str:
     room = LIMIT - RESERVE - _size(head) - _size(tail)
     rows = [_row(step, kinds) for step in plan.changes]
     table = _fitting(rows, room - _size(HEADING))
-    folds = [*_notes(plan), *_details(plan, kinds)]
+    folds = [*_notes(plan), *_measured(measured), *_details(plan, kinds)]
     shown = _fitting(folds, room - sum(_size(row) + 1 for row in [HEADING, *table]))
     parts = [head]
     if table:
@@ -106,6 +114,22 @@ def _because(step: Step, kinds: Kinds) -> str:
         return ""
     first = step.reasons[0]
     return brief(first) if isinstance(first, FieldChanged) else sentence(first, _verb(step, kinds))
+
+
+def _measured(measured: Measured) -> Iterator[str]:
+    """What evaluations that are run again gave before, the newest first."""
+    for address, results in measured.items():
+        names = list(dict.fromkeys(name for _, metrics in results for name in sorted(metrics)))
+        rows = [("finished", *names)]
+        for finished, metrics in results:
+            rows.append((finished[:16].replace("T", " "), *(_figure(metrics.get(name)) for name in names)))
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        yield _fold(f"{code(address)} was measured before", lines)
+
+
+def _figure(plain: Plain) -> str:
+    return f"{plain:.4g}" if isinstance(plain, float) else "" if plain is None else str(plain)
 
 
 def _details(plan: Plan, kinds: Kinds) -> Iterator[str]:
