@@ -104,9 +104,9 @@ def merge(
     _write_index(output, outputs)
     merged_config = _merged_config(config, outputs, dtype)
     (output / "config.json").write_text(json.dumps(merged_config, indent=2) + "\n", encoding="utf-8")
-    _copy_files(base, MODEL_FILES, output)
+    copy_files(base, MODEL_FILES, output)
     own_tokenizer = (adapter / "tokenizer_config.json").is_file()
-    _copy_files(adapter if own_tokenizer else base, TOKENIZER_FILES, output)
+    copy_files(adapter if own_tokenizer else base, TOKENIZER_FILES, output)
     return outputs
 
 
@@ -274,7 +274,8 @@ def _merged_config(config: Mapping[str, Any], outputs: Mapping[str, Output], dty
     return kept | edits | {"text_config": text} if "text_config" in config else text
 
 
-def _copy_files(source: Path, patterns: tuple[str, ...], output: Path) -> None:
+def copy_files(source: Path, patterns: tuple[str, ...], output: Path) -> None:
+    """Copy the files of a folder whose names fit one of the patterns."""
     for pattern in patterns:
         for path in sorted(source.glob(pattern)):
             shutil.copyfile(path, output / path.name)

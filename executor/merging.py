@@ -9,7 +9,9 @@ from executor.adapter_combination import combine
 from executor.combination import Combination
 from executor.lora_merge import merge
 from executor.merge_proof import Stack, compare_logits, prove_whole
+from executor.shards import AS_IT_IS
 from executor.task import Input, Task
+from executor.whole_merge import merge_whole, needs_whole_model
 from executor.worker_reports import Reporter
 from state.canonical import Plain
 from state.diagnostic import problem
@@ -28,7 +30,7 @@ def fold(task: Task, combination: Combination, scratch: Path, reporter: Reporter
     for number, adapter in enumerate(chain[:-1], start=1):
         reporter.progress(number - 1, len(chain), "adapters")
         output = scratch / str(number)
-        merge(base, Path(adapter.folder), output, None)
+        _merge(base, Path(adapter.folder), output, None)
         base = output
     last = Path(chain[-1].folder)
     if others:
@@ -38,13 +40,20 @@ def fold(task: Task, combination: Combination, scratch: Path, reporter: Reporter
         combine(together, combination, last)
     dtype = str(task.settings["dtype"])
     reporter.progress(len(chain) - 1, len(chain), "adapters")
-    outputs = merge(base, last, task.output_folder, dtype, str(task.settings["max_shard_size"]))
-    facts: dict[str, Plain] = {"changed_tensors": prove_whole(base, task.output_folder, outputs)}
+    changed = _merge(base, last, task.output_folder, dtype, str(task.settings["max_shard_size"]))
+    facts: dict[str, Plain] = {"changed_tensors": changed}
     if task.settings["check_logits"]:
         reporter.message("comparing logits with those of base and adapter")
         stack = Stack(Path(whole.folder), [Path(one.folder) for one in chain[:-1]], last)
         facts |= compare_logits(stack, task.output_folder, dtype)
     return facts
+
+
+def _merge(base: Path, adapter: Path, output: Path, dtype: str | None, max_shard_size: str = AS_IT_IS) -> int:
+    """One adapter into one base, tensor by tensor if that is possible; returns how many tensors changed."""
+    if needs_whole_model(adapter):
+        return merge_whole(base, adapter, output, dtype, max_shard_size)
+    return prove_whole(base, output, merge(base, adapter, output, dtype, max_shard_size))
 
 
 def check_bases(whole: Input, chain: Sequence[Input], others: Sequence[Input]) -> None:

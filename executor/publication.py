@@ -12,6 +12,7 @@ from executor.audit.papers import CARD, FILES, audited, paper, sha256
 from executor.kinds.model import delivered
 from executor.lora_merge import MODEL_FILES
 from executor.model_files import CONFIGURATIONS, copy_tokenizer
+from executor.quantized_weights import write_quantized
 from executor.resharding import write_weights
 from executor.shards import AS_IT_IS
 from executor.task import Input, Task
@@ -28,8 +29,12 @@ _LICENCE_FIELD = re.compile(r"^(license|license_name|license_link): *[\"']?([^\"
 def write(task: Task, folder: Path) -> bytes:
     """Fill an empty folder for a task of the kind `export`; the content of its list of digests."""
     root, model = task.one("tokenizer"), task.inputs["model"][-1]
-    write_weights(Path(model.folder), folder, str(task.settings["dtype"]), str(task.settings["max_shard_size"]))
+    quantization, max_shard_size = str(task.settings["quantization"]), str(task.settings["max_shard_size"])
     _copy_rest(Path(model.folder), folder)
+    if quantization == "none":
+        write_weights(Path(model.folder), folder, str(task.settings["dtype"]), max_shard_size)
+    else:
+        write_quantized(Path(model.folder), folder, quantization, max_shard_size)
     copy_tokenizer(*delivered(root, Path(task.recipe_folder)), folder)
     _edit_configuration(folder, task.inputs["model"], task.records, str(task.settings["dtype"]))
     for path in _licence_files(Path(root.folder)):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from executor.lineage import model_sources, root_model
+from executor.lineage import is_adapter, model_sources, root_model
 from executor.probe import Surroundings
 from executor.software import versions
 from executor.task import Outcome, Task
@@ -22,6 +22,9 @@ from state.diagnostic import Diagnostic, ProblemError
 
 CODE = 1
 _OTHER_FILES = "other files are written"
+Quantization: TypeAlias = Literal[
+    "none", "bnb-4bit", "bnb-8bit", "gguf-F16", "gguf-BF16", "gguf-Q8_0", "gguf-Q6_K", "gguf-Q5_K_M", "gguf-Q4_K_M"
+]
 UNTOUCHED = digest_bytes(b"")
 """Stands for a folder in which nothing was found missing."""
 
@@ -39,6 +42,8 @@ class Export:
     """Whether a repository on the hub is created private."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto", effect=Effect.REBUILD, why=_OTHER_FILES)
     """ "auto": the one that the weights are stored in."""
+    quantization: Quantization = setting("none", effect=Effect.REBUILD, why=_OTHER_FILES)
+    """Fewer bits: by bitsandbytes, or by llama.cpp's programs, which you have to install."""
     max_shard_size: str = setting("auto", effect=Effect.REBUILD, why=_OTHER_FILES)
     """The largest weight file, such as "5GB"; "auto": the files stay as they are."""
     license: str = setting("", effect=Effect.REBUILD, why="the model card names it")
@@ -67,9 +72,27 @@ def _faults(resource: Resource, resources: Resources) -> Iterator[Diagnostic]:
     except ProblemError as error:
         for one in error.diagnostics:
             yield Diagnostic(one.summary, f"{resource.address}.to: {one.detail}", one.hint, resource.place("to"))
+    yield from _quantization_faults(resource, resources)
     if export.max_shard_size != AS_IT_IS and not SIZE.fullmatch(export.max_shard_size):
         detail = f"{resource.address}.max_shard_size: expected a size, got {export.max_shard_size!r}."
         yield Diagnostic("Invalid value", detail, 'For instance "5GB" or "500MB".', resource.place("max_shard_size"))
+
+
+def _quantization_faults(resource: Resource, resources: Resources) -> Iterator[Diagnostic]:
+    """An adapter has no weights of its own to quantise; and what quantises decides the rest of the bits."""
+    export: Export = resource.specification
+    if export.quantization == "none":
+        return
+    path, place = f"{resource.address}.quantization", resource.place("quantization")
+    if is_adapter(resources[export.model]):
+        detail = f"{path}: {export.model} is an adapter, whose base is not part of the export."
+        yield Diagnostic("Contradicting fields", detail, f"Merge {export.model}, and export the merge.", place)
+    if export.dtype != "auto":
+        detail = f"{path}: `dtype` has no meaning for weights that are {export.quantization}."
+        yield Diagnostic("Contradicting fields", detail, "Remove `dtype`.", resource.place("dtype"))
+    if export.quantization.startswith("gguf") and export.max_shard_size != "auto":
+        detail = f"{path}: a GGUF file is written in one piece, and `max_shard_size` is set."
+        yield Diagnostic("Contradicting fields", detail, "Remove it.", resource.place("max_shard_size"))
 
 
 def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Source, ...]]:
@@ -109,10 +132,12 @@ def build(task: Task, reporter: Reporter) -> Outcome:
     """Write everything into a folder of our own, then take it where it belongs, unless it is there already."""
     from executor.destinations import destination
     from executor.publication import write
+    from executor.quantized_weights import check_tools
 
     name, private = str(task.settings["to"]), bool(task.settings["private"])
     place = destination(name, Path(task.recipe_folder), private=private)
     place.check()
+    check_tools(str(task.settings["quantization"]))
     reporter.message("writing model and papers")
     sums = write(task, task.output_folder)
     if not place.deliver(task.output_folder, reporter):

@@ -186,3 +186,27 @@ def test_a_killed_merge_looks_unfinished(folders: dict[str, Path], tmp_path: Pat
     assert artifacts.read(merged) is None
     artifacts.discard_incomplete(merged)
     assert not merged.exists()
+
+
+def test_experts_that_are_one_parameter_are_merged_by_peft(tmp_path: Path) -> None:
+    """Files hold every expert by itself, PEFT sees all of a layer as one parameter."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    torch.manual_seed(0)
+    config: Any = MixtralConfig(**SIZES, num_attention_heads=4, num_key_value_heads=2, num_local_experts=4)
+    MixtralForCausalLM(config).save_pretrained(tmp_path / "base")
+    assert any("experts.3" in name for name in read_headers(tmp_path / "base"))
+    model: Any = MixtralForCausalLM.from_pretrained(tmp_path / "base")
+    targets = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
+    lora = LoraConfig(target_modules=["q_proj"], target_parameters=targets, task_type="CAUSAL_LM", lora_dropout=0.0)
+    adapted = get_peft_model(model, lora)
+    for parameter in adapted.parameters():
+        parameter.data += torch.randn_like(parameter) * 0.1 * parameter.requires_grad
+    adapted.save_pretrained(str(tmp_path / "experts"))
+    places = {"base": tmp_path / "base", "experts": tmp_path / "experts"}
+    facts = folded(task(places, tmp_path / "output", ("experts",)), tmp_path / "scratch")
+    assert facts["changed_tensors"] == 6
+    assert facts["logits_difference"] < 1e-4 < facts["logits_change"]
+    assert read_headers(tmp_path / "output").keys() == read_headers(tmp_path / "base").keys()

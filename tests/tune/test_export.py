@@ -225,6 +225,16 @@ dtype = "bfloat16"
 """
 
 
+def test_fewer_bits_need_what_makes_them_and_leave_nothing_else_to_say(folder: Any) -> None:
+    folder.edit('to = "outputs/final"', 'to = "outputs/final"\nquantization = "gguf-Q4_K_M"\nmax_shard_size = "1GB"')
+    said = " ".join(folder.tune("validate", expect=1).stderr.split())
+    assert "export.final.quantization: a GGUF file is written in one piece, and `max_shard_size` is set." in said
+    folder.edit('\nmax_shard_size = "1GB"', "")
+    said = " ".join(folder.tune("apply", "--auto-approve", expect=1).stderr.split())
+    assert "`convert_hf_to_gguf.py` is not on the PATH" in said
+    assert not (folder.path / "outputs").exists()
+
+
 @pytest.mark.torch
 @pytest.mark.slow
 def test_a_failed_gate_stops_the_export_and_a_passed_one_lets_an_adapter_out(quickstart: Any) -> None:
