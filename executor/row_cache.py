@@ -2,8 +2,8 @@
 
 One file for each way of encoding (tokenizer, template, masking, code). It only ever grows, by blocks that carry their
 own digest; what a crash left of the last one is cut off. It can be deleted at any time, for it holds nothing but what
-rows and tokenizer say. Encoded rows are read from it, through the page cache, also where they are new: so memory stays
-bounded however many there are.
+rows and tokenizer say. Encoded rows are read from it, through the page cache, also where they are new: so a row takes
+some hundred bytes of memory, whatever it says.
 
 A block of rows: 40 bytes of header (tag, number of rows, number of tokens, xxh3-128 of what follows); then the columns
 key (24 bytes a row), tokens and trained tokens (4 bytes each); then, row by row, its ids and its labels (4 bytes each).
