@@ -1,4 +1,4 @@
-"""What a run's evaluation names outside the recipe: functions in files, and rows that may be trained on too."""
+"""What a run names outside the recipe: functions in files, and rows to evaluate on that may be trained on too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from executor.evaluation_fields import where_it_selects
 from executor.kinds.tokens import made_before
 from executor.probe import Surroundings
-from executor.user_functions import function_digests, function_faults, user_functions
+from executor.user_functions import UserFunction, function_digests, function_faults, user_functions
 from planner.effects import Effect
 from planner.kind import Resource
 from planner.structure import settings_of
@@ -15,11 +15,16 @@ from state.diagnostic import Diagnostic
 
 
 def function_content(resource: Resource, surroundings: Surroundings) -> dict[str, str]:
-    """The digests of the files of a run's own metrics, where these decide what comes out."""
+    """The digests of the files of a run's own rewards, and of its own metrics where these decide what comes out."""
+    rewards = function_digests(_rewards(resource), surroundings.folder)
     evaluation = resource.specification.evaluation
     if evaluation is None or where_it_selects(settings_of(resource.specification)) is not Effect.REBUILD:
-        return {}
-    return function_digests(user_functions(evaluation.metrics), surroundings.folder)
+        return rewards
+    return {**rewards, **function_digests(user_functions(evaluation.metrics), surroundings.folder)}
+
+
+def _rewards(resource: Resource) -> list[UserFunction]:
+    return user_functions(getattr(resource.specification, "reward_functions", ()))
 
 
 def evaluation_diagnostics(resource: Resource, surroundings: Surroundings) -> tuple[Diagnostic, ...]:
@@ -30,9 +35,9 @@ def evaluation_diagnostics(resource: Resource, surroundings: Surroundings) -> tu
 def _functions(resource: Resource, surroundings: Surroundings) -> Iterator[Diagnostic]:
     evaluation = resource.specification.evaluation
     named = user_functions(evaluation.metrics) if evaluation is not None else []
-    for what, hint in function_faults(named, surroundings.folder):
-        path = "evaluation.metrics"
-        yield Diagnostic("Contradicting fields", f"{resource.address}.{path}: {what}.", hint, resource.place(path))
+    for path, functions in (("evaluation.metrics", named), ("reward_functions", _rewards(resource))):
+        for what, hint in function_faults(functions, surroundings.folder):
+            yield Diagnostic("Contradicting fields", f"{resource.address}.{path}: {what}.", hint, resource.place(path))
 
 
 def _overlap(resource: Resource, surroundings: Surroundings) -> tuple[Diagnostic, ...]:

@@ -156,9 +156,18 @@ class Stage:
 def schedule_of(settings: Mapping[str, Any], rows: int) -> Schedule:
     """The learning rates that a stage's settings imply for a number of rows, in one process."""
     micro = settings["micro_batch_size"]
-    steps = total_steps(rows, micro, settings["batch_size"] // micro, settings["num_epochs"], settings["max_steps"])
+    accumulation, sequences = settings["batch_size"] // micro, _sequences(settings, rows)
+    steps = total_steps(sequences, micro, accumulation, settings["num_epochs"], settings["max_steps"])
     # transformers rounds a ratio up (TrainingArguments.get_warmup_steps).
     warmup = settings["warmup_steps"] or math.ceil(steps * settings["warmup_ratio"])
     scheduler = settings["lr_scheduler"]
     arguments = taken(scheduler, settings["lr_scheduler_kwargs"])
     return Schedule(scheduler, settings["learning_rate"], warmup, steps, arguments)
+
+
+def _sequences(settings: Mapping[str, Any], rows: int) -> int:
+    """How many sequences an epoch trains on: rows, or completions of prompts, of which a last few may be left out."""
+    if "num_generations" not in settings:
+        return rows
+    batch = int(settings["batch_size"])
+    return max(1, rows // max(1, batch // int(settings["num_generations"]))) * batch

@@ -13,7 +13,7 @@ from executor.evaluation_fields import evaluation_faults
 from executor.evaluation_probe import evaluation_diagnostics, function_content
 from executor.kinds.tokens import KIND as TOKENS
 from executor.kinds.tokens import Tokens
-from executor.lineage import model_sources, root_model, scoring_run
+from executor.lineage import is_adapter, model_sources, root_model, scoring_run
 from executor.method import Fault, Method
 from executor.probe import Surroundings
 from executor.row_layout import WANTED
@@ -107,6 +107,10 @@ FORBIDDEN = frozenset(
         "truncation_mode",
         "generate_during_eval",
         "is_encoder_decoder",
+        # A run that reuses completions could not be resumed to the same: they are not in a checkpoint.
+        "num_iterations",
+        "steps_per_generation",
+        "generation_batch_size",
         "do_train",
         "do_eval",
         "do_predict",
@@ -164,6 +168,10 @@ def _chance_in_micro_batches(stage: Stage) -> str:
 
 def _chain_faults(stage: Stage, resources: Resources) -> Iterator[Fault]:
     """What scores texts is an end: nothing starts from it."""
+    beta = getattr(stage, "beta", 0)
+    if _method(stage).layout == "prompts" and beta and stage.adapter is None and is_adapter(resources[stage.model]):
+        detail = "with `beta`, the model is compared with the folder that it came from, and an adapter is none"
+        yield "model", detail, "Merge it first, and name the merge; or train an adapter."
     if scoring := scoring_run(stage.model, resources):
         yield "model", f"{scoring} yields a model that scores texts, and cannot go on with them", "Name another model."
 
