@@ -82,7 +82,7 @@ def made(run: Run, trainer: type[Any], arguments: Any) -> Any:  # noqa: ANN401  
     given = trainers.common(run)
     if len(given["train_dataset"]) < prompts:
         detail = f"One step takes {prompts} prompts, and there are only {len(given['train_dataset'])}."
-        raise problem("Too few prompts", detail, "Lower `batch_size`, or raise `num_generations`.")
+        raise problem("No rows", detail, "Lower `batch_size`, or raise `num_generations`.")
     rewards = reward_functions(settings["reward_functions"], Path(run.task.recipe_folder), run.task.content)
     return trainers.ready(_on_token_rows(trainer, prompts)(args=arguments, reward_funcs=rewards, **given))
 
