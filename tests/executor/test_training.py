@@ -561,6 +561,39 @@ def test_a_damaged_checkpoint_is_refused_and_set_aside(laboratory: Laboratory) -
     assert not (folder / artifacts.MANIFEST).exists()
 
 
+@pytest.fixture(scope="module")
+def ended_in_an_epoch(laboratory: Laboratory) -> Trained:
+    """A run of four steps, of which three make an epoch."""
+    return run(laboratory.task(evolve(BASIC, max_steps=4)))
+
+
+def test_a_run_that_ended_within_an_epoch_takes_no_step_more_when_it_is_resumed(
+    laboratory: Laboratory, ended_in_an_epoch: Trained
+) -> None:
+    before = ended_in_an_epoch
+    shutil.copytree(before.task.tune_folder, laboratory.folder / "copied")
+    task = evolve(before.task, tune_folder=str(laboratory.folder / "copied"))
+    task = evolve(task, output=f"{task.tune_folder}/made", checkpoints=f"{task.tune_folder}/checkpoints")
+    again = run(resumed(task, before.kept))
+    assert again.said == []
+    assert again.weights == before.weights
+    assert again.outcome.metrics["steps"] == 4
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"])
+def test_a_checkpoint_that_lacks_a_file_is_refused_and_never_begun_anew_from(
+    laboratory: Laboratory, ended_in_an_epoch: Trained, name: str
+) -> None:
+    folder = laboratory.folder / f"without {name}"
+    shutil.copytree(ended_in_an_epoch.task.tune_folder, folder)
+    task = evolve(ended_in_an_epoch.task, tune_folder=str(folder), output=str(folder / "made"))
+    (folder / ended_in_an_epoch.kept[-1].folder / name).unlink()
+    assert artifacts.read(folder / ended_in_an_epoch.kept[-1].folder) is None
+    with pytest.raises(ProblemError) as error:
+        run(resumed(task, ended_in_an_epoch.kept, BASIC))
+    assert error.value.diagnostics[0].summary == "Damaged checkpoint"
+
+
 @pytest.mark.parametrize("every", [1, 2, 100])
 def test_a_loss_that_is_no_number_ends_the_run(laboratory: Laboratory, every: int) -> None:
     checkpoints = Checkpoints(save_steps=4, save_total_limit=10)
