@@ -21,8 +21,16 @@ ONLY_FOR = {
     "reshard_after_forward": ("fsdp",),
     "transformer_layer_cls_to_wrap": ("fsdp",),
     "state_dict_type": ("fsdp",),
+    "config": ("deepspeed",),
 }
 """Fields that mean something to some strategies alone."""
+NEUTRAL = frozenset(
+    {
+        *("zero_optimization", "zero_allow_untested_optimizer", "zero_force_ds_cpu_optimizer", "aio"),
+        *("steps_per_print", "wall_clock_breakdown", "comms_logger", "flops_profiler", "activation_checkpointing"),
+    }
+)
+"""Blocks of a DeepSpeed configuration that leave the training what it is."""
 PARAMETERS_SHARED_OUT = 3
 """The ZeRO stage from which on parameters are shared out, and can be offloaded."""
 
@@ -32,6 +40,14 @@ def precise_or_neutral(settings: Mapping[str, Plain]) -> Effect:
     table = settings.get("distributed")
     in_bfloat16 = isinstance(table, Mapping) and table.get("strategy") == "deepspeed" and settings.get("bf16")
     return Effect.REBUILD if in_bfloat16 else neutral_without_dropout(settings)
+
+
+def neutral_if_known(settings: Mapping[str, Plain]) -> Effect:
+    """How states are shared out changes no sums; what other blocks of a configuration do is not known."""
+    table: Any = settings.get("distributed")
+    config = table.get("config", "") if isinstance(table, Mapping) else ""
+    known = isinstance(config, str) or config.keys() <= NEUTRAL
+    return Effect.NUMERICS if known else Effect.REBUILD
 
 
 @frozen
@@ -57,6 +73,8 @@ class Distributed:
     state_dict_type: Literal["sharded", "full"] = setting(
         "sharded", effect=Effect.RUNTIME, why="it is how checkpoints are written"
     )
+    config: str | dict[str, Plain] = setting("", effect=neutral_if_known, why="DeepSpeed is configured by it")
+    """A DeepSpeed configuration, as a file or here; "": none is needed. State keeps what it says, not where it lies."""
 
 
 def faults(

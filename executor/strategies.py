@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from executor.deepspeed_file import merged
 from executor.loading import has_gpu
 from executor.world import World, accumulation, micro_batch
 from state.diagnostic import problem
@@ -49,7 +50,7 @@ def deepspeed_configuration(settings: Mapping[str, Any], world: World) -> dict[s
         "offload_optimizer": table["offload_optimizer"],
         "offload_param": table["offload_parameters"],
     }
-    return {
+    ours = {
         "train_micro_batch_size_per_gpu": micro,
         "gradient_accumulation_steps": steps,
         "train_batch_size": micro * steps * world.size,
@@ -65,6 +66,7 @@ def deepspeed_configuration(settings: Mapping[str, Any], world: World) -> dict[s
         # DeepSpeed's own Adam for the CPU has to be compiled: worth it only where the CPU helps out a GPU.
         "zero_force_ds_cpu_optimizer": has_gpu(),
     }
+    return merged(table["config"] or {}, ours)
 
 
 def start_deepspeed() -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from attrs import evolve
 
-from executor import distributed_fields, formats, methods, scheduler_arguments
+from executor import deepspeed_file, distributed_fields, formats, methods, scheduler_arguments
 from executor.dropout import neutral_without_dropout
 from executor.evaluation_fields import evaluation_faults
 from executor.evaluation_probe import evaluation_diagnostics, function_content
@@ -125,6 +125,7 @@ def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
     faults = (
         *_faults(stage, resource.places),
         *distributed_fields.faults(stage.distributed, stage.batch_size, stage.micro_batch_size, resource.places),
+        *deepspeed_file.faults(stage.distributed),
         *_data_faults(stage, resources),
         *_chain_faults(stage, resources),
     )
@@ -274,11 +275,16 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     stage: Stage = resource.specification
     share = stage.batch_size // distributed_fields.known_processes(stage.distributed)
     micro = share if stage.micro_batch_size == "auto" else stage.micro_batch_size
+    distributed, diagnostics = deepspeed_file.probed(resource, stage.distributed, surroundings.folder)
     arguments = scheduler_arguments.resolved(stage.lr_scheduler, stage.lr_scheduler_kwargs)
     return Probe(
         function_content(resource, surroundings),
-        settings={"micro_batch_size": micro, scheduler_arguments.TABLE: arguments},
-        diagnostics=evaluation_diagnostics(resource, surroundings),
+        settings={
+            "micro_batch_size": micro,
+            "distributed": distributed,
+            scheduler_arguments.TABLE: arguments,
+        },
+        diagnostics=(*diagnostics, *evaluation_diagnostics(resource, surroundings)),
     )
 
 

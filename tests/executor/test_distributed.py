@@ -23,6 +23,7 @@ from executor.metrics_file import read
 from executor.task import Input, Task
 from executor.world import World, free_port
 from planner.structure import settings_of
+from state.canonical import Plain
 from state.diagnostic import ProblemError
 from state.files import digest_file
 from tests.executor.rank_script import LAST_WORDS
@@ -30,6 +31,8 @@ from tests.executor.test_training import BASIC, MANY, Laboratory, Trained, labor
 
 SCRIPT = Path(__file__).parent / "rank_script.py"
 TWO = World("ddp", 2)
+OWN: dict[str, Plain] = {"zero_optimization": {"reduce_bucket_size": 1_000_000}}
+"""What a DeepSpeed configuration of one's own may say beside the recipe."""
 IDLE = Task("train.it", "train", {}, {}, {}, "", "", "", "", world=TWO)
 
 
@@ -189,7 +192,7 @@ def test_ddp_on_rows_that_two_ranks_cannot_share_evenly(
     [
         ("train_with_fsdp", Distributed("fsdp", 2), "fsdp-sharded"),
         ("train", Distributed("deepspeed", 2, zero_stage=2), "zero-2"),
-        ("train", Distributed("deepspeed", 2, zero_stage=3), "zero-3"),
+        ("train", Distributed("deepspeed", 2, zero_stage=3, config=OWN), "zero-3"),
     ],
     ids=["fsdp", "zero-2", "zero-3"],
 )

@@ -1,0 +1,144 @@
+"""An own DeepSpeed configuration: read by content, with what the recipe decides left to the recipe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from executor import kinds
+from executor.deepspeed_file import faults, merged, resolved
+from executor.distributed_fields import Distributed
+from executor.methods.sft import Sft
+from executor.strategies import deepspeed_configuration
+from executor.world import World
+from planner.desired import effect_of
+from planner.effects import Effect
+from planner.recipe import parse
+from planner.structure import settings_of
+from state.diagnostic import ProblemError
+
+USUAL: dict[str, Any] = {
+    "fp16": {"enabled": "auto", "loss_scale": "auto"},
+    "bf16": {"enabled": "auto"},
+    "train_batch_size": "auto",
+    "gradient_clipping": "auto",
+    "steps_per_print": 100,
+    "zero_optimization": {
+        "stage": 3,
+        "offload_optimizer": {"device": "cpu", "pin_memory": True},
+        "offload_param": {"device": "none"},
+        "overlap_comm": True,
+        "reduce_bucket_size": "auto",
+        "stage3_max_live_parameters": 1e9,
+    },
+}
+"""As the documentation of transformers has it."""
+
+
+def test_a_usual_file_sets_the_fields_of_the_recipe_and_keeps_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "ds.json").write_text(json.dumps(USUAL))
+    table = resolved(Distributed("deepspeed", 2, config="ds.json"), tmp_path)
+    assert table == Distributed(
+        "deepspeed",
+        2,
+        zero_stage=3,
+        offload_optimizer=True,
+        config={
+            "steps_per_print": 100,
+            "zero_optimization": {
+                "overlap_comm": True,
+                "stage3_max_live_parameters": 1e9,
+                "offload_optimizer": {"pin_memory": True},
+            },
+        },
+    )
+    assert list(faults(table)) == []
+    (tmp_path / "moved.json").write_text(json.dumps(USUAL, indent=4))
+    assert resolved(Distributed("deepspeed", 2, config="moved.json"), tmp_path) == table
+    assert resolved(table, tmp_path) == table
+
+
+def test_what_is_handed_to_deepspeed_is_the_file_under_what_the_recipe_says(tmp_path: Path) -> None:
+    (tmp_path / "ds.json").write_text(json.dumps(USUAL))
+    table = settings_of(resolved(Distributed("deepspeed", 2, config="ds.json"), tmp_path))
+    settings = {"distributed": table, "batch_size": 8, "micro_batch_size": 2, "max_grad_norm": 0.5, "bf16": False}
+    made = deepspeed_configuration(settings, World("deepspeed", 2))
+    assert made["steps_per_print"] == 100
+    assert made["gradient_accumulation_steps"] == 2
+    assert made["gradient_clipping"] == 0.5
+    assert made["zero_optimization"] == {
+        "stage": 3,
+        "overlap_comm": True,
+        "stage3_max_live_parameters": 1e9,
+        "stage3_gather_16bit_weights_on_model_save": True,
+        "offload_optimizer": {"device": "cpu", "pin_memory": False},
+    }
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"optimizer": {"type": "AdamW", "params": {"lr": "auto"}}}, "its `optimizer` is for the recipe to say"),
+        ({"gradient_clipping": 1.0}, "its `gradient_clipping` is for the recipe to say"),
+        ({"fp16": {"enabled": True}}, "its `fp16` is for the recipe to say"),
+        ({"zero_optimization": {"stage": 4}}, "its ZeRO stage is 4"),
+    ],
+)
+def test_what_the_recipe_decides_is_refused(tmp_path: Path, config: dict[str, Any], said: str) -> None:
+    table = resolved(Distributed("deepspeed", config=config), tmp_path)
+    assert [detail for _, detail, _ in faults(table)] == [said]
+
+
+NVME = '{"zero_optimization": {"stage": 3, "offload_param": {"device": "nvme"}}}'
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"zero_optimization": 3}', NVME])
+def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "ds.json").write_text(content)
+    with pytest.raises(ProblemError):
+        resolved(Distributed("deepspeed", config="ds.json"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "effect"),
+    [
+        ({"zero_optimization": {"overlap_comm": True}}, Effect.NUMERICS),
+        ({"data_types": {"grad_accum_dtype": "fp32"}}, Effect.REBUILD),
+    ],
+)
+def test_blocks_that_nobody_has_classified_rebuild(config: dict[str, Any], effect: Effect) -> None:
+    settings = {"distributed": settings_of(evolve(Distributed("deepspeed"), config=config))}
+    assert effect_of(Sft, "distributed.config.x", settings) is effect
+
+
+def test_a_configuration_can_stand_in_the_recipe_itself() -> None:
+    recipe = """
+[model.tiny]
+source = "model"
+[dataset.chats]
+source = "chats.jsonl"
+type = "chat_template"
+[train.it]
+method = "sft"
+model = "model.tiny"
+datasets = ["dataset.chats"]
+learning_rate = 1e-3
+[train.it.distributed]
+strategy = "deepspeed"
+[train.it.distributed.config]
+zero_optimization = { stage = 1, overlap_comm = true }
+"""
+    found = parse(recipe, "recipe.toml", kinds.load()).resources["train.it"].specification.distributed
+    assert found.config == {"zero_optimization": {"stage": 1, "overlap_comm": True}}
+
+
+def test_tables_are_merged_one_by_one() -> None:
+    assert merged({"a": {"x": 1, "y": {"p": 1}}, "b": 2}, {"a": {"x": 3, "y": {"q": 4}}, "c": 5}) == {
+        "a": {"x": 3, "y": {"p": 1, "q": 4}},
+        "b": 2,
+        "c": 5,
+    }
