@@ -100,8 +100,11 @@ def answering_of(run: Run, layout: RowLayout) -> Callable[[Any, str], dict[str, 
         return lambda *_: {}
     tokenizer, folder = run.tokenizer(), Path(run.task.recipe_folder)
     asked = evaluation["answers"] if evaluation["metrics"] else evaluation["samples"]
+    found = questions(rows, tokenizer, asked)
+    if not found["input_ids"] and run.ranks.is_first:
+        run.reporter.message("warning: no row to evaluate on asks anything, so that no answer is measured")
     return Answering(
-        questions=questions(rows, tokenizer, asked),
+        questions=found,
         tokenizer=tokenizer,
         batch_size=micro_batch(run.settings, run.task.world),
         max_new_tokens=evaluation["max_new_tokens"],

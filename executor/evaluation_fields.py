@@ -18,10 +18,13 @@ from state.canonical import Plain
 if TYPE_CHECKING:
     from executor.method import Fault
     from executor.stage import Stage
+    from planner.kind import Resources
 
 _MEASURED = "it decides the weights only where early stopping or the best model goes by it"
 
 
+PLAIN_TEXTS = ("completion", "pretrain")
+"""Types of rows that are trained from their first token on, and ask nothing."""
 DOCUMENT_METRICS = ("loss", "perplexity", "mean_token_accuracy", "entropy")
 """What is measured of documents without an answer."""
 
@@ -83,6 +86,16 @@ def evaluation_faults(stage: Stage, layout: RowLayout, places: Collection[str]) 
     elif evaluation.metrics or evaluation.samples:
         path = "evaluation.metrics" if evaluation.metrics else "evaluation.samples"
         yield path, "only what trains on documents gives answers while it trains", "Use an `eval` resource."
+
+
+def answer_faults(stage: Stage, resources: Resources) -> Iterator[Fault]:
+    """Answers that are asked for by rows of which none asks anything."""
+    evaluation, addresses = stage.evaluation, stage.test_datasets or stage.datasets
+    if evaluation is None or not (evaluation.metrics or evaluation.samples):
+        return
+    if all(resources[one].specification.type in PLAIN_TEXTS for one in addresses):
+        path = "evaluation.metrics" if evaluation.metrics else "evaluation.samples"
+        yield path, f"{addresses[0]} holds plain texts, which ask nothing", "Go by `loss` or `perplexity` there."
 
 
 def _selection_faults(evaluation: Evaluation) -> Iterator[Fault]:

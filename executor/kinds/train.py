@@ -9,7 +9,7 @@ from attrs import evolve
 
 from executor import deepspeed_file, distributed_fields, formats, methods, scheduler_arguments
 from executor.dropout import neutral_without_dropout
-from executor.evaluation_fields import evaluation_faults
+from executor.evaluation_fields import answer_faults, evaluation_faults
 from executor.evaluation_probe import evaluation_diagnostics, function_content
 from executor.kinds.tokens import KIND as TOKENS
 from executor.kinds.tokens import Tokens
@@ -190,6 +190,7 @@ def _data_faults(stage: Stage, resources: Resources) -> Iterator[Fault]:
         elif kind and stage.excess_length_strategy == "split" and kind not in splittable:
             detail = f'"split" is for {" and ".join(splittable)}, and {address} is of the type {kind}'
             yield "excess_length_strategy", detail, 'Use "truncate" or "drop".'
+    yield from answer_faults(stage, resources)
 
 
 def _method(stage: Stage) -> Method:

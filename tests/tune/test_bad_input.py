@@ -183,6 +183,28 @@ def test_fields_that_do_not_go_together_are_refused(fresh: Any) -> None:
     assert "hint: Did you mean `neftune_noise_alpha`?" in said
 
 
+def test_evaluations_that_measure_nothing_are_refused(fresh: Any) -> None:
+    fresh.edit(
+        "[train.base.checkpoints]",
+        "[train.base.evaluation]\nsamples = 2\n\n[train.base.checkpoints]",
+    )
+    fresh.edit(
+        "[train.assistant.adapter]",
+        '[train.assistant.evaluation]\neval_steps = 5\nevals_per_epoch = 2\nmetrics = ["exact_mach"]\n'
+        'metric_for_best_model = "f1"\n\n[train.assistant.adapter]',
+    )
+    fresh.edit("num_epochs = 4\nbf16", 'num_epochs = 4\nval_set_size = 0.1\ntest_datasets = ["dataset.heldout"]\nbf16')
+    said = problems(fresh)
+    assert "train.base.evaluation.samples: dataset.heldout holds plain texts" not in said
+    assert "train.base.test_datasets: `val_set_size` is set too." in said
+    assert "train.assistant.evaluation: there are no rows to evaluate on." in said
+    assert "train.assistant.evaluation.evals_per_epoch: `eval_steps` is set too." in said
+    assert "train.assistant.evaluation.metrics: there is no metric `exact_mach`." in said
+    assert "train.assistant.evaluation.metric_for_best_model: the evaluation does not measure `f1`." in said
+    fresh.edit('test_datasets = ["dataset.heldout"]\n', "")
+    assert "train.base.evaluation.samples: dataset.corpus holds plain texts, which ask nothing." in problems(fresh)
+
+
 def test_machines_get_the_same_problems_as_json(fresh: Any) -> None:
     fresh.edit("learning_rate = 1e-3", "learning_rat = 1e-3")
     verdict = json.loads(fresh.tune("validate", "--json", expect=1).stdout)

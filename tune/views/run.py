@@ -145,7 +145,7 @@ class LiveView(LineView):
             case events.Progress():
                 self._live.update(live(event, self.out.width))
             case _:
-                self._live.update(Text())
+                self._live.update(Text(), refresh=True)
                 super().show(event)
 
 
