@@ -13,11 +13,12 @@ from executor.best_model import Selecting, best_folder
 from executor.distributed_fields import checkpoint_format
 from executor.events import CheckpointWritten
 from executor.guards import Guarding
+from executor.learning import RATIO
 from executor.metrics_file import MetricsFile
+from executor.optimization_fields import schedule_of
 from executor.ranks import Ranks
 from executor.sample_file import SampleFile
 from executor.selection import selection_of
-from executor.stage import schedule_of
 from executor.task import Task
 from executor.watching import Keeping, Telling
 from executor.worker_reports import Reporter, StopRequestedError
@@ -91,10 +92,12 @@ class RecipeRules:
             return
         scheduler = getattr(kwargs["lr_scheduler"], "scheduler", kwargs["lr_scheduler"])
         optimizer = getattr(kwargs["optimizer"], "optimizer", kwargs["optimizer"])
-        scheduler.base_lrs = [args.learning_rate] * len(scheduler.base_lrs)
-        for group, multiplier in zip(optimizer.param_groups, scheduler.lr_lambdas, strict=True):
-            group["initial_lr"] = args.learning_rate
-            group["lr"] = args.learning_rate * multiplier(scheduler.last_epoch)
+        # Groups of LoRA+ learn faster or slower than the recipe says.
+        scheduler.base_lrs = [args.learning_rate * group.get(RATIO, 1.0) for group in optimizer.param_groups]
+        groups = zip(optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
+        for group, rate, multiplier in groups:
+            group["initial_lr"] = rate
+            group["lr"] = rate * multiplier(scheduler.last_epoch)
         scheduler._last_lr = [group["lr"] for group in optimizer.param_groups]  # noqa: SLF001  what torch itself resumes with
 
 

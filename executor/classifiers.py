@@ -23,10 +23,10 @@ def load_classifier(run: Run, labels: int) -> Any:  # noqa: ANN401  transformers
             whole.folder,
             num_labels=labels,
             dtype=getattr(torch, run.dtype),
-            attn_implementation=run.settings["attn_implementation"],
+            attn_implementation=run.attention,
             local_files_only=True,
         )
     if adapters:
-        merged = load_model(run.task.inputs["model"], run.dtype, run.settings["attn_implementation"])
+        merged = load_model(run.task.inputs["model"], run.dtype, run.attention)
         model.base_model.load_state_dict(merged.base_model.state_dict())
     return model

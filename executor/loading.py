@@ -2,12 +2,59 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from executor.quantization import fold
 from executor.task import Input
 from executor.tokenizer_files import has_tokenizer
+from state.diagnostic import problem
+
+
+def usable_attention(wanted: str, dtype: str) -> str:
+    """The attention kernel that is meant; a problem if this machine does not have it.
+
+    "auto" is flash attention where that is installed and computes in the dtype, else PyTorch's own.
+    """
+    from transformers.utils.import_utils import is_flash_attn_2_available, is_flash_attn_3_available
+
+    flash = {"flash_attention_3": is_flash_attn_3_available, "flash_attention_2": is_flash_attn_2_available}
+    if wanted == "auto":
+        found = [name for name, available in flash.items() if dtype != "float32" and available()]
+        return found[0] if found else "sdpa"
+    if wanted in flash and not flash[wanted]():
+        detail = f'attn_implementation = "{wanted}" needs a package that is not installed, or a GPU.'
+        raise problem("No flash attention", detail, 'Use "auto" or "sdpa", or install `flash-attn`.')
+    if wanted == "flex_attention" and not has_gpu():
+        detail = 'attn_implementation = "flex_attention" computes no gradients without a GPU.'
+        raise problem("No GPU", detail, 'Use "sdpa".')
+    return wanted
+
+
+def load_quantized(
+    foundations: Sequence[Input],
+    dtype: str,
+    attention: str,
+    configuration: Any,  # noqa: ANN401  transformers has no types
+    scratch: Path,
+) -> Any:  # noqa: ANN401  as above
+    """The model that the inputs make up, its matrices as bitsandbytes is configured, what else it has in `dtype`.
+
+    Adapters are folded in before anything is rounded, in files below `scratch`.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="fold-") as folder:
+        return AutoModelForCausalLM.from_pretrained(
+            fold(foundations, Path(folder)),
+            dtype=getattr(torch, dtype),
+            attn_implementation=attention,
+            quantization_config=configuration,
+            local_files_only=True,
+        )
 
 
 def load_model(foundations: Sequence[Input], dtype: str, attention: str) -> Any:  # noqa: ANN401  transformers has no types

@@ -12,7 +12,18 @@ from typing import Any, cast
 
 from attrs import frozen
 
-from executor import determinism, filling, model_files, software, strategies
+from executor import (
+    determinism,
+    filling,
+    kernel_fields,
+    learning,
+    lora,
+    model_files,
+    optimizers,
+    precision_fields,
+    software,
+    strategies,
+)
 from executor.answering import answering_of
 from executor.best_model import best_folder, take_over
 from executor.callbacks import Callbacks, RunIsOverError, callbacks
@@ -20,16 +31,17 @@ from executor.collation import Collator
 from executor.distributed_fields import checkpoint_format, is_bound
 from executor.evaluation_hook import attach
 from executor.kinds.model import delivered
-from executor.loading import has_gpu, load_model, load_tokenizer, padding_id
+from executor.loading import has_gpu, load_model, load_quantized, load_tokenizer, padding_id, usable_attention
 from executor.method import Method
 from executor.metrics_file import NAME as METRICS
 from executor.metrics_file import MetricsFile
+from executor.optimization_fields import schedule_of
+from executor.quantization import quantization
 from executor.ranks import ALONE, Ranks, join
 from executor.sample_file import NAME as SAMPLES
 from executor.sample_file import SampleFile
 from executor.selection import chosen_facts, evaluation_at
 from executor.sharded_checkpoint import is_sharded, load
-from executor.stage import schedule_of
 from executor.task import Outcome, Task
 from executor.tensor_files import parameter_count
 from executor.token_files import TRAIN, VALIDATION
@@ -89,11 +101,14 @@ class Run:
             "lr_scheduler_type": planned.scheduler,
             "lr_scheduler_kwargs": dict(planned.arguments),
             "warmup_steps": planned.warmup_steps,
-            "optim": settings["optimizer"],
             **{name: settings[name] for name in ("adam_beta1", "adam_beta2", "adam_epsilon")},
-            **{name: settings[name] for name in ("weight_decay", "max_grad_norm", "seed", "bf16", "logging_steps")},
-            "dataloader_num_workers": settings["dataloader_num_workers"],
-            "activation_checkpointing": settings["gradient_checkpointing"],
+            **{
+                name: settings[name] for name in ("weight_decay", "max_grad_norm", "seed", "data_seed", "logging_steps")
+            },
+            "neftune_noise_alpha": settings["neftune_noise_alpha"] or None,
+            **optimizers.told(settings),
+            **precision_fields.told(settings),
+            **kernel_fields.told(settings, has_gpu=has_gpu()),
             "save_strategy": "steps",
             "save_steps": checkpoints["save_steps"],
             "eval_strategy": "steps" if evaluation else "no",
@@ -124,11 +139,26 @@ class Run:
     @property
     def dtype(self) -> str:
         """What the weights are held in: frozen ones in half, those that are trained whole."""
-        return "bfloat16" if self.settings["bf16"] and self.settings["adapter"] is not None else "float32"
+        return self._computed_in if self.settings["adapter"] is not None else "float32"
+
+    @property
+    def attention(self) -> str:
+        """The attention kernel, one that this machine has."""
+        return usable_attention(self.settings["attn_implementation"], self._computed_in)
+
+    @property
+    def _computed_in(self) -> str:
+        return precision_fields.compute_dtype(bf16=self.settings["bf16"], fp16=self.settings["fp16"])
 
     def model(self) -> Any:  # noqa: ANN401  transformers has no types
-        """What is trained, on the CPU."""
-        return load_model(self.task.inputs["model"], self.dtype, self.settings["attn_implementation"])
+        """What is trained: on the CPU, unless its matrices are quantised, which happens where it is trained."""
+        settings, foundations = self.settings, self.task.inputs["model"]
+        quantized = quantization(settings)
+        if quantized is not None:
+            return load_quantized(foundations, self.dtype, self.attention, quantized, Path(self.task.tune_folder))
+        model = load_model(foundations, self.dtype, self.attention)
+        learning.freeze(model, settings["unfrozen_parameters"])
+        return model
 
     def tokenizer(self) -> Any:  # noqa: ANN401  transformers has no types
         """The tokenizer that travels with what is trained."""
@@ -174,6 +204,8 @@ def train(method: Method, task: Task, reporter: Reporter) -> Outcome:
     run.ranks.wait_for_all()
     if checkpoint is not None and _is_end(checkpoint, total, run):
         metrics, facts = _take_checkpoint(method, checkpoint, run)
+        if run.ranks.is_first and lora.is_converted(run.settings["adapter"]):
+            _give_back(run, _prepared(method.train(run), run))
     else:
         metrics, facts = _train(method, run, total, metrics_file)
     run.ranks.end()
@@ -235,6 +267,7 @@ def _train(
     task = run.task
     set_environment(task, run.settings["logging"])
     trainer = _trainer(method, run)
+    start = _prepared(trainer, run)
     attach(trainer, answering_of(run, method.layout))
     save = partial(save_weights, trainer, run.ranks)
     following = callbacks(run.task, run.reporter, run.ranks, metrics_file, run.samples, save)
@@ -249,7 +282,9 @@ def _train(
         run.ranks.end()
         raise
     except RunIsOverError:
-        return _end_at(cast("Path", resume), run, trainer.state.log_history)
+        ended = _end_at(cast("Path", resume), run, trainer.state.log_history)
+        _give_back(run, start)
+        return ended
     metrics: dict[str, Plain] = {
         "train_loss": round(float(result.training_loss), 6),
         "steps": int(trainer.state.global_step),
@@ -264,6 +299,7 @@ def _train(
             trainer.evaluate()
             metrics |= evaluation_at(int(trainer.state.global_step), trainer.state.log_history)
         save(task.output_folder)
+    _give_back(run, start)
     warnings = following.guarding.given()
     return metrics, {**_facts(trainer.model), **chosen, **({"warnings": warnings} if warnings else {})}
 
@@ -281,6 +317,26 @@ def _run_trainer(trainer: Any, following: Callbacks, resume: Path | None) -> Any
     return result
 
 
+def _prepared(trainer: Any, run: Run) -> dict[str, Any]:  # noqa: ANN401  TRL has no types
+    """Do what a configuration cannot say; where the adapter starts, if it has to be converted in the end."""
+    settings, task = run.settings, run.task
+    adapter = settings["adapter"]
+    if adapter is None:
+        return {}
+    if settings["loraplus_lr_ratio"] != 1:
+        learning.use_loraplus(trainer, settings)
+    if adapter["init_lora_weights"] == "loftq" and task.resume_from is None:
+        learning.start_from_what_was_lost(trainer.model, task.inputs["model"], Path(task.tune_folder))
+        lora.keep_adapters_exact(trainer.model)
+    return lora.matrices(trainer.model) if lora.is_converted(adapter) else {}
+
+
+def _give_back(run: Run, start: Mapping[str, Any]) -> None:
+    """Convert an adapter that started with a part of the base, so that it fits the base as it was."""
+    if run.ranks.is_first and start:
+        lora.convert(run.task.output_folder, start)
+
+
 def _allow_cache(task: Task) -> None:
     """Undo, in the configuration that was saved, that trainers switch the key-value cache off: answering needs it."""
     path = task.output_folder / "config.json"
@@ -296,6 +352,7 @@ def _facts(model: Any) -> dict[str, Plain]:  # noqa: ANN401  transformers has no
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "trainable_parameters": trainable,
     }
+    facts["attn_implementation"] = model.config._attn_implementation  # noqa: SLF001  transformers tells it nowhere else
     if hasattr(model, "peft_config"):
         facts["target_modules"] = sorted(model.peft_config["default"].target_modules)
     return facts

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from typing import Any
 
 import attrs
 
-from planner.structure import FieldError, show
+from planner.structure import FieldError, show, suggestion
 
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
@@ -30,3 +31,23 @@ def not_empty(_: object, field: attrs.Attribute[Any], value: Any) -> None:  # no
     """Refuse an empty string or list."""
     if not value:
         raise FieldError(field.name, "expected at least one entry, got nothing")
+
+
+def one_of(names: Collection[str]) -> Validator:
+    """Names from a list that is too long to be told."""
+
+    def validate(_: object, field: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401  whatever the field holds
+        if value not in names:
+            hint = suggestion(value, list(names)) or f"Known: {', '.join(sorted(names))}."
+            raise FieldError(field.name, f"there is no {show(value)}\n{hint}")
+
+    return validate
+
+
+def patterns(_: object, field: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401  strings
+    """Refuse what is no regular expression."""
+    for one in value:
+        try:
+            re.compile(one)
+        except re.error as error:
+            raise FieldError(field.name, f"{show(one)} is no regular expression: {error}") from None

@@ -7,7 +7,17 @@ from typing import Any, cast
 
 from attrs import evolve
 
-from executor import deepspeed_file, distributed_fields, formats, methods, scheduler_arguments
+from executor import (
+    adapter_fields,
+    deepspeed_file,
+    distributed_fields,
+    formats,
+    kernel_fields,
+    methods,
+    optimizers,
+    precision_fields,
+    scheduler_arguments,
+)
 from executor.dropout import neutral_without_dropout
 from executor.evaluation_fields import answer_faults, evaluation_faults
 from executor.evaluation_probe import evaluation_diagnostics, function_content
@@ -15,9 +25,10 @@ from executor.kinds.tokens import KIND as TOKENS
 from executor.kinds.tokens import Tokens
 from executor.lineage import is_adapter, model_sources, root_model, scoring_run
 from executor.method import Fault, Method
+from executor.optimization_fields import schedule_of
 from executor.probe import Surroundings
 from executor.row_layout import WANTED
-from executor.stage import Stage, schedule_of
+from executor.stage import Stage
 from executor.task import Outcome, Task
 from executor.worker_reports import Reporter
 from planner.effects import Effect, fields, upstream_fields
@@ -32,6 +43,8 @@ from state.record import Record
 CODE = 1
 METHODS = methods.load()
 OWNED = {
+    "train_sampling_strategy": "group_by_length",
+    "gradient_checkpointing_kwargs": "gradient_checkpointing_kwargs",
     "per_device_train_batch_size": "micro_batch_size",
     "gradient_accumulation_steps": "batch_size",
     "num_train_epochs": "num_epochs",
@@ -43,6 +56,7 @@ OWNED = {
     "full_determinism": "deterministic",
     "gradient_checkpointing": "gradient_checkpointing",
     "activation_checkpointing": "gradient_checkpointing",
+    "activation_checkpointing_kwargs": "gradient_checkpointing_kwargs",
     "save_steps": "checkpoints.save_steps",
     "save_total_limit": "checkpoints.save_total_limit",
     "eval_steps": "evaluation.eval_steps",
@@ -65,9 +79,24 @@ OWNED = {
             "weight_decay",
             "max_grad_norm",
             "seed",
-            "bf16",
+            "data_seed",
             "logging_steps",
+            "neftune_noise_alpha",
+            "bf16",
+            "fp16",
+            "tf32",
+            "optim_args",
+            "optim_target_modules",
+            "activation_offloading",
+            "torch_compile",
+            "torch_compile_backend",
+            "torch_compile_mode",
+            "use_liger_kernel",
+            "liger_kernel_config",
             "dataloader_num_workers",
+            "dataloader_prefetch_factor",
+            "dataloader_pin_memory",
+            "label_smoothing_factor",
         )
     },
 }
@@ -96,7 +125,7 @@ FORBIDDEN = frozenset(
         "chat_template_path",
         "eos_token",
         "pad_token",
-        "train_sampling_strategy",
+        "length_column_name",
         "deepspeed",
         "fsdp",
         "fsdp_config",
@@ -117,13 +146,17 @@ FORBIDDEN = frozenset(
     }
 )
 """Arguments that would take out of tune's hands what it must be able to promise."""
+TOGETHER = (adapter_fields.faults, kernel_fields.faults, optimizers.faults, precision_fields.faults)
+"""What is wrong with fields that are declared in the same module, or that change each other's meaning."""
 
 
 def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
     """What is wrong with the fields together."""
     stage: Stage = resource.specification
+    together = (one(stage, resource.places) for one in TOGETHER)
     faults = (
         *_faults(stage, resource.places),
+        *(fault for group in together for fault in group),
         *distributed_fields.faults(stage.distributed, stage.batch_size, stage.micro_batch_size, resource.places),
         *deepspeed_file.faults(stage.distributed),
         *_data_faults(stage, resources),
@@ -214,6 +247,8 @@ def _row_faults(stage: Stage, method: Method) -> Iterator[Fault]:
 def _trainer_faults(stage: Stage) -> Iterator[Fault]:
     method = _method(stage)
     accepted = method.trainer_arguments
+    if stage.activation_offloading and "activation_offloading" not in accepted:
+        yield "activation_offloading", f"the trainer of {method.name} cannot do it", "Remove it."
     for name in stage.trainer:
         path = f"trainer.{name}"
         if name in OWNED or name in method.own_fields:
@@ -284,6 +319,7 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
             "micro_batch_size": micro,
             "distributed": distributed,
             scheduler_arguments.TABLE: arguments,
+            **precision_fields.resolved(stage),
         },
         diagnostics=(*diagnostics, *evaluation_diagnostics(resource, surroundings)),
     )

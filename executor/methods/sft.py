@@ -11,6 +11,7 @@ from executor.method import Method
 from executor.stage import Stage
 from executor.trainer_arguments import SFT
 from planner.effects import Effect, setting
+from planner.limits import fraction
 
 if TYPE_CHECKING:
     from executor.training import Run
@@ -21,6 +22,10 @@ class Sft(Stage):
     """The fields of `method = "sft"`: those of every stage."""
 
     method: Literal["sft"] = setting("sft", effect=Effect.REBUILD, why="the training is another")
+    label_smoothing_factor: float = setting(0.0, effect=Effect.REBUILD, why="the loss is another", validator=fraction)
+    """The share of the likelihood that is wanted spread over all tokens."""
+    group_by_length: bool = setting(default=False, effect=Effect.REBUILD, why="rows come in another order")
+    """Rows of about the same length go through the model together, which saves padding."""
 
 
 def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
@@ -28,7 +33,13 @@ def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
-    rows = {"max_length": None, "packing": False, "dataset_kwargs": {"skip_prepare_dataset": True}}
+    rows = {
+        "max_length": None,
+        "packing": False,
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+        "label_smoothing_factor": run.settings["label_smoothing_factor"],
+        "train_sampling_strategy": "group_by_length" if run.settings["group_by_length"] else "random",
+    }
     made = trainers.common(run)
     collator = run.collator(made["processing_class"])
     return trainers.ready(SFTTrainer(args=SFTConfig(**{**rows, **run.arguments()}), data_collator=collator, **made))

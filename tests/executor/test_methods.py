@@ -13,6 +13,8 @@ import pytest
 from attrs import define, evolve, field
 
 from executor import methods
+from executor.adapter_fields import Adapter
+from executor.checkpoint_fields import Checkpoints
 from executor.dataset_fields import Dataset
 from executor.kinds.dataset import identity
 from executor.kinds.tokens import Tokens
@@ -26,7 +28,7 @@ from executor.methods.orpo import Orpo
 from executor.methods.reward import Reward
 from executor.methods.rloo import Rloo
 from executor.methods.simpo import Simpo
-from executor.stage import Adapter, Checkpoints, Stage
+from executor.stage import Stage
 from executor.task import Input, Task
 from executor.token_files import TRAIN, read_columns
 from executor.trainer_arguments import COMMON

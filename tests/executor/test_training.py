@@ -14,6 +14,8 @@ import pytest
 from attrs import asdict, define, evolve, field, frozen
 
 from executor import events, metrics_file
+from executor.adapter_fields import Adapter
+from executor.checkpoint_fields import Checkpoints
 from executor.collation import Collator
 from executor.dataset_fields import Dataset
 from executor.evaluation_fields import Evaluation
@@ -26,7 +28,6 @@ from executor.lora_merge import merge
 from executor.methods.sft import METHOD, Sft
 from executor.model_files import initialise
 from executor.scheduler_arguments import SchedulerArguments
-from executor.stage import Adapter, Checkpoints
 from executor.task import Input, Outcome, Task
 from executor.token_files import VALIDATION, read_columns
 from executor.training import Run, train
@@ -101,6 +102,9 @@ STAGES = {
     "full": BASIC,
     "lora": evolve(BASIC, adapter=DROPPED_OUT),
     "lora in bfloat16": evolve(BASIC, adapter=DROPPED_OUT, bf16=True),
+    "qlora": evolve(
+        BASIC, adapter=evolve(DROPPED_OUT, type="qlora"), load_in_4bit=True, bnb_4bit_compute_dtype="float32"
+    ),
 }
 
 
@@ -389,6 +393,33 @@ def test_interrupted_and_resumed_is_bitwise_straight(laboratory: Laboratory, nam
     assert made.outcome.metrics["loss"] == laboratory.straight(name).outcome.metrics["loss"]
     assert metrics(made) == metrics(laboratory.straight(name))
     assert [row["step"] for row in metrics(made)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_adapter_beside_eight_bits_is_resumed_bitwise_too(laboratory: Laboratory) -> None:
+    stage = evolve(BASIC, adapter=DROPPED_OUT, load_in_8bit=True, bf16=True, max_steps=3)
+    task = laboratory.task(stage)
+    resumed_in_the_middle = run(resumed(task, stopped(task, 1)))
+    assert resumed_in_the_middle.weights == run(laboratory.task(stage)).weights
+
+
+@pytest.mark.parametrize("details", [{}, {"bnb_4bit_quant_type": "fp4", "bnb_4bit_use_double_quant": False}])
+def test_the_base_of_a_qlora_is_held_as_the_recipe_says(laboratory: Laboratory, details: dict[str, Any]) -> None:
+    task = laboratory.task(evolve(STAGES["qlora"], bf16=True, bnb_4bit_compute_dtype="bfloat16", **details))
+    state = Run(task, Reporter(task.address, lambda _: None)).model().model.layers[1].mlp.up_proj.weight.quant_state
+    assert state.quant_type == details.get("bnb_4bit_quant_type", "nf4")
+    assert state.nested is details.get("bnb_4bit_use_double_quant", True)
+    assert str(state.dtype) == "torch.bfloat16"
+
+
+def test_a_qlora_on_an_adapter_starts_from_the_two_folded_together(laboratory: Laboratory) -> None:
+    first = laboratory.straight("lora")
+    merged = laboratory.folder / "merged for qlora"
+    merge(Path(laboratory.model.folder), first.task.output_folder, merged, None)
+    whole = evolve(laboratory.model, folder=str(merged))
+    adapter = evolve(laboratory.model, folder=str(first.task.output_folder))
+    task = laboratory.task(evolve(STAGES["qlora"], max_steps=2))
+    made = [run(evolve(task, inputs={**task.inputs, "model": one})) for one in ((whole,), (laboratory.model, adapter))]
+    assert made[0].weights == made[1].weights
 
 
 def test_a_run_that_is_asked_to_stop_in_its_last_step_ends_as_if_nobody_had_asked(laboratory: Laboratory) -> None:

@@ -1,0 +1,169 @@
+"""Settings of a training run that cannot be meant together: each is refused at its line, with what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from executor import kinds
+from executor.optimizers import LEFT_OUT, OPTIMIZERS
+from planner.recipe import parse
+from state.diagnostic import ProblemError
+from tests.executor.test_train_fields import NOTHING_AROUND
+
+RECIPE = """\
+[model.tiny]
+source = "tiny"
+
+[dataset.chats]
+source = "chats.jsonl"
+type = "chat_template"
+
+[train.it]
+method = "sft"
+model = "model.tiny"
+datasets = ["dataset.chats"]
+learning_rate = 1e-3
+"""
+FIRST = len(RECIPE.splitlines()) + 1
+"""The line below the recipe above."""
+
+FAULTS = {
+    'load_in_4bit = false\nadapter = { type = "qlora" }': (
+        'train.it.load_in_4bit: `adapter.type` = "qlora" means weights in four bits.\nRemove it, or use "lora".'
+    ),
+    'load_in_8bit = true\nadapter = { type = "qlora" }': (
+        'train.it.load_in_8bit: `adapter.type` = "qlora" means weights in four bits.\nRemove it, or use "lora".'
+    ),
+    "load_in_8bit = true\nload_in_4bit = true\nadapter = {}": (
+        "train.it.load_in_8bit: `load_in_4bit` is set too.\nRemove one of them."
+    ),
+    "load_in_8bit = true": (
+        "train.it.load_in_8bit: weights of so few bits cannot be trained, only an adapter.\nAdd an `adapter` table."
+    ),
+    'bnb_4bit_quant_type = "fp4"\nadapter = {}': (
+        "train.it.bnb_4bit_quant_type: it says how four bits are used, and the weights are not held in four.\n"
+        'Set `adapter.type` = "qlora", or remove it.'
+    ),
+    "fp16 = true": "train.it.fp16: `bf16` is on too.\nSet `bf16 = false`.",
+    'adapter.target_modules = ["q_proj", "lm_head"]': (
+        "train.it.adapter.target_modules: the loss is computed from the weights of `lm_head` themselves, "
+        "past any adapter on it.\n"
+        'Remove it here, and use modules_to_save = ["lm_head"] to train it whole.'
+    ),
+    'adapter.modules_to_save = ["q_proj"]\nadapter.target_modules = ["q_proj"]': (
+        "train.it.adapter.modules_to_save: `q_proj` is in `target_modules` too.\nRemove it from one of the two."
+    ),
+    "adapter.layers_to_transform = [1]": (
+        'train.it.adapter.layers_to_transform: PEFT picks layers for modules that are named, not for "all-linear".\n'
+        "Name the modules in `target_modules`."
+    ),
+    "adapter.rank_pattern = { q_proj = 2.5 }": (
+        "train.it.adapter.rank_pattern.q_proj: a rank is a whole number.\nUse a whole number."
+    ),
+    'adapter.init_lora_weights = "orthogonal"\nadapter.r = 3': (
+        'train.it.adapter.init_lora_weights: "orthogonal" needs an even rank, and `r` is 3.\nSet `r` to 4.'
+    ),
+    'adapter.init_lora_weights = "loftq"': (
+        'train.it.adapter.init_lora_weights: "loftq" makes up for what four bits lose, and the base keeps all its '
+        "bits.\n"
+        'Use type = "qlora".'
+    ),
+    'adapter.init_lora_weights = "pissa"\nadapter.type = "qlora"': (
+        'train.it.adapter.init_lora_weights: "pissa" takes the adapter out of the base, which would then be rounded '
+        "again.\n"
+        'For a quantised base, use "loftq".'
+    ),
+    'adapter.init_lora_weights = "olora"\nadapter.type = "dora"': (
+        'train.it.adapter.init_lora_weights: "olora" does not go with `type = "dora"`.\nRemove one of them.'
+    ),
+    'unfrozen_parameters = ["lm_head"]\nadapter = {}': (
+        "train.it.unfrozen_parameters: with an adapter, all weights of the base are frozen.\n"
+        "Name modules in `adapter.modules_to_save`, or remove one of the two."
+    ),
+    "loraplus_lr_ratio = 16": (
+        "train.it.loraplus_lr_ratio: LoRA+ is for adapters, and all weights are trained.\n"
+        "Add an `adapter` table, or remove it."
+    ),
+    "loraplus_lr_embedding = 1e-5\nadapter = {}": (
+        "train.it.loraplus_lr_embedding: it does nothing without `loraplus_lr_ratio`.\nSet that, or remove it."
+    ),
+    'attn_implementation = "flash_attention_2"\nbf16 = false': (
+        'train.it.attn_implementation: "flash_attention_2" computes in bfloat16 or float16 only.\n'
+        'Set `bf16 = true`, or use "sdpa".'
+    ),
+    "gradient_checkpointing_kwargs.use_reentrant = true": (
+        "train.it.gradient_checkpointing_kwargs.use_reentrant: it does nothing without `gradient_checkpointing`.\n"
+        "Set `gradient_checkpointing`, or remove it."
+    ),
+    'gradient_checkpointing_kwargs.use_reentrant = true\ngradient_checkpointing = true\nunfrozen_parameters = ["lm"]': (
+        "train.it.gradient_checkpointing_kwargs.use_reentrant: the reentrant kind computes no gradients behind "
+        "parameters that are frozen.\n"
+        "Remove it."
+    ),
+    "liger_kernel_config = { ropes = true }\nuse_liger_kernel = true": (
+        "train.it.liger_kernel_config.ropes: no such kernel, or neither true nor false.\n"
+        "There are: cross_entropy, fused_linear_cross_entropy, geglu, layer_norm, rms_norm, rope, swiglu."
+    ),
+    "liger_kernel_config = { fused_linear_cross_entropy = true }\nuse_liger_kernel = true": (
+        "train.it.liger_kernel_config.fused_linear_cross_entropy: TRL has a fused loss of its own, which this would "
+        "take the place of.\n"
+        "Remove it."
+    ),
+    "optim_args = { momentum = 0.9 }": (
+        'train.it.optim_args.momentum: the optimizer "adamw_torch" has no such argument.\nIt takes none.'
+    ),
+    'adam_beta2 = 0.95\noptimizer = "sgd"': 'train.it.adam_beta2: the optimizer "sgd" does not use it.\nRemove it.',
+    'optimizer = "galore_adamw"': (
+        'train.it.optimizer: "galore_adamw" must know the modules that it is for.\n'
+        'Set optim_target_modules = "all-linear".'
+    ),
+    'optimizer = "apollo_adamw"\noptim_target_modules = "all-linear"\nadapter = {}': (
+        'train.it.optimizer: "apollo_adamw" is for training all weights.\nUse "adamw_torch", or remove `adapter`.'
+    ),
+    'optim_target_modules = "all-linear"': (
+        'train.it.optim_target_modules: the optimizer "adamw_torch" does not use it.\nRemove it.'
+    ),
+    'lr_scheduler = "cosine"\noptimizer = "schedule_free_adamw"': (
+        'train.it.lr_scheduler: "schedule_free_adamw" takes the place of a schedule.\nUse lr_scheduler = "constant".'
+    ),
+}
+"""What follows the recipe above, its first line the one to blame -> the detail and the hint."""
+
+
+@pytest.mark.parametrize("lines", FAULTS)
+def test_what_cannot_be_meant_together_is_refused_at_its_line(lines: str) -> None:
+    with pytest.raises(ProblemError) as error:
+        parse(RECIPE + lines, "recipe.toml", kinds.load())
+    found = error.value.diagnostics
+    assert [f"{one.detail}\n{one.hint}" for one in found] == [FAULTS[lines]]
+    assert (found[0].place.file, found[0].place.line) == ("recipe.toml", FIRST)
+
+
+def test_qlora_is_resolved_to_what_it_says_of_the_base() -> None:
+    recipe = parse(RECIPE + 'adapter = { type = "qlora" }', "recipe.toml", kinds.load())
+    resource = recipe.resources["train.it"]
+    settings = resource.kind.probe(resource, NOTHING_AROUND).settings
+    assert (settings["load_in_4bit"], settings["bnb_4bit_compute_dtype"]) == (True, "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('optimizer = "adamw_8bits"', 'there is no "adamw_8bits"'),
+        ('unfrozen_parameters = ["lm_head("]', '"lm_head(" is no regular expression'),
+        ('adapter.init_lora_weights = "pisa"', 'expected one of "default", "gaussian", "orthogonal"'),
+        ("adapter.alpha_pattern = { q_proj = 0 }", "expected a number above 0, got 0"),
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused(line: str, expected: str) -> None:
+    with pytest.raises(ProblemError) as error:
+        parse(RECIPE + line, "recipe.toml", kinds.load())
+    assert expected in error.value.diagnostics[0].detail
+    assert error.value.diagnostics[0].place.line == FIRST
+
+
+@pytest.mark.torch
+def test_the_optimizers_are_those_of_the_installed_transformers() -> None:
+    from transformers.training_args import OptimizerNames
+
+    assert {one.value for one in OptimizerNames} == OPTIMIZERS.keys() | LEFT_OUT

@@ -1,0 +1,253 @@
+"""Every field of a training run: what an edit of it makes a plan do, one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from executor import kinds
+from executor.methods.sft import Sft
+from executor.probe import Surroundings
+from planner.desired import Desired, action_key
+from planner.diff import Action, Local, Situation, change
+from planner.effects import fields, referenced_kinds, table_class, upstream_fields
+from planner.kind import Kind, Resource
+from planner.overrides import Overrides, with_settings
+from planner.recipe import assemble
+from planner.schedule import Schedule
+from planner.structure import settings_of
+from planner.variables import with_variables
+from planner.written import read
+from state.files import FileDigests
+from state.record import Checkpoint, Record, State, Status
+
+KINDS = kinds.load()
+RECIPE = """\
+[model.tiny]
+source = "tiny"
+
+[dataset.chats]
+source = "chats.jsonl"
+type = "chat_template"
+
+[train.it]
+method = "sft"
+model = "model.tiny"
+datasets = ["dataset.chats"]
+learning_rate = 1e-3
+max_steps = 10
+val_set_size = 0.1
+"""
+LORA = "adapter.lora_alpha = 8"
+DROPOUT = "adapter.lora_dropout = 0.1"
+FOUR_BITS = "adapter.type = qlora"
+STOPPING = "evaluation.early_stopping_patience = 3"
+DEEPSPEED = "distributed.strategy = deepspeed; distributed.processes = 2"
+FSDP = "distributed.strategy = fsdp; distributed.processes = 2"
+GUARDS = (
+    "loss_watchdog_threshold", "loss_watchdog_patience", "exploding_loss", "flat_loss_steps", "clipped_steps",
+)  # fmt: skip
+ANSWERED = (("metrics", '["bleu"]'), ("answers", "8"), ("max_new_tokens", "8"), ("samples", "8"))
+MIN_LR = "cosine_with_min_lr; lr_scheduler_kwargs.min_lr_rate = 0.1"
+WARMUP = "cosine_warmup_with_min_lr; lr_scheduler_kwargs.min_lr_rate = 0.1"
+STABLE = "warmup_stable_decay; lr_scheduler_kwargs.num_decay_steps = 2"
+SHAPES = (
+    ("num_cycles", "cosine", "1.5", Action.REBUILD),
+    ("min_lr", "cosine_with_min_lr; lr_scheduler_kwargs.min_lr = 1e-5", "1e-6", Action.REBUILD),
+    ("min_lr_rate", MIN_LR, "0.2", Action.REBUILD),
+    ("warmup_lr_rate", WARMUP, "0.2", Action.REBUILD),
+    ("power", "polynomial", "2", Action.REBUILD),
+    ("lr_end", "polynomial", "1e-6", Action.REBUILD),
+    ("timescale", "inverse_sqrt", "7", Action.REBUILD),
+    ("num_decay_steps", STABLE, "3", Action.EXTEND),
+    ("num_stable_steps", STABLE, "3", Action.EXTEND),
+    ("warmup_type", STABLE, '"cosine"', Action.REBUILD),
+    ("decay_type", STABLE, '"linear"', Action.REBUILD),
+    ("min_lr_ratio", STABLE, "0.1", Action.REBUILD),
+)
+GALORE = "optimizer = galore_adamw; optim_target_modules = all-linear"
+RETOKENIZE = "retokenize"
+"""The run itself is reused if the tokens come out the same."""
+
+ROWS: list[tuple[str, str, str, str]] = [
+    # the field, what the recipe says beside it, the field's new value, what the plan does
+    ("learning_rate", "", "2e-3", Action.REBUILD),
+    ("num_epochs", "", "2", Action.EXTEND),
+    ("max_steps", "", "20", Action.EXTEND),
+    ("batch_size", "", "16", Action.REBUILD),
+    ("micro_batch_size", "", "4", Action.UPDATE),
+    ("micro_batch_size", DROPOUT, "4", Action.REBUILD),
+    ("micro_batch_size", "", "8", Action.REUSE),
+    ("lr_scheduler", "", '"linear"', Action.REBUILD),
+    ("warmup_ratio", "", "0.1", Action.REBUILD),
+    ("warmup_steps", "", "3", Action.REBUILD),
+    ("optimizer", "", '"paged_adamw_8bit"', Action.REBUILD),
+    ("optim_args", "optimizer = sgd", "{ momentum = 0.9 }", Action.REBUILD),
+    ("optim_target_modules", GALORE, '["q_proj"]', Action.REBUILD),
+    ("loraplus_lr_ratio", LORA, "16", Action.REBUILD),
+    ("loraplus_lr_embedding", LORA + "; loraplus_lr_ratio = 16", "1e-5", Action.REBUILD),
+    ("adam_beta1", "", "0.8", Action.REBUILD),
+    ("adam_beta2", "", "0.95", Action.REBUILD),
+    ("adam_epsilon", "", "1e-6", Action.REBUILD),
+    ("weight_decay", "", "0.01", Action.REBUILD),
+    ("max_grad_norm", "", "0.3", Action.REBUILD),
+    ("neftune_noise_alpha", "", "5", Action.REBUILD),
+    ("seed", "", "43", Action.REBUILD),
+    ("data_seed", "", "43", Action.REBUILD),
+    ("sequence_len", "", "1024", RETOKENIZE),
+    ("sample_packing", "", "true", RETOKENIZE),
+    ("excess_length_strategy", "", '"drop"', RETOKENIZE),
+    ("roles_to_train", "", '["assistant", "tool"]', RETOKENIZE),
+    ("train_on_eos", "", '"all"', RETOKENIZE),
+    ("val_set_size", "", "0.2", RETOKENIZE),
+    ("bf16", "", "false", Action.REBUILD),
+    ("fp16", "bf16 = false", "true", Action.REBUILD),
+    ("tf32", "", "true", Action.UPDATE),
+    ("load_in_8bit", LORA, "true", Action.REBUILD),
+    ("load_in_4bit", LORA, "true", Action.REBUILD),
+    ("bnb_4bit_quant_type", FOUR_BITS, '"fp4"', Action.REBUILD),
+    ("bnb_4bit_use_double_quant", FOUR_BITS, "false", Action.REBUILD),
+    ("bnb_4bit_compute_dtype", FOUR_BITS, '"float32"', Action.REBUILD),
+    ("bnb_4bit_compute_dtype", FOUR_BITS, '"bfloat16"', Action.REUSE),
+    ("attn_implementation", "", '"eager"', Action.UPDATE),
+    ("gradient_checkpointing", "", "true", Action.UPDATE),
+    ("gradient_checkpointing_kwargs.use_reentrant", "gradient_checkpointing = true", "true", Action.UPDATE),
+    ("activation_offloading", "", "true", Action.UPDATE),
+    ("torch_compile", "", "true", Action.UPDATE),
+    ("torch_compile", DROPOUT, "true", Action.REBUILD),
+    ("torch_compile_backend", "torch_compile = true", '"eager"', Action.UPDATE),
+    ("torch_compile_mode", "torch_compile = true", '"max-autotune"', Action.UPDATE),
+    ("use_liger_kernel", "", "true", Action.UPDATE),
+    ("liger_kernel_config", "use_liger_kernel = true", "{ rope = false }", Action.UPDATE),
+    ("dataloader_num_workers", "", "2", Action.UPDATE),
+    ("dataloader_prefetch_factor", "dataloader_num_workers = 2", "4", Action.UPDATE),
+    ("dataloader_pin_memory", "", "false", Action.UPDATE),
+    ("logging_steps", "", "5", Action.UPDATE),
+    ("description", "", '"it"', Action.UPDATE),
+    ("unfrozen_parameters", "", '["lm_head"]', Action.REBUILD),
+    ("adapter", "", "{}", Action.REBUILD),
+    ("adapter.type", LORA, '"dora"', Action.REBUILD),
+    ("adapter.r", LORA, "16", Action.REBUILD),
+    ("adapter.lora_alpha", "adapter.r = 4", "32", Action.REBUILD),
+    ("adapter.lora_dropout", LORA, "0.1", Action.REBUILD),
+    ("adapter.target_modules", LORA, '["q_proj"]', Action.REBUILD),
+    ("adapter.exclude_modules", LORA, '["q_proj"]', Action.REBUILD),
+    ("adapter.target_parameters", LORA, '["experts.down_proj"]', Action.REBUILD),
+    ("adapter.modules_to_save", LORA, '["lm_head"]', Action.REBUILD),
+    ("adapter.layers_to_transform", 'adapter.target_modules = ["q_proj"]', "[0, 1]", Action.REBUILD),
+    ("adapter.rank_pattern", LORA, "{ q_proj = 8 }", Action.REBUILD),
+    ("adapter.alpha_pattern", LORA, "{ q_proj = 8 }", Action.REBUILD),
+    ("adapter.use_rslora", LORA, "true", Action.REBUILD),
+    ("adapter.lora_bias", LORA, "true", Action.REBUILD),
+    ("adapter.init_lora_weights", LORA, '"pissa"', Action.REBUILD),
+    ("checkpoints.save_steps", "", "50", Action.UPDATE),
+    ("checkpoints.save_total_limit", "", "1", Action.UPDATE),
+    ("evaluation", "", "{}", Action.UPDATE),
+    ("evaluation", DROPOUT, "{}", Action.UPDATE),
+    ("evaluation", "", "{ early_stopping_patience = 2 }", Action.REBUILD),
+    ("evaluation.eval_steps", "", "7", Action.UPDATE),
+    ("evaluation.eval_steps", STOPPING, "7", Action.REBUILD),
+    *((f"evaluation.{name}", STOPPING, value, Action.REBUILD) for name, value in ANSWERED),
+    ("evaluation.metrics", "", '["bleu"]', Action.UPDATE),
+    ("evaluation.evals_per_epoch", STOPPING, "2", Action.REBUILD),
+    ("evaluation.early_stopping_patience", "evaluation.eval_steps = 7", "2", Action.REBUILD),
+    ("evaluation.early_stopping_threshold", STOPPING, "0.1", Action.REBUILD),
+    ("evaluation.load_best_model_at_end", "evaluation.eval_steps = 7", "true", Action.REBUILD),
+    ("evaluation.metric_for_best_model", STOPPING, '"perplexity"', Action.REBUILD),
+    ("evaluation.greater_is_better", STOPPING, "true", Action.REBUILD),
+    ("deterministic", "", "true", Action.UPDATE),
+    ("on_length_change", "", '"continue"', Action.UPDATE),
+    *(
+        (f"lr_scheduler_kwargs.{name}", f"lr_scheduler = {scheduler}", value, effect)
+        for name, scheduler, value, effect in SHAPES
+    ),
+    ("auto_micro_batch", "", "true", Action.UPDATE),
+    *((f"guards.{name}", "", "7", Action.UPDATE) for name in GUARDS),
+    ("logging.report_to", "", '["tensorboard"]', Action.UPDATE),
+    ("logging.project", "", '"mine"', Action.UPDATE),
+    ("logging.run_name", "", '"mine"', Action.UPDATE),
+    ("distributed.strategy", "", '"ddp"', Action.UPDATE),
+    ("distributed.strategy", DROPOUT, '"ddp"', Action.REBUILD),
+    ("distributed.strategy", "", '"deepspeed"', Action.REBUILD),
+    ("distributed.strategy", "bf16 = false", '"deepspeed"', Action.UPDATE),
+    ("distributed.processes", "micro_batch_size = 4", "2", Action.UPDATE),
+    ("distributed.processes", f"micro_batch_size = 4; {DROPOUT}", "2", Action.REBUILD),
+    ("distributed.zero_stage", DEEPSPEED, "1", Action.UPDATE),
+    ("distributed.offload_optimizer", DEEPSPEED, "true", Action.UPDATE),
+    ("distributed.offload_parameters", FSDP, "true", Action.UPDATE),
+    ("distributed.reshard_after_forward", FSDP, "false", Action.UPDATE),
+    ("distributed.transformer_layer_cls_to_wrap", FSDP, '["LlamaDecoderLayer"]', Action.UPDATE),
+    ("distributed.state_dict_type", FSDP, '"full"', Action.UPDATE),
+    ("trainer", "", "{ dataloader_drop_last = true }", Action.REBUILD),
+    ("label_smoothing_factor", "", "0.1", Action.REBUILD),
+    ("group_by_length", "", "true", Action.REBUILD),
+]
+INPUTS = {"model", "datasets", "test_datasets", "method", "distributed.nodes", "distributed.config"}
+"""Inputs, which are compared by digest; the name of the specification itself; what has but
+one value so far; what is a file."""
+NOTHING_AROUND = Surroundings(Path("nowhere"), FileDigests(), State("nowhere", 0), {})
+CHECKPOINT = Checkpoint(5, "checkpoint-5", "")
+
+
+def train(settings: list[str]) -> Resource:
+    """The run with these settings on top of the recipe, as far as it can be resolved without files."""
+    written = with_settings(read(RECIPE, "recipe.toml"), tuple(f"train.it.{one}" for one in settings if one))
+    resource = assemble(with_variables(written, Overrides()), KINDS).resources["train.it"]
+    resolved = resource.kind.probe(resource, NOTHING_AROUND).settings
+    return attrs.evolve(resource, specification=attrs.evolve(resource.specification, **resolved))
+
+
+def desired(resource: Resource) -> Desired:
+    specification = resource.specification
+    settings = settings_of(specification)
+    return Desired(resource.address, resource.kind.name, settings, {}, {}, 1, type(specification))
+
+
+def action(before: Resource, after: Resource) -> str:
+    """What a plan does about a finished run whose fields were edited, if every checkpoint could be continued from."""
+    old = desired(before)
+    record = Record(
+        old.kind, old.settings, {}, {}, 1, action_key(old, {}), Status.READY, "made", checkpoints=(CHECKPOINT,)
+    )
+    constant = attrs.evolve(before.kind, schedule=lambda *_: Schedule("constant", 1.0, 0, 100))
+    local = Local(artifact_missing=lambda _: False, usable=lambda *_: True)
+    return change(Situation(constant, desired(after), {}, {}, {}, record, {}, local)).action
+
+
+def leaves(specification: type, prefix: str = "") -> Iterator[str]:
+    """The dotted fields that can be written; a table that may be absent is one of them."""
+    for field in fields(specification).values():
+        inner = table_class(field)
+        if inner is None or field.default is None:
+            yield prefix + field.name
+        if inner is not None:
+            yield from leaves(inner, f"{prefix}{field.name}.")
+
+
+@pytest.mark.parametrize(("path", "beside", "value", "expected"), ROWS)
+def test_an_edit_does_what_its_field_says(path: str, beside: str, value: str, expected: str) -> None:
+    before = beside.split("; ")
+    after = [*before, f"{path} = {value}"]
+    found = action(train(before), train(after))
+    if expected == RETOKENIZE:
+        name = path.partition(".")[0]
+        assert found == Action.REUSE
+        assert name in upstream_fields(Sft)
+    else:
+        assert found == expected
+
+
+def test_every_field_has_a_row() -> None:
+    found = set(leaves(Sft)) - INPUTS
+    assert sorted(found - {row[0] for row in ROWS}) == []
+    assert sorted({row[0] for row in ROWS} - found) == []
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_no_field_of_any_kind_is_without_a_consequence(kind: Kind) -> None:
+    for specification in kind.specifications.values():
+        for field in fields(specification).values():
+            assert referenced_kinds(field) or field.metadata["setting"].why
