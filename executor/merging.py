@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from attrs import evolve
+
 from executor.adapter_combination import combine
 from executor.combination import Combination
+from executor.dequantized_base import dequantized
 from executor.lora_merge import merge
 from executor.merge_proof import Stack, compare_logits, prove_whole
 from executor.shards import AS_IT_IS
@@ -32,7 +35,12 @@ def fold(task: Task, combination: Combination, scratch: Path, reporter: Reporter
         output = scratch / str(number)
         _merge(base, Path(adapter.folder), output, None)
         base = output
-    last = Path(chain[-1].folder)
+    below = Stack(Path(whole.folder), [Path(one.folder) for one in chain[:-1]], Path(chain[-1].folder))
+    if task.settings["quantized_base"] == "dequantized":
+        reporter.message("rounding the base as it was for training")
+        base = dequantized(base, chain[-1].settings, scratch / "dequantized")
+        below = Stack(base, [], below.last)
+    last = below.last
     if others:
         together = {one.address: Path(one.folder) for one in (chain[-1], *others)}
         last = scratch / "combined"
@@ -44,8 +52,7 @@ def fold(task: Task, combination: Combination, scratch: Path, reporter: Reporter
     facts: dict[str, Plain] = {"changed_tensors": changed}
     if task.settings["check_logits"]:
         reporter.message("comparing logits with those of base and adapter")
-        stack = Stack(Path(whole.folder), [Path(one.folder) for one in chain[:-1]], last)
-        facts |= compare_logits(stack, task.output_folder, dtype)
+        facts |= compare_logits(evolve(below, last=last), task.output_folder, dtype)
     return facts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from attrs import frozen
 
@@ -47,7 +48,14 @@ def served(materials: Sequence[Material], folders: Sequence[Input]) -> Served:
         raise _only_merged(f"{about.address} is an adapter on top of another adapter, which no server loads")
     if adapter.get("type") == "dora":
         raise _only_merged(f"{about.address} is a DoRA adapter, which vLLM and TGI do not load")
-    return Served(about.address, base, revision, folders[-1].folder, int(str(adapter["r"])))
+    return Served(about.address, base, revision, folders[-1].folder, _rank(adapter))
+
+
+def _rank(adapter: Mapping[str, Any]) -> int:
+    """The largest rank of an adapter's matrices, given its table in the recipe."""
+    largest: int = max([adapter["r"], *adapter.get("rank_pattern", {}).values()])
+    # What began with a part of the base gives that back in the end, as as many ranks again.
+    return largest * 2 if str(adapter.get("init_lora_weights", "")).startswith(("pissa", "olora")) else largest
 
 
 def command(server: str, model: Served) -> list[str]:

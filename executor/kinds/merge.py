@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from attrs import frozen
 
@@ -43,6 +43,10 @@ class Merge:
     dtype: Literal["float32", "bfloat16", "float16"] = setting(
         "bfloat16", effect=Effect.REBUILD, why="the weights are rounded differently"
     )
+    quantized_base: Literal["original", "dequantized"] = setting(
+        "original", effect=Effect.REBUILD, why="the adapter is folded into other weights"
+    )
+    """For an adapter to weights in four or eight bits: fold it into these as they are, or as training saw them."""
     max_shard_size: str = setting(
         "auto", effect=Effect.RUNTIME, why="the same tensors, in other files", validator=not_empty
     )
@@ -90,12 +94,23 @@ def _faults(resource: Resource, resources: Resources) -> Iterator[tuple[str, str
         detail = f"there are {len(addresses)} adapters and {len(merge.weights)} weights"
         yield "weights", detail, "Give one for each adapter, for instance [0.5, 0.5]."
     yield from _unused(merge, several=len(addresses) > 1)
+    few_bits = [one for one in addresses if _in_few_bits(resources[one].specification)]
+    if merge.quantized_base == "dequantized" and len(few_bits) < len(addresses):
+        whole = next(one for one in addresses if one not in few_bits)
+        yield "quantized_base", f"{whole} was trained beside weights with all their bits", "Remove it."
+    elif merge.quantized_base == "dequantized" and len(addresses) > 1:
+        yield "quantized_base", "adapters may have seen their base rounded differently", "Merge them one by one."
     if not 0 < merge.density <= 1:
         yield "density", f"expected a share above 0 and up to 1, got {merge.density:g}", ""
     from executor.shards import AS_IT_IS, SIZE
 
     if merge.max_shard_size != AS_IT_IS and not SIZE.fullmatch(merge.max_shard_size):
         yield "max_shard_size", f"expected a size, got {merge.max_shard_size!r}", 'For instance "5GB" or "500MB".'
+
+
+def _in_few_bits(stage: Any) -> bool:  # noqa: ANN401  any method's specification
+    names = ("load_in_4bit", "load_in_8bit")
+    return stage.adapter.type == "qlora" or any(getattr(stage, name, False) for name in names)
 
 
 def _unused(merge: Merge, *, several: bool) -> Iterator[tuple[str, str, str]]:

@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
 
 HOUSE = Path(__file__).parents[2]
 ALONE = Combination((), "linear", 1.0, "total", 42)
-SIZES: dict[str, Any] = {"vocab_size": 128, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
+SIZES: dict[str, Any] = {"vocab_size": 128, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,13 @@ def task(folders: dict[str, Path], output: Path, names: tuple[str, ...], **setti
     return Task(
         address="merge.final",
         kind="merge",
-        settings={"dtype": "float32", "max_shard_size": "auto", "check_logits": True, **settings},
+        settings={
+            "dtype": "float32",
+            "max_shard_size": "auto",
+            "check_logits": True,
+            "quantized_base": "original",
+            **settings,
+        },
         content={},
         inputs={"adapter": tuple(inputs), "others": ()},
         recipe_folder=str(output.parent),
@@ -210,3 +216,32 @@ def test_experts_that_are_one_parameter_are_merged_by_peft(tmp_path: Path) -> No
     assert facts["changed_tensors"] == 6
     assert facts["logits_difference"] < 1e-4 < facts["logits_change"]
     assert read_headers(tmp_path / "output").keys() == read_headers(tmp_path / "base").keys()
+
+
+def test_a_base_in_few_bits_is_folded_into_as_training_saw_it(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Compared with the adapter beside the weights in four bits themselves, as nobody else rounds them."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    trained: dict[str, Any] = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True}
+    configuration: Any = BitsAndBytesConfig(**trained, bnb_4bit_compute_dtype=torch.float32)  # type: ignore[no-untyped-call]
+    quantized = AutoModelForCausalLM.from_pretrained(
+        folders["base"], dtype=torch.float32, quantization_config=configuration
+    )
+    ids = torch.arange(3, 40)[None]
+    # With gradients, as in training: without them bitsandbytes takes another way on CPUs, in bfloat16.
+    adapted = PeftModel.from_pretrained(quantized, folders["first"], is_trainable=True)
+    expected = adapted.train()(ids).logits.detach()
+    found = {}
+    for choice in ("dequantized", "original"):
+        one = task(folders, tmp_path / choice, ("first",), quantized_base=choice)
+        settings = {**trained, "bnb_4bit_compute_dtype": "float32", "load_in_8bit": False, "bf16": False, "fp16": False}
+        inputs = (one.inputs["adapter"][0], evolve(one.inputs["adapter"][1], settings=settings))
+        facts = folded(evolve(one, inputs={**one.inputs, "adapter": inputs}), tmp_path / f"{choice} scratch")
+        assert facts["logits_difference"] < 1e-5
+        with torch.no_grad():
+            logits = AutoModelForCausalLM.from_pretrained(tmp_path / choice)(ids).logits
+        found[choice] = float((logits - expected).abs().max() / expected.std())
+    assert found["dequantized"] < 1e-4
+    assert found["original"] > 0.01

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -10,6 +11,7 @@ from attrs import evolve
 from executor.audit.subject import Material
 from executor.serving import command, served
 from executor.task import Input
+from state.canonical import Plain
 from state.diagnostic import ProblemError
 from state.record import Record, Status
 
@@ -20,8 +22,8 @@ FOLDER = Material("train.base", "2", evolve(EMPTY, settings={"adapter": None}))
 MERGE = Material("merge.final", "3", EMPTY)
 
 
-def adapter(kind: str = "lora", rank: int = 24) -> Material:
-    return Material("train.sft", "4", evolve(EMPTY, settings={"adapter": {"type": kind, "r": rank}}))
+def adapter(kind: str = "lora", rank: int = 24, **more: Plain) -> Material:
+    return Material("train.sft", "4", evolve(EMPTY, settings={"adapter": {"type": kind, "r": rank, **more}}))
 
 
 def line(server: str, *materials: Material) -> str:
@@ -61,6 +63,14 @@ def line(server: str, *materials: Material) -> str:
 )
 def test_a_command_names_exactly_the_model(server: str, materials: tuple[Material, ...], expected: str) -> None:
     assert line(server, *materials) == expected
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [({"rank_pattern": {"v_proj": 100}}, "128"), ({"init_lora_weights": "pissa_niter_16"}, "64"), ({}, "32")],
+)
+def test_the_largest_rank_that_files_hold_is_asked_for(more: dict[str, Any], expected: str) -> None:
+    assert f"--max-lora-rank {expected} " in line("vllm", HUB, adapter(**more))
 
 
 @pytest.mark.parametrize(
