@@ -31,6 +31,9 @@ class _Graph:
         return _reached(addresses, backwards)
 
 
+_ONLY_RECORDED = "Name what is made from it."
+
+
 def requested(desired: Sequence[Desired], selection: Selection, recorded: Collection[str]) -> tuple[Desired, ...]:
     """What is desired, with a new generation of what is to be made anew; raises ProblemError for unknown addresses."""
     known = {one.address: one for one in desired}
@@ -41,7 +44,7 @@ def requested(desired: Sequence[Desired], selection: Selection, recorded: Collec
         if one not in known and one not in recorded
     ]
     wrong += [
-        Diagnostic("Nothing to rebuild", f"{one} is only recorded: there is nothing to make anew.")
+        Diagnostic("Nothing to rebuild", f"{one} is only recorded: there is nothing to make anew.", _ONLY_RECORDED)
         for one in selection.replace
         if one in known and not known[one].builds
     ]

@@ -157,5 +157,9 @@ def test_what_is_in_neither_recipe_nor_state_cannot_be_selected(finished: Worksh
         Diagnostic("Unknown address", f"There is no `thing.nothing` {where}.", "Did you mean `thing.right`?"),
         Diagnostic("Unknown address", f"There is no `thing.lef` {where}.", "Did you mean `thing.left`?"),
         Diagnostic("Unknown address", f"There is no `x` {where}.", f"Known: {known}."),
-        Diagnostic("Nothing to rebuild", "raw.data is only recorded: there is nothing to make anew."),
+        Diagnostic(
+            "Nothing to rebuild",
+            "raw.data is only recorded: there is nothing to make anew.",
+            "Name what is made from it.",
+        ),
     )
