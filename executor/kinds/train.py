@@ -256,11 +256,8 @@ def _trainer_faults(stage: Stage) -> Iterator[Fault]:
         elif name in FORBIDDEN:
             yield path, "tune decides this itself", "Remove it."
         elif name not in accepted:
-            yield (
-                path,
-                "the trainer has no such argument",
-                suggestion(name, sorted(accepted)) or f"Known: {', '.join(sorted(accepted))}.",
-            )
+            hint = suggestion(name, sorted(accepted)) or "Names are those of TRL's configuration class of the method."
+            yield path, "the trainer has no such argument", hint
 
 
 def derive(resource: Resource, resources: Resources) -> tuple[Resource, ...]:
