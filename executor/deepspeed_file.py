@@ -116,7 +116,8 @@ def _read(path: Path) -> dict[str, Plain]:
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise problem("Damaged configuration", f"`{path}` cannot be read: {error}.") from None
+        why = error.strerror if isinstance(error, OSError) else f"it is no JSON: {error}"
+        raise problem("Damaged configuration", f"`{path}` cannot be read: {why}.") from None
     return dict(_table(found))
 
 

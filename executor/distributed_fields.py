@@ -84,7 +84,7 @@ def faults(
     strategy = table.strategy
     for name, strategies in ONLY_FOR.items():
         if f"distributed.{name}" in written and strategy not in strategies:
-            hint = f"It is for the strategies {' and '.join(strategies)}."
+            hint = f"It is for strategy = {' or '.join(strategies)}."
             yield f"distributed.{name}", f'it means nothing to the strategy "{strategy}"', hint
     if strategy == "deepspeed" and table.offload_parameters and table.zero_stage < PARAMETERS_SHARED_OUT:
         detail = f"ZeRO stage {table.zero_stage} keeps all parameters on every GPU"
