@@ -118,8 +118,7 @@ class RankProcess:
         os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        _, listening, _ = self._threads
-        listening.join()
+        self._threads[1].join()  # it listens: what the process has said comes before the news of its end
         self.ended = self.ended or time.monotonic()
         news.put(Gone(self.rank))
 
@@ -166,14 +165,15 @@ def environment(world: World, local_rank: int) -> dict[str, str]:
         "MASTER_PORT": world.main_port,
     }
     as_text = {name: str(value) for name, value in placed.items()} if world.strategy != "single" else {}
-    return {**_shared_machine(world), **kept, **as_text, "PYTHONSAFEPATH": "1"}
+    return {**kept, **_shared_machine(world), **as_text, "PYTHONSAFEPATH": "1"}
 
 
 def _shared_machine(world: World) -> dict[str, str]:
     if world.processes == 1:
         # One process uses one GPU; with several in sight, transformers would split batches in a way that TRL refuses.
-        return {"CUDA_VISIBLE_DEVICES": "0"}
-    return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // world.processes))}
+        return {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]}
+    threads = max(1, (os.cpu_count() or 1) // world.processes)
+    return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
 
 
 def ending(process: subprocess.Popen[bytes]) -> str:

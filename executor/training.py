@@ -222,7 +222,7 @@ def train(method: Method, task: Task, reporter: Reporter) -> Outcome:
         facts={"steps": total, **facts, **_circumstances(task)},
         versions=software.versions(),
         hardware=software.hardware(),
-        gpus=software.gpus(),
+        gpus=task.world.size if software.gpus() else 0,
     )
 
 
@@ -256,6 +256,8 @@ def _circumstances(task: Task) -> dict[str, Plain]:
     """What decides about bits and not about identity: where the run went on from, in which parts, and how."""
     resumed = task.resume_from.step if task.resume_from else 0
     facts: dict[str, Plain] = {"resumed_from": resumed, "deterministic": task.settings["deterministic"]}
+    if task.world.strategy != "single":
+        facts |= {"strategy": task.world.strategy, "world_size": task.world.size}
     return facts | (
         {"micro_batch_size": micro_batch(task.settings, task.world)} if task.settings["auto_micro_batch"] else {}
     )

@@ -144,6 +144,7 @@ def check(alone: Trained, task: Task, layout: str) -> None:
     assert _losses(task, "straight") == pytest.approx([one["loss"] for one in alone.log if "loss" in one], abs=1e-4)
     assert results["kept"] == [[3, layout, 2]]
     assert results["facts"]["resumed_from"] == 3
+    assert results["facts"]["world_size"] == 2
     assert results["resumed"] == results["taken"] == results["straight"]
     assert list(results["straight"]) == ["model.safetensors"]
     _compare(Path(task.tune_folder) / "straight", alone.task.output_folder)

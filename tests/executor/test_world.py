@@ -10,6 +10,7 @@ import pytest
 from attrs import evolve
 
 from executor.distributed_fields import Distributed
+from executor.rank_process import environment
 from executor.world import Host, World, accumulation, micro_batch, visible_gpus, world_of
 from planner.structure import settings_of
 from state.canonical import Plain
@@ -98,3 +99,25 @@ def test_a_host_with_too_few_gpus_is_told_so(
     with pytest.raises(ProblemError) as refused:
         world_of(given, Checkpoint(2, "", "", "zero-2", written_by), Host())
     assert refused.value.diagnostics[0].detail == detail
+
+
+def test_what_a_launcher_around_us_left_does_not_reach_a_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    left = (
+        "WORLD_SIZE",
+        "RANK",
+        "LOCAL_RANK",
+        "ACCELERATE_USE_FSDP",
+        "FSDP_VERSION",
+        "PYTHONPATH",
+        "TORCHELASTIC_RUN_ID",
+    )
+    for name in left:
+        monkeypatch.setenv(name, "7")
+    alone = environment(World(), 0)
+    assert alone.keys().isdisjoint(left)
+    assert alone["CUDA_VISIBLE_DEVICES"] == "4"
+    second = environment(World("fsdp", 2, main_port=29500), 1)
+    assert (second["RANK"], second["LOCAL_RANK"], second["WORLD_SIZE"]) == ("1", "1", "2")
+    assert second["CUDA_VISIBLE_DEVICES"] == "4,5"
+    assert "ACCELERATE_USE_FSDP" not in second
