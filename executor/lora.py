@@ -12,10 +12,13 @@ from executor.adapter_fields import CONVERTED
 FILE = "adapter_model.safetensors"
 LISTS = ("exclude_modules", "target_parameters", "modules_to_save", "layers_to_transform")
 AS_THEY_ARE = ("r", "lora_alpha", "lora_dropout", "use_rslora", "lora_bias", "rank_pattern", "alpha_pattern")
+FUSED = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
+FUSED_MODULES = ("out_proj", "conv1d")
+"""Matrices that Mamba's kernels read themselves, past any adapter: PEFT refuses these models with them."""
 PLAIN_START = ("default", "loftq")
 
 
-def adapter_configuration(adapter: Mapping[str, Any] | None, task: str = "CAUSAL_LM") -> Any:  # noqa: ANN401  PEFT has no types
+def adapter_configuration(adapter: Mapping[str, Any] | None, task: str = "CAUSAL_LM", model_type: str = "") -> Any:  # noqa: ANN401  PEFT has no types
     """PEFT's LoraConfig for a `[train.NAME.adapter]` table; None where all weights are trained."""
     if adapter is None:
         return None
@@ -24,6 +27,8 @@ def adapter_configuration(adapter: Mapping[str, Any] | None, task: str = "CAUSAL
     target, start = adapter["target_modules"], adapter["init_lora_weights"]
     fields: dict[str, Any] = {name: adapter[name] for name in AS_THEY_ARE}
     fields |= {name: list(adapter[name]) or None for name in LISTS}
+    if target == "all-linear" and model_type in FUSED:
+        fields["exclude_modules"] = [*adapter["exclude_modules"], *FUSED_MODULES]
     return LoraConfig(
         task_type=task,
         target_modules=target if isinstance(target, str) else list(target),

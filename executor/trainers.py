@@ -24,12 +24,13 @@ def common(run: Run, model: Any = None, task: str = "CAUSAL_LM") -> dict[str, An
     """What every trainer is made with, beside its arguments and what sets it apart; `task` is what PEFT calls it."""
     from executor.token_files import TRAIN, VALIDATION
 
+    trained = run.model() if model is None else model
     return {
-        "model": run.model() if model is None else model,
+        "model": trained,
         "train_dataset": run.rows(TRAIN),
         "eval_dataset": run.rows(VALIDATION),
         "processing_class": run.tokenizer(),
-        "peft_config": adapter_configuration(run.settings["adapter"], task),
+        "peft_config": adapter_configuration(run.settings["adapter"], task, trained.config.model_type),
     }
 
 

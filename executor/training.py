@@ -38,6 +38,7 @@ from executor.metrics_file import MetricsFile
 from executor.optimization_fields import schedule_of
 from executor.quantization import quantization
 from executor.ranks import ALONE, Ranks, join
+from executor.recurrent import is_recurrent
 from executor.sample_file import NAME as SAMPLES
 from executor.sample_file import SampleFile
 from executor.selection import chosen_facts, evaluation_at
@@ -158,6 +159,9 @@ class Run:
             return load_quantized(foundations, self.dtype, self.attention, quantized, Path(self.task.tune_folder))
         model = load_model(foundations, self.dtype, self.attention)
         learning.freeze(model, settings["unfrozen_parameters"])
+        if self.task.one("tokens").settings["sample_packing"] and is_recurrent(model.config.to_dict()):
+            detail = "Layers of this model carry a state from one document of a packed row into the next."
+            raise problem("Contradicting fields", detail, "Remove `sample_packing`.")
         return model
 
     def tokenizer(self) -> Any:  # noqa: ANN401  transformers has no types

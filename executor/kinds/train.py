@@ -27,6 +27,7 @@ from executor.lineage import is_adapter, model_sources, root_model, scoring_run
 from executor.method import Fault, Method
 from executor.optimization_fields import schedule_of
 from executor.probe import Surroundings
+from executor.recurrent import packing_faults
 from executor.row_layout import WANTED
 from executor.stage import Stage
 from executor.task import Outcome, Task
@@ -310,6 +311,7 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     micro = share if stage.micro_batch_size == "auto" else stage.micro_batch_size
     distributed, diagnostics = deepspeed_file.probed(resource, stage.distributed, surroundings.folder)
     arguments = scheduler_arguments.resolved(stage.lr_scheduler, stage.lr_scheduler_kwargs)
+    leaks = packing_faults(stage, surroundings.resources, surroundings.folder)
     return Probe(
         function_content(resource, surroundings),
         settings={
@@ -318,7 +320,11 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
             scheduler_arguments.TABLE: arguments,
             **precision_fields.resolved(stage),
         },
-        diagnostics=(*diagnostics, *evaluation_diagnostics(resource, surroundings)),
+        diagnostics=(
+            *diagnostics,
+            *_told("Contradicting fields", resource, leaks),
+            *evaluation_diagnostics(resource, surroundings),
+        ),
     )
 
 

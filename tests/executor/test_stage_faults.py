@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from executor import kinds
@@ -160,6 +161,19 @@ def test_values_that_cannot_be_meant_are_refused(line: str, expected: str) -> No
         parse(RECIPE + line, "recipe.toml", kinds.load())
     assert expected in error.value.diagnostics[0].detail
     assert error.value.diagnostics[0].place.line == FIRST
+
+
+@pytest.mark.parametrize("family", ["falcon_h1", "mamba2", "llama"])
+def test_only_models_that_keep_documents_apart_are_trained_on_packed_rows(family: str) -> None:
+    random = f'config = {{ model_type = "{family}" }}\ntokenizer = "tiny"'
+    text = RECIPE.replace('source = "tiny"', random) + "sample_packing = true"
+    resources = parse(text, "recipe.toml", kinds.load()).resources
+    resource = resources["train.it"]
+    around = attrs.evolve(NOTHING_AROUND, resources=resources)
+    found = resource.kind.probe(resource, around).diagnostics
+    leaks = "layers of model.tiny carry a state from one document of a packed row into the next"
+    expected = [] if family == "llama" else [f"train.it.sample_packing: {leaks}."]
+    assert [one.detail for one in found] == expected
 
 
 @pytest.mark.torch

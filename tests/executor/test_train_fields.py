@@ -195,8 +195,9 @@ CHECKPOINT = Checkpoint(5, "checkpoint-5", "")
 def train(settings: list[str]) -> Resource:
     """The run with these settings on top of the recipe, as far as it can be resolved without files."""
     written = with_settings(read(RECIPE, "recipe.toml"), tuple(f"train.it.{one}" for one in settings if one))
-    resource = assemble(with_variables(written, Overrides()), KINDS).resources["train.it"]
-    resolved = resource.kind.probe(resource, NOTHING_AROUND).settings
+    resources = assemble(with_variables(written, Overrides()), KINDS).resources
+    resource = resources["train.it"]
+    resolved = resource.kind.probe(resource, attrs.evolve(NOTHING_AROUND, resources=resources)).settings
     return attrs.evolve(resource, specification=attrs.evolve(resource.specification, **resolved))
 
 
