@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
-from attrs import Factory, frozen
+from attrs import Factory, evolve, frozen
 
 from executor import hub
 from executor.probe import Surroundings, assumed
@@ -75,12 +75,18 @@ def _is_template(name: str) -> bool:
     return name == "tokenizer" or name.endswith(".jinja") or name in built_in()
 
 
+def _assumed(resource: Resource, surroundings: Surroundings) -> Probe | None:
+    """What state says of it where it cannot be read; no facts, which its files would not tell either."""
+    found = assumed(resource, surroundings, builds=bool(resource.specification.config))
+    return evolve(found, facts={}) if found is not None else None
+
+
 def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     """What the files say; the hub is asked only for a revision that state has not resolved yet."""
     model: Model = resource.specification
     template, fault = _template(resource, surroundings.folder)
     if fault is not None:
-        return assumed(resource, surroundings, builds=bool(model.config)) or Probe(diagnostics=(fault,))
+        return _assumed(resource, surroundings) or Probe(diagnostics=(fault,))
     if not model.config and _is_hub(model, surroundings.folder):
         return _probe_hub(resource, surroundings, template)
     name = "tokenizer" if model.config else "source"
@@ -89,7 +95,7 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
         detail = f"{resource.address}.{name} names `{model.tokenizer or model.source}`, which holds no tokenizer."
         hint = "Paths are relative to the recipe's folder; a hub id has the form `organisation/name`."
         missing = Probe(diagnostics=(Diagnostic("Missing file", detail, hint, resource.place(name)),))
-        return assumed(resource, surroundings, builds=bool(model.config)) or missing
+        return _assumed(resource, surroundings) or missing
     known = {
         "tokenizer": tokenizer_digest(folder, surroundings.digests),
         "chat_template": digest(template if template is not None else own_template(folder)),
