@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from executor.deepspeed_file import merged
@@ -87,6 +88,23 @@ def shared_out(settings: Mapping[str, Any], world: World) -> object:
     from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
     return HfDeepSpeedConfig(deepspeed_configuration(settings, world))  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def whole_if(needed: bool) -> Iterator[None]:  # noqa: FBT001  a condition
+    """Have models that are to be shared out loaded whole on each rank first: earlier adapters are merged into them."""
+    from transformers.integrations import deepspeed
+
+    active = deepspeed._hf_deepspeed_config_weak_ref  # noqa: SLF001  what transformers loads models by
+    config = active() if active is not None else None
+    if not needed or config is None:
+        yield
+        return
+    deepspeed.unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        deepspeed.set_hf_deepspeed_config(config)
 
 
 def prove(trainer: Any, world: World) -> None:  # noqa: ANN401  transformers has no types

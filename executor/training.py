@@ -157,7 +157,8 @@ class Run:
         quantized = quantization(settings)
         if quantized is not None:
             return load_quantized(foundations, self.dtype, self.attention, quantized, Path(self.task.tune_folder))
-        model = load_model(foundations, self.dtype, self.attention)
+        with strategies.whole_if(len(foundations) > 1):
+            model = load_model(foundations, self.dtype, self.attention)
         learning.freeze(model, settings["unfrozen_parameters"])
         if self.task.one("tokens").settings["sample_packing"] and is_recurrent(model.config.to_dict()):
             detail = "Layers of this model carry a state from one document of a packed row into the next."
