@@ -35,7 +35,7 @@ target_modules = "all-linear"
 [train.sft.evaluation]
 eval_steps = 10
 [train.sft.trainer]
-neftune_noise_alpha = 5
+torch_empty_cache_steps = 5
 """
 DELIVERED = """\
 [model.base]
@@ -76,7 +76,6 @@ url = "shared"
 max_gpu_hours = 40
 max_cost = 100.0
 [hardware.host]
-gpu = "H100-80GB"
 hourly_price = 2.5
 [dataset.all]
 source = ["${name}.jsonl"]
@@ -91,8 +90,8 @@ learning_rate = "${rate}"
 seed = [1, 2]
 batch_size = [8, 16]
 [[moved]]
-from = "train.old"
-to = "train.many"
+from = "dataset.old"
+to = "dataset.all"
 [[removed]]
 from = "eval.gone"
 [[import]]
