@@ -7,6 +7,7 @@ from typing import Literal
 
 from attrs import frozen
 
+from executor.adapter_fields import CONVERTED
 from executor.method import Fault
 from executor.stage import Stage
 from planner.effects import Effect, setting
@@ -26,6 +27,11 @@ class AnswerStage(Stage):
     disable_dropout: bool = setting(default=True, effect=Effect.REBUILD, why="dropout changes every step")
     """Whether all dropout is switched off, of adapters too, so that an answer has one likelihood."""
 
+    @property
+    def is_referred(self) -> bool:
+        """Whether the loss compares the model with what it was before."""
+        return False
+
 
 @frozen
 class ReferredStage(AnswerStage):
@@ -38,6 +44,11 @@ class ReferredStage(AnswerStage):
     )
     """Whether likelihoods of the model as it was are computed before training, so that it need not stay in memory."""
 
+    @property
+    def is_referred(self) -> bool:
+        """Always."""
+        return True
+
 
 def faults(stage: AnswerStage) -> Iterator[Fault]:
     """What every such method refuses."""
@@ -47,5 +58,8 @@ def faults(stage: AnswerStage) -> Iterator[Fault]:
     if adapter.lora_dropout and stage.disable_dropout:
         detail = "it does nothing while `disable_dropout` is true"
         yield "adapter.lora_dropout", detail, "Remove it, or set disable_dropout = false."
+    if stage.is_referred and CONVERTED.fullmatch(adapter.init_lora_weights):
+        detail = "the reference is the model with the adapter switched off, and such a start changes that model"
+        yield "adapter.init_lora_weights", detail, 'Use "default".'
     if "lm_head" in adapter.target_modules and adapter.target_modules != "all-linear":
         yield "adapter.target_modules", "the loss is computed past an adapter on lm_head", 'Remove "lm_head".'

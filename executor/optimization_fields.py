@@ -104,7 +104,7 @@ def schedule_of(settings: Mapping[str, Any], rows: int) -> Schedule:
 
 def _sequences(settings: Mapping[str, Any], rows: int) -> int:
     """How many sequences an epoch trains on: rows, or completions of prompts, of which a last few may be left out."""
-    if "num_generations" not in settings:
+    if "max_completion_length" not in settings:
         return rows
     batch = int(settings["batch_size"])
-    return max(1, rows // max(1, batch // int(settings["num_generations"]))) * batch
+    return max(1, rows // max(1, batch // int(settings.get("num_generations", 1)))) * batch

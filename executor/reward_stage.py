@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from importlib.util import find_spec
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +11,10 @@ from attrs import frozen
 from executor import answer_stage, trainers
 from executor.answer_stage import AnswerStage
 from executor.method import Fault
-from executor.prompt_sampler import PromptSampler
+from executor.prompted_trainers import check_engine, enough_prompts, on_token_rows
 from executor.rewards import reward_faults, reward_functions
 from planner.effects import Effect, setting
 from planner.limits import positive
-from state.diagnostic import problem
 
 if TYPE_CHECKING:
     from executor.training import Run
@@ -76,42 +73,9 @@ def passed_on(settings: Mapping[str, Any]) -> dict[str, Any]:
 def made(run: Run, trainer: type[Any], arguments: Any) -> Any:  # noqa: ANN401  TRL has no types
     """A trainer whose prompts are the token rows, and whose rewards are those of the recipe."""
     settings = run.settings
-    if settings["use_vllm"] and find_spec("vllm") is None:
-        raise problem("Missing library", "`use_vllm` is set, and vLLM is not installed here.", "pip install vllm")
+    check_engine(settings)
     prompts = settings["batch_size"] // settings["num_generations"]
     given = trainers.common(run)
-    if len(given["train_dataset"]) < prompts:
-        detail = f"One step takes {prompts} prompts, and there are only {len(given['train_dataset'])}."
-        raise problem("No rows", detail, "Lower `batch_size`, or raise `num_generations`.")
+    enough_prompts(given["train_dataset"], prompts)
     rewards = reward_functions(settings["reward_functions"], Path(run.task.recipe_folder), run.task.content)
-    return trainers.ready(_on_token_rows(trainer, prompts)(args=arguments, reward_funcs=rewards, **given))
-
-
-def _on_token_rows(trainer: type[Any], prompts: int) -> type[Any]:
-    """A trainer that takes the ids of prompts as they were encoded, instead of rendering and encoding them again.
-
-    A step takes so many prompts, in an order that is the same after a break.
-    """
-
-    def score(self: Any, rows: Sequence[Mapping[str, Any]]) -> Any:  # noqa: ANN401  TRL has no types
-        """Reward functions see rows as the data has them; the ids of their prompts go to generation."""
-        self.asked = [one["prompt_ids"] for one in rows]
-        return trainer._generate_and_score_completions(self, [json.loads(one["row"]) for one in rows])  # noqa: SLF001  the one place where rows come in
-
-    def ids(self: Any, _: object) -> tuple[list[list[int]], None, dict[str, Any]]:  # noqa: ANN401
-        return self.asked, None, {}
-
-    def sampler(self: Any, rows: Any = None) -> PromptSampler:  # noqa: ANN401
-        steps = max(1, len(self.train_dataset) // prompts)
-        return PromptSampler(
-            trainer._get_train_sampler(self, rows),  # noqa: SLF001
-            self.args.seed,
-            lambda: int(self.state.global_step) // steps,
-        )
-
-    changed = {
-        "_generate_and_score_completions": score,
-        "_tokenize_prompts": ids,
-        "_get_train_sampler": sampler,
-    }
-    return type(trainer.__name__, (trainer,), changed)
+    return trainers.ready(on_token_rows(trainer, prompts)(args=arguments, reward_funcs=rewards, **given))

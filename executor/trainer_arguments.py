@@ -112,3 +112,14 @@ RLOO = COMMON | _names(
     vllm_server_timeout vllm_structured_outputs_regex vllm_tensor_parallel_size
     """
 )
+DISTILLATION = COMMON | _names(
+    """
+    beta cache_implementation chat_template_kwargs disable_dropout ds3_gather_for_generation generation_kwargs
+    log_completions log_unique_prompts max_completion_length max_tool_calling_iterations min_p model_init_kwargs
+    num_completions_to_print pad_to_multiple_of repetition_penalty shuffle_dataset teacher_model_init_kwargs
+    teacher_model_name_or_path teacher_model_revision temperature top_k top_p trust_remote_code use_vllm
+    vllm_enable_sleep_mode vllm_gpu_memory_utilization vllm_group_port vllm_max_model_length vllm_mode
+    vllm_model_impl vllm_server_base_url vllm_server_host vllm_server_port vllm_server_timeout
+    vllm_structured_outputs_regex vllm_tensor_parallel_size
+    """
+)

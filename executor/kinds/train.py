@@ -141,6 +141,9 @@ FORBIDDEN = frozenset(
         "num_iterations",
         "steps_per_generation",
         "generation_batch_size",
+        "teacher_model_name_or_path",
+        "teacher_model_revision",
+        "teacher_model_init_kwargs",
         "do_train",
         "do_eval",
         "do_predict",
@@ -300,8 +303,14 @@ def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Sourc
     return {
         "model": model_sources(resource.specification.model, resources),
         "tokens": (Source(_tokens_of(resource)),),
+        **_teacher(resource, resources),
         **tests,
     }
+
+
+def _teacher(resource: Resource, resources: Resources) -> dict[str, tuple[Source, ...]]:
+    teacher = getattr(resource.specification, "teacher", ())
+    return {"teacher": model_sources(teacher, resources)} if isinstance(teacher, str) else {}
 
 
 def probe(resource: Resource, surroundings: Surroundings) -> Probe:

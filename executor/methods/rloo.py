@@ -30,6 +30,11 @@ class Rloo(RewardStage):
     epsilon: float = setting(0.2, effect=Effect.REBUILD, why=LOSS, validator=positive)
     """How far the likelihood of an answer may move before it no longer counts."""
 
+    @property
+    def is_referred(self) -> bool:
+        """Only with a beta."""
+        return bool(self.beta)
+
 
 def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
     """A trainer that lets the model answer, and learns from rewards."""

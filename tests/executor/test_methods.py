@@ -21,6 +21,7 @@ from executor.kinds.tokens import Tokens
 from executor.kinds.tokens import build as build_tokens
 from executor.kinds.train import FORBIDDEN, OWNED
 from executor.methods.cpo import Cpo
+from executor.methods.distillation import Distillation
 from executor.methods.dpo import Dpo
 from executor.methods.grpo import Grpo
 from executor.methods.kto import Kto
@@ -28,6 +29,7 @@ from executor.methods.orpo import Orpo
 from executor.methods.reward import Reward
 from executor.methods.rloo import Rloo
 from executor.methods.simpo import Simpo
+from executor.model_files import initialise
 from executor.stage import Stage
 from executor.task import Input, Task
 from executor.token_files import TRAIN, read_columns
@@ -74,6 +76,7 @@ TEXTS: list[dict[str, Plain]] = [
 """ORPO's and CPO's own preparation puts a second end behind that of a chat template, which ours does not."""
 QUESTIONS: list[dict[str, Plain]] = [{"prompt": one["prompt"], "answer": "It"} for one in PAIRS[:4]]
 """Two to a step of four completions: an epoch of two steps."""
+ASKED: list[dict[str, Plain]] = [{"prompt": one["prompt"]} for one in PAIRS[:8]]
 COMMON_FIELDS: dict[str, Any] = {
     "model": "model.tiny",
     "datasets": ("dataset.rows",),
@@ -131,9 +134,19 @@ class Bench:
             )
         return self.made[key]
 
+    def teacher(self) -> Input:
+        """Another model with the same tokenizer."""
+        folder = self.laboratory.folder / "teacher"
+        if not folder.is_dir():
+            folder.mkdir()
+            initialise({**ARCHITECTURE, "hidden_size": 48}, 2, self.laboratory.folder / "tokenizer", TEMPLATE, folder)
+        return evolve(self.laboratory.model, folder=str(folder))
+
     def task(self, name: str) -> Task:
         case = CASES[name]
         inputs = {"model": (self.laboratory.model,), "tokens": (self.tokens(*ROWS[type(case)]),)}
+        if isinstance(case, Distillation):
+            inputs["teacher"] = (self.teacher(),)
         folder = _fresh(self.laboratory.folder, "stage")
         (folder / "rewards.py").write_text(VOWELS)
         return _task(folder, "train.it", settings_of(case), inputs)
@@ -164,6 +177,7 @@ SIMPO = Simpo(**COMMON_FIELDS, cpo_alpha=0.5)
 DRAWN: dict[str, Any] = {**COMMON_FIELDS, "num_generations": 2, "max_completion_length": 6}
 GRPO = Grpo(**DRAWN, reward_functions=("length", "rewards.py:vowels"), reward_weights=(1.0, 0.5))
 RLOO = Rloo(**DRAWN, reward_functions=("length", "rewards.py:vowels"), reward_weights=(1.0, 0.5))
+DISTILLED = Distillation(**COMMON_FIELDS, max_completion_length=6, teacher="model.large", beta=0.5)
 CASES: dict[str, Stage] = {
     "dpo full": DPO,
     "dpo lora": evolve(DPO, adapter=LORA),
@@ -185,6 +199,8 @@ CASES: dict[str, Stage] = {
     "grpo lora": evolve(GRPO, adapter=LORA, beta=0.04),
     "rloo full": RLOO,
     "rloo lora": evolve(RLOO, adapter=LORA),
+    "distillation full": DISTILLED,
+    "distillation lora": evolve(DISTILLED, adapter=LORA),
     "dpo of two losses": evolve(DPO, loss_type=("sigmoid", "sft"), loss_weights=(1.0, 0.5)),
 }
 ROWS: dict[type, tuple[str, str, list[dict[str, Plain]]]] = {
@@ -193,6 +209,7 @@ ROWS: dict[type, tuple[str, str, list[dict[str, Plain]]]] = {
     Kto: ("judged", "kto", JUDGED),
     **dict.fromkeys((Orpo, Cpo, Simpo), ("pairs", "preference", TEXTS)),
     **dict.fromkeys((Grpo, Rloo), ("prompts", "prompt", QUESTIONS)),
+    Distillation: ("prompts", "prompt", ASKED),
 }
 LOSSES = {  # beside the one that most people use
     "hinge": {}, "ipo": {}, "exo_pair": {"label_smoothing": 0.001}, "nca_pair": {}, "robust": {"label_smoothing": 0.1},
@@ -313,7 +330,24 @@ def rewarded_script(
     )
 
 
+def taught_script(
+    _: Distillation, folder: str, tokenizer: Any, table: Any, arguments: Mapping[str, Any], adapter: Any
+) -> Any:
+    from trl.trainer.distillation_config import DistillationConfig
+    from trl.trainer.distillation_trainer import DistillationTrainer
+
+    return DistillationTrainer(
+        folder,
+        teacher_model=str(Path(folder).parent / "teacher"),
+        args=DistillationConfig(**arguments, max_completion_length=6, beta=0.5),
+        train_dataset=table,
+        processing_class=tokenizer,
+        peft_config=adapter,
+    )
+
+
 SCRIPTS: dict[type, Callable[..., Any]] = {
+    Distillation: taught_script,
     **dict.fromkeys((Grpo, Rloo), rewarded_script),
     Dpo: dpo_script,
     Kto: kto_script,
@@ -377,6 +411,7 @@ def test_what_is_trained_further_is_compared_with_what_it_was_before(bench: Benc
 
 
 def _configurations() -> dict[str, type]:
+    from trl.trainer.distillation_config import DistillationConfig
     from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.grpo_config import GRPOConfig
     from trl.trainer.kto_config import KTOConfig
@@ -393,6 +428,7 @@ def _configurations() -> dict[str, type]:
         "dpo": DPOConfig,
         "kto": KTOConfig,
         "reward": RewardConfig,
+        "distillation": DistillationConfig,
         "grpo": GRPOConfig,
         "rloo": RLOOConfig,
         "orpo": ORPOConfig,
@@ -409,7 +445,7 @@ def test_the_names_of_arguments_are_those_of_the_installed_trl() -> None:
         known = {one.name for one in dataclasses.fields(_configurations()[name])}
         decided = {"loss_type"} if name == "simpo" else set()
         assert known - decided == method.trainer_arguments, name
-        assert method.own_fields - known <= {"method", "reward_functions"}, name
+        assert method.own_fields - known <= {"method", "reward_functions", "teacher"}, name
 
 
 def test_every_reserved_argument_exists() -> None:
