@@ -7,7 +7,6 @@ from typing import Literal
 
 from attrs import frozen
 
-from executor.adapter_fields import CONVERTED
 from executor.method import Fault
 from executor.stage import Stage
 from planner.effects import Effect, setting
@@ -58,7 +57,7 @@ def faults(stage: AnswerStage) -> Iterator[Fault]:
     if adapter.lora_dropout and stage.disable_dropout:
         detail = "it does nothing while `disable_dropout` is true"
         yield "adapter.lora_dropout", detail, "Remove it, or set disable_dropout = false."
-    if stage.is_referred and CONVERTED.fullmatch(adapter.init_lora_weights):
+    if stage.is_referred and adapter.converted:
         detail = "the reference is the model with the adapter switched off, and such a start changes that model"
         yield "adapter.init_lora_weights", detail, 'Use "default".'
     if "lm_head" in adapter.target_modules and adapter.target_modules != "all-linear":

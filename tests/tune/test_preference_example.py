@@ -78,6 +78,10 @@ SAID = (
         "train.dpo.adapter.lora_dropout: it does nothing while `disable_dropout` is true. "
         "hint: Remove it, or set disable_dropout = false."
     ),
+    (
+        "train.dpo.adapter.init_lora_weights: the reference is the model with the adapter switched off, and such a start "
+        'changes that model. hint: Use "default".'
+    ),
     "train.dpo.trainer.beta: the recipe has a field of its own for this. hint: Use `beta`.",
     "train.dpo.trainer.sync_ref_model: tune decides this itself. hint: Remove it.",
 )
@@ -90,7 +94,7 @@ def refused(folder: Any) -> str:
 
 def test_what_does_not_fit_the_method_is_told_all_at_once(preference: Any) -> None:
     preference.edit("beta = 0.1", WRONG)
-    preference.edit("r = 8", "r = 8\nlora_dropout = 0.1")
+    preference.edit("r = 8", 'r = 8\nlora_dropout = 0.1\ninit_lora_weights = "pissa"')
     said = refused(preference)
     assert [one for one in SAID if one not in said] == []
 
