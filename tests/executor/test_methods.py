@@ -445,7 +445,7 @@ def test_the_names_of_arguments_are_those_of_the_installed_trl() -> None:
         known = {one.name for one in dataclasses.fields(_configurations()[name])}
         decided = {"loss_type"} if name == "simpo" else set()
         assert known - decided == method.trainer_arguments, name
-        assert method.own_fields - known <= {"method", "reward_functions", "teacher"}, name
+        assert method.own_fields - known <= {"method", "reward_functions", "teacher", "group_by_length"}, name
 
 
 def test_every_reserved_argument_exists() -> None:

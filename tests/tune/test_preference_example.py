@@ -79,8 +79,8 @@ SAID = (
         "hint: Remove it, or set disable_dropout = false."
     ),
     (
-        "train.dpo.adapter.init_lora_weights: the reference is the model with the adapter switched off, and such a start "
-        'changes that model. hint: Use "default".'
+        "train.dpo.adapter.init_lora_weights: the reference is the model with the adapter switched off, and such a "
+        'start changes that model. hint: Use "default".'
     ),
     "train.dpo.trainer.beta: the recipe has a field of its own for this. hint: Use `beta`.",
     "train.dpo.trainer.sync_ref_model: tune decides this itself. hint: Remove it.",
