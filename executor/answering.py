@@ -19,7 +19,7 @@ from executor.worker_reports import Reporter
 from executor.world import micro_batch
 
 if TYPE_CHECKING:
-    from executor.training import Run
+    from executor.training_run import Run
 
 
 def questions(rows: Sequence[Mapping[str, Any]], tokenizer: Any, limit: int) -> dict[str, list[Any]]:  # noqa: ANN401

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from executor.loading import load_model
 
 if TYPE_CHECKING:
-    from executor.training import Run
+    from executor.training_run import Run
 
 
 def load_classifier(run: Run, labels: int) -> Any:  # noqa: ANN401  transformers has no types

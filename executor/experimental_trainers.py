@@ -14,7 +14,7 @@ from executor.examples import IGNORED
 from executor.loading import padding_id
 
 if TYPE_CHECKING:
-    from executor.training import Run
+    from executor.training_run import Run
 
 
 def quietly() -> None:

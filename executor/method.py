@@ -29,7 +29,7 @@ class Method:
     trainer_arguments: frozenset[str]
     """Names that the trainer's own configuration class accepts."""
     train: Callable[..., Any]
-    """(executor.training.Run) -> a trainer of transformers' kind, ready to train."""
+    """(executor.training_run.Run) -> a trainer of transformers' kind, ready to train."""
     layout: RowLayout = "documents"
     """What its token rows are like."""
     faults: Callable[[Any], Iterator[Fault]] = _no_faults

@@ -17,7 +17,7 @@ from planner.effects import Effect, setting
 from planner.limits import positive
 
 if TYPE_CHECKING:
-    from executor.training import Run
+    from executor.training_run import Run
 
 DRAWN = "other completions are drawn"
 _PASSED_ON = ("beta", "num_generations", "max_completion_length", "temperature", "top_p", "use_vllm", "disable_dropout")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from executor.lora import adapter_configuration, keep_adapters_exact
 
 if TYPE_CHECKING:
-    from executor.training import Run
+    from executor.training_run import Run
 
 
 def unprepared(trainer: type[Any]) -> type[Any]:

@@ -32,7 +32,7 @@ from executor.row_layout import WANTED
 from executor.stage import Stage
 from executor.task import Outcome, Task
 from executor.worker_reports import Reporter
-from planner.effects import Effect, fields, upstream_fields
+from planner.effects import Effect, declared, fields, upstream_fields
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.resume import Layout
 from planner.schedule import Schedule
@@ -182,9 +182,9 @@ def _faults(stage: Stage, places: Collection[str]) -> Iterator[Fault]:
     if isinstance(micro, int) and stage.batch_size % micro:
         hint = "One optimizer step sees `batch_size` rows, in equal parts of `micro_batch_size`."
         yield "micro_batch_size", f"{micro} does not divide `batch_size` = {stage.batch_size}", hint
-    if stage.auto_micro_batch and (chance := _chance_in_micro_batches(stage)):
+    if stage.auto_micro_batch and (decisive := _decided_by_micro_batches(stage)):
         hint = "Do without it, or set a `micro_batch_size` that fits."
-        yield "auto_micro_batch", f"with {chance}, a smaller micro-batch would be another training", hint
+        yield "auto_micro_batch", f"with {decisive}, a smaller micro-batch would be another training", hint
     if stage.warmup_ratio and stage.warmup_steps:
         yield "warmup_steps", "`warmup_ratio` is set too", "Remove one of them."
     if stage.lr_scheduler == "constant" and (stage.warmup_ratio or stage.warmup_steps):
@@ -197,11 +197,13 @@ def _faults(stage: Stage, places: Collection[str]) -> Iterator[Fault]:
     yield from method.faults(stage)
 
 
-def _chance_in_micro_batches(stage: Stage) -> str:
-    """What of a recipe draws random numbers for each micro-batch, if anything."""
+def _decided_by_micro_batches(stage: Stage) -> str:
+    """What of a recipe makes another training of other micro-batches, if anything."""
+    if declared(_method(stage).specification, "micro_batch_size").effect is Effect.REBUILD:
+        return f'method = "{_method(stage).name}"'
     if neutral_without_dropout(settings_of(stage)) is Effect.REBUILD:
-        return "dropout"
-    return "NEFTune" if stage.trainer.get("neftune_noise_alpha") else ""
+        return "NEFTune" if stage.neftune_noise_alpha else "dropout"
+    return ""
 
 
 def _chain_faults(stage: Stage, resources: Resources) -> Iterator[Fault]:

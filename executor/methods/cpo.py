@@ -15,7 +15,7 @@ from planner.effects import Effect, setting
 from planner.limits import fraction, not_negative, positive
 
 if TYPE_CHECKING:
-    from executor.training import Run
+    from executor.training_run import Run
 
 FIELDS = ("beta", "loss_type", "cpo_alpha", "label_smoothing", "disable_dropout")
 

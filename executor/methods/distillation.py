@@ -17,7 +17,7 @@ from planner.effects import Effect, reference, setting
 from planner.limits import not_negative, positive
 
 if TYPE_CHECKING:
-    from executor.training import Run
+    from executor.training_run import Run
 
 FIELDS = ("beta", "max_completion_length", "temperature", "top_p", "use_vllm", "disable_dropout")
 

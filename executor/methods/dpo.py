@@ -15,7 +15,7 @@ from planner.effects import Effect, setting
 from planner.limits import fraction, not_empty
 
 if TYPE_CHECKING:
-    from executor.training import Run
+    from executor.training_run import Run
 
 Loss: TypeAlias = Literal[
     "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired",

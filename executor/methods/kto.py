@@ -15,7 +15,7 @@ from planner.effects import Effect, setting
 from planner.limits import positive
 
 if TYPE_CHECKING:
-    from executor.training import Run
+    from executor.training_run import Run
 
 ANSWERS, MISMATCHED = "completion_ids", "KL_completion_ids"
 

@@ -14,7 +14,7 @@ from planner.effects import Effect, setting
 from planner.limits import not_negative
 
 if TYPE_CHECKING:
-    from executor.training import Run
+    from executor.training_run import Run
 
 
 @frozen

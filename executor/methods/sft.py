@@ -14,7 +14,7 @@ from planner.effects import Effect, setting
 from planner.limits import fraction
 
 if TYPE_CHECKING:
-    from executor.training import Run
+    from executor.training_run import Run
 
 
 @frozen

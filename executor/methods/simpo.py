@@ -14,7 +14,7 @@ from planner.effects import Effect, setting
 from planner.limits import fraction, not_negative, positive
 
 if TYPE_CHECKING:
-    from executor.training import Run
+    from executor.training_run import Run
 
 FIELDS = ("beta", "simpo_gamma", "cpo_alpha", "label_smoothing", "disable_dropout")
 

@@ -13,7 +13,7 @@ from executor.adapter_fields import Adapter
 from executor.checkpoint_fields import Checkpoints
 from executor.lora_merge import merge
 from executor.methods.sft import Sft
-from executor.training import Run
+from executor.training_run import Run
 from executor.worker_reports import Reporter
 from tests.executor.test_training import BASIC, Laboratory, Trained, laboratory, resumed, run, stopped
 

@@ -128,27 +128,35 @@ def test_a_micro_batch_is_halved_only_where_that_is_the_same_training(tmp_path: 
         assert smaller(_task(tmp_path)) is None
 
 
-def test_dropout_and_smaller_micro_batches_are_refused_together() -> None:
-    recipe = """\
+@pytest.mark.parametrize(
+    ("written", "decisive"),
+    [
+        ('method = "sft"\nadapter = { lora_dropout = 0.1 }', "dropout"),
+        ('method = "sft"\nneftune_noise_alpha = 5.0', "NEFTune"),
+        ('method = "kto"', 'method = "kto"'),
+    ],
+)
+def test_smaller_micro_batches_are_refused_where_they_would_be_another_training(written: str, decisive: str) -> None:
+    recipe = f"""\
 [model.base]
 source = "."
 [dataset.chats]
 source = "chats.jsonl"
 [train.sft]
-method = "sft"
 model = "model.base"
 datasets = ["dataset.chats"]
 learning_rate = 1e-4
 auto_micro_batch = true
-adapter = { lora_dropout = 0.1 }
+{written}
 """
     from executor import kinds
 
     with pytest.raises(ProblemError) as error:
         parse(recipe, "recipe.toml", kinds.load())
     (found,) = error.value.diagnostics
-    assert found.detail == "train.sft.auto_micro_batch: with dropout, a smaller micro-batch would be another training."
-    assert found.place.line == 10
+    expected = f"train.sft.auto_micro_batch: with {decisive}, a smaller micro-batch would be another training."
+    assert found.detail == expected
+    assert found.place.line == 9
 
 
 def test_a_worker_that_somebody_kills_is_not_said_to_lack_memory(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ ROWS: list[tuple[str, str, str, str]] = [
     ("batch_size", "", "16", Action.REBUILD),
     ("micro_batch_size", "", "4", Action.UPDATE),
     ("micro_batch_size", DROPOUT, "4", Action.REBUILD),
+    ("micro_batch_size", "neftune_noise_alpha = 5.0", "4", Action.REBUILD),
     ("micro_batch_size", "", "8", Action.REUSE),
     ("lr_scheduler", "", '"linear"', Action.REBUILD),
     ("warmup_ratio", "", "0.1", Action.REBUILD),

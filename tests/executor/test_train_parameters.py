@@ -76,7 +76,7 @@ NUMERICS: dict[tuple[str, ...], dict[str, Any]] = {
 ELSEWHERE = {
     "use_liger_kernel",  # kernels for GPUs
     "liger_kernel_config",
-    "torch_compile",  # half a minute; measured by hand: below 1e-5
+    "torch_compile",  # half a minute each, and not proved
     "torch_compile_backend",
     "torch_compile_mode",
     "deterministic",  # changes the whole process

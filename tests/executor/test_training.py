@@ -30,7 +30,8 @@ from executor.model_files import initialise
 from executor.scheduler_arguments import SchedulerArguments
 from executor.task import Input, Outcome, Task
 from executor.token_files import VALIDATION, read_columns
-from executor.training import Run, train
+from executor.training import train
+from executor.training_run import Run
 from executor.worker_reports import Reporter, StopRequestedError
 from planner.schedule import Schedule
 from planner.structure import settings_of
