@@ -1,4 +1,4 @@
-"""Writes the tables of docs/recipe.md from the kinds and templates themselves, so that they cannot disagree.
+"""Writes docs/reference/recipe.md from the fields of all kinds, and the table of templates in docs/recipe.md.
 
 Run `python docs/make_recipe.py` after a field or template was changed; a test fails until it was.
 """
@@ -6,9 +6,10 @@ Run `python docs/make_recipe.py` after a field or template was changed; a test f
 from __future__ import annotations
 
 import re
+import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, Union, get_args, get_origin
 
 import attrs
 
@@ -18,38 +19,45 @@ from executor.templates import built_in
 from planner.effects import Effect, Setting, fields, referenced_kinds, table_class
 from tune.views.words import value
 
-PAGE = Path(__file__).parent / "recipe.md"
-BEGIN, END = "<!-- fields of {} -->", "<!-- end -->"
-HEADING = "| field | default | a change | because |\n|---|---|---|---|"
-TEMPLATES = re.compile(f"<!-- templates -->.*?{re.escape(END)}\n", re.DOTALL)
-DEPENDS = "depends"
+HERE = Path(__file__).parent
+PAGE, REFERENCE = HERE / "recipe.md", HERE / "reference" / "recipe.md"
+TEMPLATES = re.compile("<!-- templates -->.*?<!-- end -->\n", re.DOTALL)
+HEAD = """\
+# Every field of a recipe
+
+Made from the declarations themselves by `docs/make_recipe.py`. What the kinds are for, and how their fields go
+together, is told in [the recipe](../recipe.md), and what each kind of change does to a finished resource
+[at its beginning](../recipe.md#what-a-change-forces). Any resource also takes a table `lifecycle`, and `matrix`.
+"""
+COLUMNS = "| field | type | default | a change | because |\n|---|---|---|---|---|"
 EFFECTS = {Effect.UPSTREAM: "re-tokenizes"}
+DEPENDS = "depends"
+NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", dict: "table"}
 
 
 def main() -> None:
-    """Rewrite the page."""
+    """Rewrite both pages."""
     PAGE.write_text(page(PAGE.read_text()))
+    REFERENCE.write_text(reference())
 
 
 def page(text: str) -> str:
-    """The page with every table made anew."""
-    text = TEMPLATES.sub(lambda _: f"{templates()}\n", text)
+    """The page on recipes with its table of templates made anew."""
+    rows = (f"| `{one.name}` | {', '.join(one.families) or 'any model'} |" for one in built_in().values())
+    table = ["<!-- templates -->", "| built-in template | `model_type` |", "|---|---|", *rows, "<!-- end -->"]
+    return TEMPLATES.sub(lambda _: "\n".join(table) + "\n", text)
+
+
+def reference() -> str:
+    """The page with every field of every kind; methods of training list what they have beside what all have."""
+    sections = [HEAD]
     for kind in kinds.load().values():
         for variant, specification in kind.specifications.items():
-            name = f"{kind.name} {variant}".strip()
-            begin = BEGIN.format(name)
-            shared = Stage if variant not in ("", "sft") else None
-            rows = "\n".join([HEADING, *_rows(specification, "", shared)])
-            pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(END)}", re.DOTALL)
-            found = f"{begin}\n{rows}\n{END}"
-            text = pattern.sub(lambda _, found=found: found, text)  # type: ignore[misc]  # bound at once
-    return text
-
-
-def templates() -> str:
-    """The built-in chat templates, and the architectures that were trained with them."""
-    rows = (f"| `{one.name}` | {', '.join(one.families) or 'any model'} |" for one in built_in().values())
-    return "\n".join(["<!-- templates -->", "| built-in template | `model_type` |", "|---|---|", *rows, END])
+            all_have = Stage if variant not in ("", "sft") else None
+            rows = "\n".join([COLUMNS, *_rows(specification, "", all_have)])
+            beside = f"\nBeside the fields of [train sft](#{kind.name}-sft):\n" if all_have else ""
+            sections.append(f"## {f'{kind.name} {variant}'.strip()}\n{beside}\n{rows}\n")
+    return "\n".join(sections)
 
 
 def _rows(specification: type, prefix: str, without: type | None = None) -> Iterator[str]:
@@ -58,17 +66,31 @@ def _rows(specification: type, prefix: str, without: type | None = None) -> Iter
     for field in fields(specification).values():
         if told.get(field.name) == field.metadata:
             continue
-        name = f"`{prefix}{field.name}`"
+        head = f"| `{prefix}{field.name}` | {_type(field.type)} | {_default(field)} |"
         kinds_named = referenced_kinds(field)
         if kinds_named:
-            yield f"| {name} | {_default(field)} | another input | names a {' or '.join(kinds_named)} |"
+            yield f"{head} another input | names a {' or '.join(kinds_named)} |"
             continue
         declared: Setting = field.metadata["setting"]
         effect = declared.effect if isinstance(declared.effect, Effect) else DEPENDS
-        yield f"| {name} | {_default(field)} | {EFFECTS.get(effect, effect)} | {declared.why} |"  # type: ignore[call-overload]  # str too
+        yield f"{head} {EFFECTS.get(effect, effect)} | {declared.why} |"  # type: ignore[call-overload]  # str too
         inner = table_class(field)
         if inner is not None:
             yield from _rows(inner, f"{prefix}{field.name}.")
+
+
+def _type(kind: Any) -> str:  # noqa: ANN401  an annotation
+    """A field's type in the words of a recipe; options one by one."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return ", ".join(f"`{value(one)}`" for one in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_type(one) for one in arguments if one is not type(None))
+    if origin is tuple:
+        return f"list of {_type(arguments[0])}s"
+    if isinstance(kind, type) and attrs.has(kind):
+        return "table"
+    return NAMES.get(origin or kind, "any value")
 
 
 def _default(field: attrs.Attribute[Any]) -> str:
@@ -76,10 +98,8 @@ def _default(field: attrs.Attribute[Any]) -> str:
         return "required"
     default = field.default
     if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # a class at run time
-        return "a table"
-    options = [one for one in get_args(field.type) if isinstance(one, str)]
-    shown = f"`{value(list(default) if isinstance(default, tuple) else default)}`"
-    return f"{shown}, or {', '.join(f'`{one}`' for one in options if one != default)}" if len(options) > 1 else shown
+        return "an empty table"
+    return f"`{value(list(default) if isinstance(default, tuple) else default)}`"
 
 
 if __name__ == "__main__":

@@ -16,9 +16,11 @@ from tune.cli import COMMANDS
 ROOT = Path(__file__).parent.parent.parent
 
 
-def test_the_field_tables_are_those_of_the_kinds() -> None:
+def test_the_tables_of_fields_and_templates_are_made_from_their_declarations() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "make_recipe.py"))
     page = (ROOT / "docs" / "recipe.md").read_text()
-    assert runpy.run_path(str(ROOT / "docs" / "make_recipe.py"))["page"](page) == page
+    assert made["page"](page) == page
+    assert made["reference"]() == (ROOT / "docs" / "reference" / "recipe.md").read_text()
 
 
 def test_every_type_of_dataset_is_described() -> None:
