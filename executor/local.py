@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from planner.diff import Local
+from planner.situation import Local
 from state import artifacts
 from state.layout import Layout
 from state.record import Checkpoint, Record

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import cast
 
 from attrs import frozen
 
-from planner.desired import Desired, Inputs, action_key, effect_of, flatten, same
-from planner.effects import Effect, declared, input_effect
-from planner.kind import Kind
-from planner.lifecycle_table import LIFECYCLE, WHY
+from planner.desired import action_key
+from planner.differences import Differences, compare, is_unknown
 from planner.reason import (
     ArtifactMissing,
-    AskedFor,
-    CodeChanged,
-    ContentChanged,
     Failed,
-    FieldChanged,
     GateFailed,
     Imported,
-    InputAssumed,
-    InputChanged,
     Interrupted,
     MadeBefore,
     NoCheckpoint,
-    NoLongerAccepted,
     NotEquivalent,
     NotInState,
     Reason,
@@ -34,8 +24,8 @@ from planner.reason import (
     StoppedEarly,
 )
 from planner.resume import STOPPED_EARLY, Continuation, accepts_splices, continuation, would_stop_too
-from planner.structure import with_defaults
-from state.record import Checkpoint, InputRecord, Record, Splice, Status, Superseded
+from planner.situation import Situation
+from state.record import Checkpoint, Record, Splice, Status
 
 
 class Action(StrEnum):
@@ -53,43 +43,7 @@ class Action(StrEnum):
 
 
 RECORDS_ONLY = (Action.UPDATE, Action.MOVE, Action.ADOPT, Action.FORGET)
-_WEIGHT = list(Effect)
 WORKS = (Action.EXTEND, Action.RESUME, Action.BUILD, Action.REBUILD)
-
-
-def _nothing_shared(_: str) -> None:
-    return None
-
-
-@frozen
-class Local:
-    """What only the machine at hand can tell: answers must be cheap, for every plan asks."""
-
-    artifact_missing: Callable[[Record], bool]
-    """Whether this machine made the record's artifact and no longer has it whole."""
-    usable: Callable[[Record, Checkpoint], bool]
-    """Whether a checkpoint of a record may be continued from, as far as this machine can tell."""
-    shared: Callable[[str], Record | None] = _nothing_shared
-    """What the shared store has under an action key; asked only for what would otherwise have to be built."""
-    store: str = ""
-    """How messages name the shared store."""
-
-
-@frozen
-class Situation:
-    """All that decides about one resource."""
-
-    kind: Kind
-    desired: Desired
-    inputs: Inputs
-    input_records: Mapping[str, tuple[Record, ...]]
-    """The records of the inputs whose digests are known, by field."""
-    causes: Mapping[str, tuple[Reason, ...]]
-    """Why each input changes, by address."""
-    record: Record | None
-    kept: Mapping[str, Superseded]
-    """Everything that was ever made and still exists, at whatever address, by action key."""
-    local: Local
 
 
 @frozen
@@ -107,19 +61,6 @@ class Change:
     """In what it is, or will be, no run from scratch."""
 
 
-@frozen
-class _Differences:
-    light: tuple[FieldChanged | InputAssumed | InputChanged, ...]
-    length: tuple[FieldChanged, ...]
-    forcing: tuple[Reason, ...]
-    possible: tuple[Reason, ...]
-    """Inputs whose digest is not known yet."""
-
-    @property
-    def all(self) -> tuple[Reason, ...]:
-        return (*self.forcing, *self.length, *self.possible, *self.light)
-
-
 def change(situation: Situation) -> Change:
     """What has to be done about one resource."""
     desired, record = situation.desired, situation.record
@@ -132,7 +73,7 @@ def change(situation: Situation) -> Change:
         return made_before
     if record is None:
         return Change(Action.BUILD, (NotInState(),))
-    differences = _differences(situation, record)
+    differences = compare(situation, record)
     if record.output_digest:
         return _finished(situation, record, differences)
     return _unfinished(situation, record, differences)
@@ -141,7 +82,7 @@ def change(situation: Situation) -> Change:
 def _recorded_only(situation: Situation) -> Change:
     if situation.record is None:
         return Change(Action.BUILD, (NotInState(),))
-    reasons = _differences(situation, situation.record).all
+    reasons = compare(situation, situation.record).all
     return Change(Action.UPDATE if reasons else Action.REUSE, reasons, record=situation.record)
 
 
@@ -155,7 +96,7 @@ def _made_before(situation: Situation) -> Change | None:
         return _shared(situation, key)
     record = found.record
     if not record.output_digest:
-        return _shared(situation, key) or _unfinished(situation, record, _differences(situation, record))
+        return _shared(situation, key) or _unfinished(situation, record, compare(situation, record))
     if situation.local.artifact_missing(record):
         return _shared(situation, key)
     return Change(Action.ADOPT, (MadeBefore(found.address),), record=record)
@@ -178,9 +119,9 @@ def _has_it(situation: Situation, key: str) -> bool:
 def _is_taken_at_its_word(situation: Situation) -> bool:
     """Whether the resource was imported and only its inputs are to be assumed: nothing made elsewhere replaces it."""
     own = situation.record
-    if own is None or not any(_is_unknown(one) for group in own.inputs.values() for one in group):
+    if own is None or not any(is_unknown(one) for group in own.inputs.values() for one in group):
         return False
-    differences = _differences(situation, own)
+    differences = compare(situation, own)
     return not (differences.forcing or differences.possible or differences.length)
 
 
@@ -191,7 +132,7 @@ def _known_key(situation: Situation) -> str | None:
     return action_key(situation.desired, {name: tuple(filter(None, group)) for name, group in digests.items()})
 
 
-def _finished(situation: Situation, record: Record, differences: _Differences) -> Change:
+def _finished(situation: Situation, record: Record, differences: Differences) -> Change:
     if differences.forcing or differences.possible:
         return Change(Action.REBUILD, differences.all, conditional=not differences.forcing)
     if situation.local.artifact_missing(record):
@@ -206,7 +147,7 @@ def _finished(situation: Situation, record: Record, differences: _Differences) -
     return Change(action, differences.light, record=record, splices=record.splices)
 
 
-def _lost(situation: Situation, record: Record, differences: _Differences) -> Change:
+def _lost(situation: Situation, record: Record, differences: Differences) -> Change:
     """The artifact is gone: the newest checkpoint that is left is the shortest way back."""
     reasons: tuple[Reason, ...] = (ArtifactMissing(record.artifact), *differences.length, *differences.light)
     found = _continuation(situation, record)
@@ -215,7 +156,7 @@ def _lost(situation: Situation, record: Record, differences: _Differences) -> Ch
     return _continued(Action.RESUME, reasons, found, record)
 
 
-def _longer(situation: Situation, record: Record, differences: _Differences) -> Change:
+def _longer(situation: Situation, record: Record, differences: Differences) -> Change:
     """Another length: continue from the newest checkpoint that the desired run would have passed through."""
     if _would_stop_too(situation, record):
         ended = StoppedEarly(cast("int", record.facts[STOPPED_EARLY]))
@@ -237,7 +178,7 @@ def _continued(action: Action, reasons: tuple[Reason, ...], found: Continuation,
     return Change(action, (*reasons, told), resume_from=found.checkpoint, splices=(*record.splices, one))
 
 
-def _unfinished(situation: Situation, record: Record, differences: _Differences) -> Change:
+def _unfinished(situation: Situation, record: Record, differences: Differences) -> Change:
     if differences.forcing or differences.possible:
         return Change(Action.BUILD, differences.all)
     found = _continuation(situation, record)
@@ -266,92 +207,3 @@ def _continuation(situation: Situation, record: Record) -> Continuation:
     usable = tuple(one for one in record.checkpoints if situation.local.usable(record, one))
     accepted = accepts_splices(situation.desired.settings)
     return continuation(usable, before, after, situation.kind.layout(situation.desired.settings), accepted=accepted)
-
-
-def _differences(situation: Situation, record: Record) -> _Differences:
-    fields = tuple(_field_changes(situation.desired, record))
-    found = tuple(_input_changes(situation, record))
-    changed = tuple(one for one in found if isinstance(one, InputChanged))
-    inputs = tuple(one for one in changed if _decides(situation, record, one.field))
-    beside = tuple(one for one in changed if one not in inputs)
-    assumed = tuple(one for one in found if isinstance(one, InputAssumed))
-    forcing: list[Reason] = [AskedFor()] if situation.desired.generation != record.generation else []
-    forcing += [one for one in fields if one.effect is Effect.REBUILD]
-    forcing += _content_changes(situation.desired, record)
-    if situation.desired.code != record.code:
-        forcing.append(CodeChanged(record.code, situation.desired.code))
-    forcing += [one for one in inputs if one.certain]
-    if record.splices and not accepts_splices(situation.desired.settings):
-        forcing.append(NoLongerAccepted(record.splices[-1].step))
-    return _Differences(
-        light=(*(one for one in fields if one.effect not in (Effect.REBUILD, Effect.LENGTH)), *assumed, *beside),
-        length=tuple(one for one in fields if one.effect is Effect.LENGTH),
-        forcing=tuple(forcing),
-        possible=tuple(one for one in inputs if not one.certain),
-    )
-
-
-def _decides(situation: Situation, record: Record, field: str) -> bool:
-    """Whether an input is part of what the result is, or was when it was made."""
-    specification, both = situation.desired.specification, (record.settings, situation.desired.settings)
-    return any(input_effect(specification, field, one) is Effect.REBUILD for one in both)
-
-
-def _field_changes(desired: Desired, record: Record) -> Iterator[FieldChanged]:
-    recorded = with_defaults(record.settings, desired.specification)
-    differing = [
-        name
-        for name in recorded.keys() | desired.settings.keys()
-        if not same(recorded.get(name), desired.settings.get(name))
-    ]
-    before, after = (
-        flatten({name: settings[name] for name in differing if name in settings})
-        for settings in (recorded, desired.settings)
-    )
-    for path in sorted(before.keys() | after.keys()):
-        if not same(before.get(path), after.get(path)):
-            # What decided then and does not any more, such as early stopping that was taken out, still did decide.
-            effect = max(
-                (effect_of(desired.specification, path, one) for one in (record.settings, desired.settings)),
-                key=_WEIGHT.index,
-            )
-            why = declared(desired.specification, path).why
-            yield FieldChanged(path, before.get(path), after.get(path), effect, why)
-    if desired.protected != record.protected:
-        yield FieldChanged(f"{LIFECYCLE}.protect", record.protected, desired.protected, Effect.METADATA, WHY)
-
-
-def _content_changes(desired: Desired, record: Record) -> list[Reason]:
-    names = sorted(record.content.keys() | desired.content.keys())
-    pairs = ((name, record.content.get(name, ""), desired.content.get(name, "")) for name in names)
-    return [ContentChanged(name, before, after) for name, before, after in pairs if before != after]
-
-
-def _input_changes(situation: Situation, record: Record) -> Iterator[InputChanged | InputAssumed]:
-    """Inputs are compared by field, position and digest, so that a rename changes nothing."""
-    for field in sorted(record.inputs.keys() | situation.inputs.keys()):
-        before = record.inputs.get(field, ())
-        after = situation.inputs.get(field, ())
-        for position in range(max(len(before), len(after))):
-            recorded = before[position] if position < len(before) else None
-            if position >= len(after):
-                yield InputChanged(field, before[position].address, certain=True, because=())
-                continue
-            given = after[position]
-            causes = situation.causes.get(given.source.address, ())
-            same = recorded is not None and _same_source(recorded, given.source.address, given.source.part)
-            if recorded is not None and same and _is_unknown(recorded):
-                yield InputAssumed(field, given.source.address)
-            elif given.digest is None:
-                yield InputChanged(field, given.source.address, certain=not same, because=causes)
-            elif recorded is None or recorded.digest != given.digest:
-                yield InputChanged(field, given.source.address, certain=True, because=causes)
-
-
-def _is_unknown(recorded: InputRecord) -> bool:
-    """Whether a result was imported before anybody could tell what this input of it was."""
-    return not recorded.digest and not recorded.verified
-
-
-def _same_source(recorded: InputRecord, address: str, part: str) -> bool:
-    return (recorded.address, recorded.part) == (address, part)

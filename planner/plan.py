@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from attrs import define, field, frozen
 
 from planner.desired import Desired, Given, Inputs
-from planner.diff import WORKS, Action, Change, Local, Situation, change
+from planner.diff import WORKS, Action, Change, change
 from planner.kind import Kinds, Source
 from planner.overrides import Overrides
 from planner.reason import NotInRecipe, Reason, told_once
+from planner.situation import Local, Situation
 from state.canonical import Plain
 from state.change import worth_keeping
 from state.diagnostic import Diagnostic

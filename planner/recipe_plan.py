@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from attrs import evolve
 
 from planner.desired import Desired
-from planner.diff import Local
 from planner.kind import Kinds
 from planner.lifecycle import broken_protection, settled
 from planner.plan import PLACES, Plan, Selection, Step, make
@@ -16,6 +15,7 @@ from planner.reason import FieldChanged
 from planner.recipe import Recipe
 from planner.renaming import Renamed, explained
 from planner.selection import narrowed, requested
+from planner.situation import Local
 from state.canonical import Plain
 from state.diagnostic import Diagnostic, ProblemError, errors
 from state.record import State

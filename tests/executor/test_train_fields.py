@@ -12,12 +12,13 @@ from executor import kinds
 from executor.methods.sft import Sft
 from executor.probe import Surroundings
 from planner.desired import Desired, action_key
-from planner.diff import Action, Local, Situation, change
+from planner.diff import Action, change
 from planner.effects import fields, referenced_kinds, table_class, upstream_fields
 from planner.kind import Kind, Resource
 from planner.overrides import Overrides, with_settings
 from planner.recipe import assemble
 from planner.schedule import Schedule
+from planner.situation import Local, Situation
 from planner.structure import settings_of
 from planner.variables import with_variables
 from planner.written import read

@@ -9,11 +9,12 @@ import pytest
 from attrs import Factory, evolve, frozen
 
 from planner.desired import Desired, Given, action_key, same
-from planner.diff import Action, Change, Local, Situation, change
+from planner.diff import Action, Change, change
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Source
 from planner.reason import FieldChanged, InputChanged, StoppedEarly
 from planner.schedule import Schedule
+from planner.situation import Local, Situation
 from planner.structure import settings_of
 from state.canonical import Plain
 from state.record import Checkpoint, InputRecord, Record, Status

@@ -1,0 +1,133 @@
+"""How what is desired of a resource differs from what its record says: fields, contents, inputs, code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attrs import frozen
+
+from planner.desired import Desired, effect_of, flatten, same
+from planner.effects import Effect, declared, input_effect
+from planner.lifecycle_table import LIFECYCLE, WHY
+from planner.reason import (
+    AskedFor,
+    CodeChanged,
+    ContentChanged,
+    FieldChanged,
+    InputAssumed,
+    InputChanged,
+    NoLongerAccepted,
+    Reason,
+)
+from planner.resume import accepts_splices
+from planner.situation import Situation
+from planner.structure import with_defaults
+from state.record import InputRecord, Record
+
+_WEIGHT = list(Effect)
+
+
+@frozen
+class Differences:
+    """What differs, by what it forces."""
+
+    light: tuple[FieldChanged | InputAssumed | InputChanged, ...]
+    length: tuple[FieldChanged, ...]
+    forcing: tuple[Reason, ...]
+    possible: tuple[Reason, ...]
+    """Inputs whose digest is not known yet."""
+
+    @property
+    def all(self) -> tuple[Reason, ...]:
+        """The heaviest first."""
+        return (*self.forcing, *self.length, *self.possible, *self.light)
+
+
+def compare(situation: Situation, record: Record) -> Differences:
+    """All that differs between what should be and the record, each with its reason."""
+    fields = tuple(_field_changes(situation.desired, record))
+    found = tuple(_input_changes(situation, record))
+    changed = tuple(one for one in found if isinstance(one, InputChanged))
+    inputs = tuple(one for one in changed if _decides(situation, record, one.field))
+    beside = tuple(one for one in changed if one not in inputs)
+    assumed = tuple(one for one in found if isinstance(one, InputAssumed))
+    forcing: list[Reason] = [AskedFor()] if situation.desired.generation != record.generation else []
+    forcing += [one for one in fields if one.effect is Effect.REBUILD]
+    forcing += _content_changes(situation.desired, record)
+    if situation.desired.code != record.code:
+        forcing.append(CodeChanged(record.code, situation.desired.code))
+    forcing += [one for one in inputs if one.certain]
+    if record.splices and not accepts_splices(situation.desired.settings):
+        forcing.append(NoLongerAccepted(record.splices[-1].step))
+    return Differences(
+        light=(*(one for one in fields if one.effect not in (Effect.REBUILD, Effect.LENGTH)), *assumed, *beside),
+        length=tuple(one for one in fields if one.effect is Effect.LENGTH),
+        forcing=tuple(forcing),
+        possible=tuple(one for one in inputs if not one.certain),
+    )
+
+
+def _decides(situation: Situation, record: Record, field: str) -> bool:
+    """Whether an input is part of what the result is, or was when it was made."""
+    specification, both = situation.desired.specification, (record.settings, situation.desired.settings)
+    return any(input_effect(specification, field, one) is Effect.REBUILD for one in both)
+
+
+def _field_changes(desired: Desired, record: Record) -> Iterator[FieldChanged]:
+    recorded = with_defaults(record.settings, desired.specification)
+    differing = [
+        name
+        for name in recorded.keys() | desired.settings.keys()
+        if not same(recorded.get(name), desired.settings.get(name))
+    ]
+    before, after = (
+        flatten({name: settings[name] for name in differing if name in settings})
+        for settings in (recorded, desired.settings)
+    )
+    for path in sorted(before.keys() | after.keys()):
+        if not same(before.get(path), after.get(path)):
+            # What decided then and does not any more, such as early stopping that was taken out, still did decide.
+            effect = max(
+                (effect_of(desired.specification, path, one) for one in (record.settings, desired.settings)),
+                key=_WEIGHT.index,
+            )
+            why = declared(desired.specification, path).why
+            yield FieldChanged(path, before.get(path), after.get(path), effect, why)
+    if desired.protected != record.protected:
+        yield FieldChanged(f"{LIFECYCLE}.protect", record.protected, desired.protected, Effect.METADATA, WHY)
+
+
+def _content_changes(desired: Desired, record: Record) -> list[Reason]:
+    names = sorted(record.content.keys() | desired.content.keys())
+    pairs = ((name, record.content.get(name, ""), desired.content.get(name, "")) for name in names)
+    return [ContentChanged(name, before, after) for name, before, after in pairs if before != after]
+
+
+def _input_changes(situation: Situation, record: Record) -> Iterator[InputChanged | InputAssumed]:
+    """Inputs are compared by field, position and digest, so that a rename changes nothing."""
+    for field in sorted(record.inputs.keys() | situation.inputs.keys()):
+        before = record.inputs.get(field, ())
+        after = situation.inputs.get(field, ())
+        for position in range(max(len(before), len(after))):
+            recorded = before[position] if position < len(before) else None
+            if position >= len(after):
+                yield InputChanged(field, before[position].address, certain=True, because=())
+                continue
+            given = after[position]
+            causes = situation.causes.get(given.source.address, ())
+            same = recorded is not None and _same_source(recorded, given.source.address, given.source.part)
+            if recorded is not None and same and is_unknown(recorded):
+                yield InputAssumed(field, given.source.address)
+            elif given.digest is None:
+                yield InputChanged(field, given.source.address, certain=not same, because=causes)
+            elif recorded is None or recorded.digest != given.digest:
+                yield InputChanged(field, given.source.address, certain=True, because=causes)
+
+
+def is_unknown(recorded: InputRecord) -> bool:
+    """Whether a result was imported before anybody could tell what this input of it was."""
+    return not recorded.digest and not recorded.verified
+
+
+def _same_source(recorded: InputRecord, address: str, part: str) -> bool:
+    return (recorded.address, recorded.part) == (address, part)
