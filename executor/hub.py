@@ -36,10 +36,15 @@ def resolve(repository: str, revision: str, holds: str = MODEL) -> str | Diagnos
     try:
         commit = HfApi().repo_info(repository, revision=revision, repo_type=holds, timeout=20).sha
     except _refusals() as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = told(error)
         detail = f"`{repository}` is no folder here, and the hub did not say what {revision} is: {reason}"
         return Diagnostic("Unresolved revision", detail, hint)
     return commit or Diagnostic("Unresolved revision", f"The hub names no commit for {repository}.", hint)
+
+
+def told(error: BaseException) -> str:
+    """What the hub or the way to it had to say, without the number that systems give it."""
+    return re.sub(r"\[Errno -?\d+\] ", "", str(error).strip().partition("\n")[0])
 
 
 def at(diagnostic: Diagnostic, place: Place) -> Diagnostic:
@@ -81,7 +86,7 @@ def fetch_dataset(repository: str, commit: str, choose: Callable[[Path, Sequence
     except OfflineModeIsEnabled:
         return snapshot(repository, commit, DATASET)
     except _refusals() as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = told(error)
         raise problem("Unreachable hub", f"{repository} at {commit} cannot be downloaded: {reason}") from None
 
 

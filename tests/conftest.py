@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,12 @@ pytest_plugins = ("tests.hub_server", "tests.s3_server")
 
 hypothesis.settings.register_profile("tune", deadline=None)  # machines are noisy: no test asserts a time
 hypothesis.settings.load_profile("tune")
+
+
+# Whatever starts the tests may ignore Ctrl-C, as `nohup` and shells do for what runs in the background. Then every
+# process that a test starts would ignore it too, those included to which the test sends one.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
