@@ -21,7 +21,7 @@ from typing import Any
 
 from attrs import frozen
 
-from executor.tensor_files import TensorLayout, tensor_digests, write_tensors
+from executor.models.tensor_files import TensorLayout, tensor_digests, write_tensors
 
 HOUSE = Path(__file__).parent.parent
 ROUNDS = 3
@@ -125,7 +125,7 @@ def measure(side: str, base: Path, adapter: Path, output: Path) -> Cost:
 
 def merge_by_tune(base: Path, adapter: Path, output: Path) -> None:
     """Merge as a `merge` of a recipe does."""
-    from executor.lora_merge import merge
+    from executor.merging.lora_merge import merge
 
     merge(base, adapter, output, None)
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from executor import kinds
-from executor.probe import desire
+from executor.applying.probe import desire
 from planner.desired import Desired
 from planner.kind import Source
 from planner.recipe import parse

@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from executor.dataset_fields import Dataset
+from executor.data.dataset_fields import Dataset
 from executor.sources import origin
 from planner.structure import structure
 from state.canonical import Plain

@@ -29,11 +29,11 @@ from typing import Any
 
 from attrs import field, frozen
 
-from executor.dataset_fields import Dataset
+from executor.data.dataset_fields import Dataset
 from executor.kinds.dataset import identity
 from executor.kinds.tokens import Tokens
-from executor.task import Input, Task
-from executor.worker_reports import Reporter
+from executor.workers.task import Input, Task
+from executor.workers.worker_reports import Reporter
 from planner.structure import settings_of
 from state.canonical import Plain
 from state.files import digest_file
@@ -289,7 +289,7 @@ def build(
     name: str, folder: Path, tune_folder: Path, source: str, *, sample_packing: bool
 ) -> tuple[dict[str, float], Mapping[str, Plain]]:
     """The seconds that a build of tokens takes, by name, and the facts that it records."""
-    from executor.tokenizing import tokenize
+    from executor.tokens.tokenizing import tokenize
 
     dataset = Dataset(source=source, type="chat_template")
     content = digest_file(folder / source)
@@ -333,8 +333,8 @@ def pack_alone(scratch: Path) -> tuple[dict[str, float], float]:
     """Seconds to put documents into rows and write them, and how full the rows are."""
     from array import array
 
-    from executor.packing import pack
-    from executor.token_files import Documents, TokenWriter
+    from executor.tokens.packing import pack
+    from executor.tokens.token_files import Documents, TokenWriter
 
     sizes = array("i", lengths())
     starts = array("q", accumulate((8 * size for size in sizes[:-1]), initial=0))

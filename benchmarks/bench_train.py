@@ -20,15 +20,15 @@ from pathlib import Path
 
 from attrs import define, field, frozen
 
-from executor import events
-from executor.dataset_fields import Dataset
+from executor.data.dataset_fields import Dataset
 from executor.kinds.dataset import identity
 from executor.kinds.model import Model
 from executor.kinds.tokens import Tokens
-from executor.launch import Emit, Stop, run_in_worker
 from executor.methods.sft import Sft
-from executor.task import Input, Outcome, Task
-from executor.token_files import TRAIN
+from executor.tokens.token_files import TRAIN
+from executor.workers import events
+from executor.workers.launch import Emit, Stop, run_in_worker
+from executor.workers.task import Input, Outcome, Task
 from planner.structure import settings_of
 from state.canonical import Plain
 from state.files import digest_file

@@ -14,8 +14,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 import attrs
 
 from executor import kinds
-from executor.stage import Stage
 from executor.templates import built_in
+from executor.training.stage import Stage
 from planner.effects import Effect, Setting, fields, referenced_kinds, table_class
 from tune.views.words import value
 

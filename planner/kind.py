@@ -120,7 +120,7 @@ class Kind:
     check: Callable[[Resource, Resources], tuple[Diagnostic, ...]] = _no_objection
     """What is wrong with the fields together, without reading anything else."""
     probe: Callable[..., Probe] = _nothing_outside
-    """Reads what lies outside the recipe: (resource, surroundings of type executor.probe.Surroundings)."""
+    """Reads what lies outside the recipe: (resource, surroundings of type executor.applying.probe.Surroundings)."""
     schedule: Callable[[Mapping[str, Plain], Mapping[str, tuple[Record, ...]]], Schedule] | None = None
     """The learning rates that settings and input records imply; None for kinds that cannot be resumed."""
     layout: Callable[[Mapping[str, Plain]], Layout] = _as_torch_writes
@@ -134,7 +134,7 @@ class Kind:
     publishes: bool = False
     """Whether the result lies outside of `.tune/`, where it may have been replaced since: then it is never adopted."""
     build: Callable[..., Any] = _nothing_to_build
-    """Makes it: (executor.task.Task, executor.worker_reports.Reporter) -> executor.task.Outcome."""
+    """Makes it: (Task, Reporter) -> Outcome, of executor.workers.task and executor.workers.worker_reports."""
 
 
 Kinds: TypeAlias = Mapping[str, Kind]

@@ -9,7 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from executor.world import visible_gpus
+from executor.workers.world import visible_gpus
 from tests.fake_kinds import RECIPE, Workshop
 
 pytest_plugins = ("tests.hub_server", "tests.s3_server")

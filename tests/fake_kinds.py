@@ -10,15 +10,15 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from executor import events
-from executor.apply import Result, apply
-from executor.drift import Bytes
-from executor.launch import Emit, InterruptedStepError, Stop
-from executor.local import this_machine
-from executor.means import Means
-from executor.probe import Surroundings, desire
-from executor.provenance import Origin
-from executor.task import Outcome, Task
+from executor.applying.apply import Result, apply
+from executor.applying.drift import Bytes
+from executor.applying.local import this_machine
+from executor.applying.means import Means
+from executor.applying.probe import Surroundings, desire
+from executor.applying.provenance import Origin
+from executor.workers import events
+from executor.workers.launch import Emit, InterruptedStepError, Stop
+from executor.workers.task import Outcome, Task
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.plan import Plan, Selection

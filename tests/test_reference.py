@@ -10,7 +10,7 @@ import attrs
 import click
 import pytest
 
-from executor import events
+from executor.workers import events
 from planner.diff import Action
 from planner.reason import CODES
 from tune.cli import COMMANDS, commands

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from executor.launch import InterruptedStepError, Stop
-from executor.nodes import follow
-from executor.world import Host
+from executor.workers.launch import InterruptedStepError, Stop
+from executor.workers.nodes import follow
+from executor.workers.world import Host
 from state.lock import is_dead, read_owner
 from state.owner import Owner
 from tune.cli import INTERRUPTED

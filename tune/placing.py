@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from executor.world import Host
+from executor.workers.world import Host
 from tune.cli import usage_problem
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve
 
 from executor import kinds as kind_folder
-from executor.local import this_machine
-from executor.probe import desire, examine
+from executor.applying.local import this_machine
+from executor.applying.probe import desire, examine
 from planner.composition import compose
 from planner.desired import Desired
 from planner.kind import Kinds
@@ -36,7 +36,7 @@ from tune import __version__
 from tune.overriding import from_environment
 
 if TYPE_CHECKING:
-    from executor.drift import Bytes
+    from executor.applying.drift import Bytes
     from state.shared_store import SharedStore
 
 WHOLE = Selection()
@@ -131,7 +131,7 @@ class Project:
     @functools.cached_property
     def content(self) -> Bytes:
         """What this machine has of artifacts, byte by byte."""
-        from executor.drift import Bytes
+        from executor.applying.drift import Bytes
 
         return Bytes(self.layout)
 
@@ -149,7 +149,7 @@ class Project:
         made = make_plan(recipe, tuple(desired.values()), known, selection, self.kinds, local)
         self._check_imports(made, recipe, desired, known.state)
         if verify:
-            from executor.drift import moved_revisions
+            from executor.applying.drift import moved_revisions
 
             diagnostics += [*self.content.notes(), *moved_revisions(recipe, known.state)]
         given = self.overrides.without_environment(self.written)
@@ -159,8 +159,8 @@ class Project:
         """What the plan is about to import must fit: found now, not after hours of work on other steps."""
         due = {step.address for step in plan.steps if any(isinstance(one, Imported) for one in step.reasons)}
         if due:
-            from executor.importing import Surroundings, check_planned
-            from executor.provenance import origin
+            from executor.applying.importing import Surroundings, check_planned
+            from executor.applying.provenance import origin
 
             planned = [one for one in recipe.refactoring.imports if one.address in due]
             check_planned(planned, desired, state, Surroundings(self.kinds, self.layout, origin(self.file, "")))

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from executor.launch import Stop
+from executor.workers.launch import Stop
 
 
 @contextmanager

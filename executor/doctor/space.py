@@ -10,8 +10,8 @@ from typing import Any
 from attrs import define, frozen
 
 from executor.doctor.finding import Finding, Verdict
-from executor.out_of_memory import host_limit
-from executor.tensor_files import read_headers
+from executor.models.tensor_files import read_headers
+from executor.workers.out_of_memory import host_limit
 from planner.diff import WORKS
 from planner.kind import Kinds
 from planner.plan import Plan, Step

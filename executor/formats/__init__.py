@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import cache
 
-from executor.examples import Text
-from executor.format import Format
+from executor.data.examples import Text
+from executor.data.format import Format
 from executor.plugins import plugins
 
 
@@ -17,7 +17,7 @@ def load() -> Mapping[str, Format]:
 
 
 def yielding(examples: Collection[type]) -> tuple[str, ...]:
-    """The names of the formats whose rows may become one of these classes of executor.examples."""
+    """The names of the formats whose rows may become one of these classes of executor.data.examples."""
     return tuple(sorted(name for name, one in load().items() if not set(examples).isdisjoint(one.yields)))
 
 

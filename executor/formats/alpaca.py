@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from executor.chat_messages import ASSISTANT, RowError
-from executor.examples import Conversation, Example, Segments
-from executor.format import Format, Values
-from executor.message_fields import with_system
+from executor.data.chat_messages import ASSISTANT, RowError
+from executor.data.examples import Conversation, Example, Segments
+from executor.data.format import Format, Values
+from executor.data.message_fields import with_system
 from state.canonical import Plain
 
 if TYPE_CHECKING:
-    from executor.dataset_fields import Dataset
+    from executor.data.dataset_fields import Dataset
 
 _TASK = "Below is an instruction that describes a task"
 SYSTEM_WITH_INPUT = (

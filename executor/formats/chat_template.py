@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from executor.chat_messages import Message
-from executor.examples import Conversation, Example
-from executor.format import Format, Values
-from executor.message_fields import is_chat, names, tools, with_system
+from executor.data.chat_messages import Message
+from executor.data.examples import Conversation, Example
+from executor.data.format import Format, Values
+from executor.data.message_fields import is_chat, names, tools, with_system
 from state.canonical import Plain
 
 if TYPE_CHECKING:
-    from executor.dataset_fields import Dataset
+    from executor.data.dataset_fields import Dataset
 
 _LISTS = ("messages", "conversations", "conversation")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from executor.chat_messages import RowError
-from executor.examples import Example, Text
-from executor.format import Format, Values
+from executor.data.chat_messages import RowError
+from executor.data.examples import Example, Text
+from executor.data.format import Format, Values
 from state.canonical import Plain
 
 if TYPE_CHECKING:
-    from executor.dataset_fields import Dataset
+    from executor.data.dataset_fields import Dataset
 
 _OF_OTHERS = (
     "messages", "conversations", "conversation", "prompt", "completion", "chosen", "rejected", "instruction", "output",

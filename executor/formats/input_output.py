@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from executor.chat_messages import RowError
-from executor.examples import Example, Segments
-from executor.flags import flag
-from executor.format import Format, Values
-from executor.message_fields import from_text
+from executor.data.chat_messages import RowError
+from executor.data.examples import Example, Segments
+from executor.data.flags import flag
+from executor.data.format import Format, Values
+from executor.data.message_fields import from_text
 from state.canonical import Plain
 
 if TYPE_CHECKING:
-    from executor.dataset_fields import Dataset
+    from executor.data.dataset_fields import Dataset
 
 
 def example(values: Values, _: Dataset) -> Example:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from executor.answers import COMPLETIONS, PROMPTS, alike, answer, field_of, prompt
-from executor.chat_messages import RowError
-from executor.examples import Example, Judged
-from executor.flags import flag
-from executor.format import Format, Values
-from executor.message_fields import tools
+from executor.data.answers import COMPLETIONS, PROMPTS, alike, answer, field_of, prompt
+from executor.data.chat_messages import RowError
+from executor.data.examples import Example, Judged
+from executor.data.flags import flag
+from executor.data.format import Format, Values
+from executor.data.message_fields import tools
 from state.canonical import Plain
 
 if TYPE_CHECKING:
-    from executor.dataset_fields import Dataset
+    from executor.data.dataset_fields import Dataset
 
 
 def example(values: Values, dataset: Dataset) -> Example:

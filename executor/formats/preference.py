@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from executor.answers import CHOSEN, REJECTED, alike, answer, as_messages, field_of, prompt
-from executor.chat_messages import ASSISTANT, RowError
-from executor.examples import Example, Preference, Turns
-from executor.format import Format, Values
-from executor.message_fields import tools, with_system
+from executor.data.answers import CHOSEN, REJECTED, alike, answer, as_messages, field_of, prompt
+from executor.data.chat_messages import ASSISTANT, RowError
+from executor.data.examples import Example, Preference, Turns
+from executor.data.format import Format, Values
+from executor.data.message_fields import tools, with_system
 from state.canonical import Plain
 
 if TYPE_CHECKING:
-    from executor.dataset_fields import Dataset
+    from executor.data.dataset_fields import Dataset
 
 
 def example(values: Values, dataset: Dataset) -> Example:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from executor.examples import Text
-from executor.format import Format
+from executor.data.examples import Text
+from executor.data.format import Format
 from executor.formats.completion import example
 
 FORMAT = Format(name="pretrain", example=example, recognises=lambda _: None, yields=(Text,), fields=("field",))

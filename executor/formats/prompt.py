@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from executor.answers import CHOSEN, PROMPTS, REJECTED, field_of, prompt
-from executor.chat_messages import RowError
-from executor.examples import Example, Prompt
-from executor.format import Format, Values
-from executor.message_fields import tools
+from executor.data.answers import CHOSEN, PROMPTS, REJECTED, field_of, prompt
+from executor.data.chat_messages import RowError
+from executor.data.examples import Example, Prompt
+from executor.data.format import Format, Values
+from executor.data.message_fields import tools
 from state.canonical import Plain
 
 if TYPE_CHECKING:
-    from executor.dataset_fields import Dataset
+    from executor.data.dataset_fields import Dataset
 
 _ANSWERED = (
     *CHOSEN, *REJECTED, "completion", "completions", "output", "response", "segments", "input_ids", "messages",

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from executor.chat_messages import ASSISTANT, Message, RowError
-from executor.examples import Conversation, Example
-from executor.format import Values
+from executor.data.chat_messages import ASSISTANT, Message, RowError
+from executor.data.examples import Conversation, Example
+from executor.data.format import Values
+from executor.data.message_fields import USUAL, Convention, from_text, is_chat, names, tools, with_system
 from executor.formats.chat_template import FORMAT as CHAT_TEMPLATE
-from executor.message_fields import USUAL, Convention, from_text, is_chat, names, tools, with_system
 from state.canonical import Plain
 
 if TYPE_CHECKING:
-    from executor.dataset_fields import Dataset
+    from executor.data.dataset_fields import Dataset
 
 _CALL = "function_call"
 _SHAREGPT = Convention(

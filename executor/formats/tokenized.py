@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from executor.chat_messages import RowError
-from executor.examples import IGNORED, Example, Tokenized
-from executor.format import Format, Values
-from executor.message_fields import from_text
+from executor.data.chat_messages import RowError
+from executor.data.examples import IGNORED, Example, Tokenized
+from executor.data.format import Format, Values
+from executor.data.message_fields import from_text
 from state.canonical import Plain
 
 if TYPE_CHECKING:
-    from executor.dataset_fields import Dataset
+    from executor.data.dataset_fields import Dataset
 
 _MASKS = ("assistant_masks", "completion_mask")
 _MOST = 2**31

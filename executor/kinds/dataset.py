@@ -9,16 +9,17 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from executor import formats, hub
-from executor.chat_messages import RowError
-from executor.dataset_fields import Dataset, dataset_of
-from executor.probe import Surroundings, assumed
-from executor.rows import MOST_REPORTED, BrokenRow, Row
+from executor import formats
+from executor.applying.probe import Surroundings, assumed
+from executor.data.chat_messages import RowError
+from executor.data.dataset_fields import Dataset, dataset_of
+from executor.data.rows import MOST_REPORTED, BrokenRow, Row
+from executor.models import hub
 from executor.sources import fetching, origin
 from executor.sources.detection import not_given, resolved
 from executor.sources.origin import Origin, origin_of, sources_of
-from executor.task import Outcome, Task
-from executor.worker_reports import Reporter
+from executor.workers.task import Outcome, Task
+from executor.workers.worker_reports import Reporter
 from planner.kind import Kind, Probe, Resource, Resources
 from planner.structure import settings_of
 from state.canonical import Plain, digest

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import Factory, frozen
 
-from executor import formats, gates
-from executor.answer_metrics import answer_metrics, metric_faults
-from executor.examples import TRAINED_ALONE
+from executor import formats
+from executor.applying.probe import Surroundings
+from executor.data.examples import TRAINED_ALONE
+from executor.evaluation import gates
+from executor.evaluation.answer_metrics import answer_metrics, metric_faults
+from executor.evaluation.user_functions import function_digests, function_faults, user_functions
 from executor.kinds.tokens import KIND as TOKENS
 from executor.kinds.tokens import Tokens, made_before
-from executor.lineage import model_sources, root_model, scoring_run, trained_on
-from executor.probe import Surroundings
-from executor.software import gpus, hardware, versions
+from executor.models.lineage import model_sources, root_model, scoring_run, trained_on
 from executor.sources.detection import may_be_chats
-from executor.task import Outcome, Task
-from executor.user_functions import function_digests, function_faults, user_functions
-from executor.worker_reports import Reporter
+from executor.workers.software import gpus, hardware, versions
+from executor.workers.task import Outcome, Task
+from executor.workers.worker_reports import Reporter
 from planner.effects import Effect, reference, setting, upstream_fields
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.limits import not_empty, positive
@@ -29,7 +30,7 @@ from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
-    from executor.evaluating import Prediction
+    from executor.evaluation.evaluating import Prediction
 
 CODE = 1
 OF_TOKENS = ("perplexity", "token_accuracy")
@@ -134,7 +135,7 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     content, faults = function_digests(own, surroundings.folder), tuple(_function_faults(resource, surroundings))
     if all(made_before(one, surroundings) for one in (tokens, *training)):
         return Probe(content, diagnostics=faults)
-    from executor.row_sample import overlaps
+    from executor.tokens.row_sample import overlaps
 
     return Probe(content, diagnostics=(*faults, *overlaps(tokens, training, surroundings)))
 
@@ -147,9 +148,9 @@ def _function_faults(resource: Resource, surroundings: Surroundings) -> Iterator
 
 def build(task: Task, reporter: Reporter) -> Outcome:
     """Measure, and keep every answer beside the question and the reference."""
-    from executor.evaluating import answer, negative_log_likelihood
-    from executor.loading import has_gpu, load_model, load_tokenizer
-    from executor.token_files import PROMPTS, TRAIN, read_columns
+    from executor.evaluation.evaluating import answer, negative_log_likelihood
+    from executor.models.loading import has_gpu, load_model, load_tokenizer
+    from executor.tokens.token_files import PROMPTS, TRAIN, read_columns
 
     settings: Mapping[str, Any] = task.settings
     model = load_model(task.inputs["model"], settings["dtype"], settings["attn_implementation"]).eval()

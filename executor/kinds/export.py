@@ -9,11 +9,11 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from executor.lineage import is_adapter, model_sources, root_model
-from executor.probe import Surroundings
-from executor.software import versions
-from executor.task import Outcome, Task
-from executor.worker_reports import Reporter
+from executor.applying.probe import Surroundings
+from executor.models.lineage import is_adapter, model_sources, root_model
+from executor.workers.software import versions
+from executor.workers.task import Outcome, Task
+from executor.workers.worker_reports import Reporter
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.limits import not_empty
@@ -64,8 +64,8 @@ def _faults(resource: Resource, resources: Resources) -> Iterator[Diagnostic]:
             f"{resource.address}.to: {exports[0].address} goes to `{export.to}` too, and one would replace the other."
         )
         yield Diagnostic("Two exports to one place", detail, "Give each a place of its own.", resource.place("to"))
-    from executor.destinations import destination
-    from executor.shards import AS_IT_IS, SIZE
+    from executor.models.shards import AS_IT_IS, SIZE
+    from executor.publishing.destinations import destination
 
     try:
         destination(export.to, Path(), private=export.private)
@@ -111,8 +111,8 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
 
     What was found stays part of the identity: after a loss it is another export, and from then on again the same.
     """
-    from executor.destinations import FolderDestination, destination
-    from executor.publication import SUMS
+    from executor.publishing.destinations import FolderDestination, destination
+    from executor.publishing.publication import SUMS
 
     export: Export = resource.specification
     place = destination(export.to, surroundings.folder, private=export.private)
@@ -130,9 +130,9 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
 
 def build(task: Task, reporter: Reporter) -> Outcome:
     """Write everything into a folder of our own, then take it where it belongs, unless it is there already."""
-    from executor.destinations import destination
-    from executor.publication import write
-    from executor.quantized_weights import check_tools
+    from executor.publishing.destinations import destination
+    from executor.publishing.publication import write
+    from executor.publishing.quantized_weights import check_tools
 
     name, private = str(task.settings["to"]), bool(task.settings["private"])
     place = destination(name, Path(task.recipe_folder), private=private)

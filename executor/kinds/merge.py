@@ -9,12 +9,12 @@ from typing import Any, Literal, cast
 
 from attrs import frozen
 
-from executor.combination import CHANCE, ELECTING, PRUNING, Combination, CombinationType
 from executor.kinds.model import delivered
-from executor.lineage import foundations, is_adapter, merged_adapters, model_sources, root_model, scoring_run
-from executor.software import hardware, versions
-from executor.task import Outcome, Task
-from executor.worker_reports import Reporter
+from executor.merging.combination import CHANCE, ELECTING, PRUNING, Combination, CombinationType
+from executor.models.lineage import foundations, is_adapter, merged_adapters, model_sources, root_model, scoring_run
+from executor.workers.software import hardware, versions
+from executor.workers.task import Outcome, Task
+from executor.workers.worker_reports import Reporter
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Resource, Resources, Source
 from planner.limits import not_empty
@@ -102,7 +102,7 @@ def _faults(resource: Resource, resources: Resources) -> Iterator[tuple[str, str
         yield "quantized_base", "adapters may have seen their base rounded differently", "Merge them one by one."
     if not 0 < merge.density <= 1:
         yield "density", f"expected a share above 0 and up to 1, got {merge.density:g}", ""
-    from executor.shards import AS_IT_IS, SIZE
+    from executor.models.shards import AS_IT_IS, SIZE
 
     if merge.max_shard_size != AS_IT_IS and not SIZE.fullmatch(merge.max_shard_size):
         yield "max_shard_size", f"expected a size, got {merge.max_shard_size!r}", 'For instance "5GB" or "500MB".'
@@ -142,9 +142,9 @@ def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Sourc
 
 def build(task: Task, reporter: Reporter) -> Outcome:
     """Fold the adapters in, prove what came out, and deliver the tokenizer with it."""
-    from executor.merging import fold
-    from executor.model_files import copy_tokenizer, identity
-    from executor.tensor_files import parameter_count
+    from executor.merging.merging import fold
+    from executor.models.model_files import copy_tokenizer, identity
+    from executor.models.tensor_files import parameter_count
 
     weights = cast("tuple[float, ...]", tuple(task.settings["weights"]))  # type: ignore[arg-type]
     combination = Combination(

@@ -9,12 +9,12 @@ from typing import cast
 
 from attrs import Factory, evolve, frozen
 
-from executor import hub
-from executor.probe import Surroundings, assumed
-from executor.task import Input, Outcome, Task
+from executor.applying.probe import Surroundings, assumed
+from executor.models import hub
 from executor.templates import built_in
-from executor.tokenizer_files import has_tokenizer, own_template, tokenizer_digest
-from executor.worker_reports import Reporter
+from executor.tokens.tokenizer_files import has_tokenizer, own_template, tokenizer_digest
+from executor.workers.task import Input, Outcome, Task
+from executor.workers.worker_reports import Reporter
 from planner.effects import Effect, setting
 from planner.kind import Kind, Probe, Resource, Resources
 from planner.limits import not_negative
@@ -104,7 +104,7 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
         # The artifact carries tokenizer and template, so they are part of what is built; the weights do not depend
         # on them, and what is trained on the weights sees only the weights' own digest.
         return Probe(content=known, known=known)
-    from executor.model_files import source_identity
+    from executor.models.model_files import source_identity
 
     weights = source_identity(folder, surroundings.digests)
     return Probe(content={"weights": weights, **known}, known={"": weights, **known}, builds=False)
@@ -163,7 +163,7 @@ def locate(record: Record, recipe_folder: Path) -> Path:
 
 def build(task: Task, reporter: Reporter) -> Outcome:
     """Download the repository, or make random weights."""
-    from executor.model_files import initialise
+    from executor.models.model_files import initialise
 
     if not task.settings["config"]:
         reporter.message(f"downloading {task.settings['source']}")

@@ -10,14 +10,14 @@ from typing import Literal
 from attrs import asdict, frozen
 
 from executor import formats
-from executor.probe import Surroundings
-from executor.row_layout import LEARNT_FROM, RowLayout
+from executor.applying.probe import Surroundings
 from executor.sources.detection import may_be_chats, resolved
 from executor.sources.origin import Origin, origin_of
-from executor.task import Outcome, Task
-from executor.tokenizer_files import has_tokenizer
-from executor.turn_ends import TrainOnEos
-from executor.worker_reports import Reporter
+from executor.templating.turn_ends import TrainOnEos
+from executor.tokens.row_layout import LEARNT_FROM, RowLayout
+from executor.tokens.tokenizer_files import has_tokenizer
+from executor.workers.task import Outcome, Task
+from executor.workers.worker_reports import Reporter
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.structure import settings_of
@@ -72,7 +72,7 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     tokenizer = readable_with(resource, surroundings)
     if tokenizer is None:
         return Probe(notes=notes)
-    from executor.row_sample import sample
+    from executor.tokens.row_sample import sample
 
     try:
         return Probe(notes=notes, diagnostics=sample(resource, tokenizer, surroundings).diagnostics)
@@ -118,7 +118,7 @@ def _row_changes(resource: Resource, surroundings: Surroundings) -> dict[str, Pl
     before = [one.digest for one in record.inputs.get("datasets", ())]
     if before == [surroundings.known[Source(one)] for one in resource.specification.datasets]:
         return {}
-    from executor.row_difference import count_digests, since
+    from executor.tokens.row_difference import count_digests, since
 
     folder = surroundings.folder
     artifact = Layout(folder).root / record.artifact
@@ -131,7 +131,7 @@ def _row_changes(resource: Resource, surroundings: Surroundings) -> dict[str, Pl
 
 def build(task: Task, reporter: Reporter) -> Outcome:
     """Tokenize."""
-    from executor.tokenizing import tokenize
+    from executor.tokens.tokenizing import tokenize
 
     return tokenize(task, reporter)
 

@@ -7,31 +7,30 @@ from typing import Any, cast
 
 from attrs import evolve
 
-from executor import (
-    adapter_fields,
+from executor import formats, methods
+from executor.applying.probe import Surroundings
+from executor.kinds.tokens import KIND as TOKENS
+from executor.kinds.tokens import Tokens
+from executor.models import adapter_fields
+from executor.models.lineage import is_adapter, model_sources, root_model, scoring_run
+from executor.tokens.row_layout import WANTED
+from executor.training import (
     deepspeed_file,
     distributed_fields,
-    formats,
     kernel_fields,
-    methods,
     optimizers,
     precision_fields,
     scheduler_arguments,
 )
-from executor.dropout import neutral_without_dropout
-from executor.evaluation_fields import answer_faults, evaluation_faults
-from executor.evaluation_probe import evaluation_diagnostics, function_content
-from executor.kinds.tokens import KIND as TOKENS
-from executor.kinds.tokens import Tokens
-from executor.lineage import is_adapter, model_sources, root_model, scoring_run
-from executor.method import Fault, Method
-from executor.optimization_fields import schedule_of
-from executor.probe import Surroundings
-from executor.recurrent import packing_faults
-from executor.row_layout import WANTED
-from executor.stage import Stage
-from executor.task import Outcome, Task
-from executor.worker_reports import Reporter
+from executor.training.dropout import neutral_without_dropout
+from executor.training.evaluation_fields import answer_faults, evaluation_faults
+from executor.training.evaluation_probe import evaluation_diagnostics, function_content
+from executor.training.method import Fault, Method
+from executor.training.optimization_fields import schedule_of
+from executor.training.recurrent import packing_faults
+from executor.training.stage import Stage
+from executor.workers.task import Outcome, Task
+from executor.workers.worker_reports import Reporter
 from planner.effects import Effect, declared, fields, upstream_fields
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.resume import Layout
@@ -354,7 +353,7 @@ def layout(settings: Mapping[str, Plain]) -> Layout:
 
 def build(task: Task, reporter: Reporter) -> Outcome:
     """Train with the method that the settings name."""
-    from executor.training import train
+    from executor.training.training import train
 
     method: Any = METHODS[str(task.settings["method"])]
     return train(method, task, reporter)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from executor.method import Method
 from executor.plugins import plugins
+from executor.training.method import Method
 
 
 def load() -> Mapping[str, Method]:

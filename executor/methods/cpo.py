@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 
-from executor import answer_stage
-from executor.answer_stage import LOSS, AnswerStage
-from executor.method import Fault, Method
-from executor.trainer_arguments import CPO
+from executor.training import answer_stage
+from executor.training.answer_stage import LOSS, AnswerStage
+from executor.training.method import Fault, Method
+from executor.training.trainer_arguments import CPO
 from planner.effects import Effect, setting
 from planner.limits import fraction, not_negative, positive
 
 if TYPE_CHECKING:
-    from executor.training_run import Run
+    from executor.training.training_run import Run
 
 FIELDS = ("beta", "loss_type", "cpo_alpha", "label_smoothing", "disable_dropout")
 
@@ -43,7 +43,7 @@ def faults(stage: Cpo) -> Iterator[Fault]:
 
 def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
     """A trainer for pairs of answers, without a reference."""
-    from executor.experimental_trainers import paired, quietly
+    from executor.training.experimental_trainers import paired, quietly
 
     quietly()
     from trl.experimental.cpo import CPOConfig, CPOTrainer

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 
-from executor import answer_stage, trainers
-from executor.answer_stage import LOSS, AnswerStage
-from executor.method import Fault, Method
-from executor.prompted_trainers import check_engine, enough_prompts, on_token_rows
-from executor.reward_stage import DRAWN
-from executor.trainer_arguments import DISTILLATION
+from executor.training import answer_stage, trainers
+from executor.training.answer_stage import LOSS, AnswerStage
+from executor.training.method import Fault, Method
+from executor.training.prompted_trainers import check_engine, enough_prompts, on_token_rows
+from executor.training.reward_stage import DRAWN
+from executor.training.trainer_arguments import DISTILLATION
 from planner.effects import Effect, reference, setting
 from planner.limits import not_negative, positive
 
 if TYPE_CHECKING:
-    from executor.training_run import Run
+    from executor.training.training_run import Run
 
 FIELDS = ("beta", "max_completion_length", "temperature", "top_p", "use_vllm", "disable_dropout")
 
@@ -53,7 +53,7 @@ def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
     from trl.trainer.distillation_config import DistillationConfig
     from trl.trainer.distillation_trainer import DistillationTrainer
 
-    from executor.loading import load_model
+    from executor.models.loading import load_model
 
     settings = run.settings
     check_engine(settings)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from attrs import frozen
 
-from executor import answer_stage, trainers
-from executor.answer_stage import LOSS, ReferredStage
-from executor.method import Fault, Method
-from executor.trainer_arguments import DPO
+from executor.training import answer_stage, trainers
+from executor.training.answer_stage import LOSS, ReferredStage
+from executor.training.method import Fault, Method
+from executor.training.trainer_arguments import DPO
 from planner.effects import Effect, setting
 from planner.limits import fraction, not_empty
 
 if TYPE_CHECKING:
-    from executor.training_run import Run
+    from executor.training.training_run import Run
 
 Loss: TypeAlias = Literal[
     "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired",

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from attrs import frozen
 
-from executor import answer_stage, trainers
-from executor.answer_stage import LOSS, AnswerStage
-from executor.method import Method
-from executor.trainer_arguments import REWARD
+from executor.training import answer_stage, trainers
+from executor.training.answer_stage import LOSS, AnswerStage
+from executor.training.method import Method
+from executor.training.trainer_arguments import REWARD
 from planner.effects import Effect, setting
 from planner.limits import not_negative
 
 if TYPE_CHECKING:
-    from executor.training_run import Run
+    from executor.training.training_run import Run
 
 
 @frozen
@@ -34,8 +34,8 @@ def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
     from trl.trainer.reward_config import RewardConfig
     from trl.trainer.reward_trainer import DataCollatorForPreference, RewardTrainer
 
-    from executor.classifiers import load_classifier
-    from executor.loading import padding_id
+    from executor.models.loading import padding_id
+    from executor.training.classifiers import load_classifier
 
     settings = run.settings
     own = {

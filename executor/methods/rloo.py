@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 
-from executor import reward_stage
-from executor.answer_stage import LOSS
-from executor.method import Method
-from executor.reward_stage import RewardStage
-from executor.trainer_arguments import RLOO
+from executor.training import reward_stage
+from executor.training.answer_stage import LOSS
+from executor.training.method import Method
+from executor.training.reward_stage import RewardStage
+from executor.training.trainer_arguments import RLOO
 from planner.effects import Effect, setting
 from planner.limits import not_negative, positive
 
 if TYPE_CHECKING:
-    from executor.training_run import Run
+    from executor.training.training_run import Run
 
 
 @frozen

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 
-from executor import trainers
-from executor.method import Method
-from executor.stage import Stage
-from executor.trainer_arguments import SFT
+from executor.training import trainers
+from executor.training.method import Method
+from executor.training.stage import Stage
+from executor.training.trainer_arguments import SFT
 from planner.effects import Effect, setting
 from planner.limits import fraction
 
 if TYPE_CHECKING:
-    from executor.training_run import Run
+    from executor.training.training_run import Run
 
 
 @frozen

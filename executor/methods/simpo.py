@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 
-from executor import answer_stage
-from executor.answer_stage import LOSS, AnswerStage
-from executor.method import Method
-from executor.trainer_arguments import CPO
+from executor.training import answer_stage
+from executor.training.answer_stage import LOSS, AnswerStage
+from executor.training.method import Method
+from executor.training.trainer_arguments import CPO
 from planner.effects import Effect, setting
 from planner.limits import fraction, not_negative, positive
 
 if TYPE_CHECKING:
-    from executor.training_run import Run
+    from executor.training.training_run import Run
 
 FIELDS = ("beta", "simpo_gamma", "cpo_alpha", "label_smoothing", "disable_dropout")
 
@@ -36,7 +36,7 @@ class Simpo(AnswerStage):
 
 def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
     """A trainer for pairs of answers, without a reference: TRL has it as a loss of its CPOTrainer."""
-    from executor.experimental_trainers import paired, quietly
+    from executor.training.experimental_trainers import paired, quietly
 
     quietly()
     from trl.experimental.cpo import CPOConfig, CPOTrainer

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any, BinaryIO
 
-from executor.rows import BrokenRow, Row
+from executor.data.rows import BrokenRow, Row
 from state.canonical import Plain
 from state.diagnostic import Place, problem
 

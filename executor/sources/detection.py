@@ -11,8 +11,8 @@ from pathlib import Path
 from attrs import evolve
 
 from executor import formats
-from executor.dataset_fields import Dataset, dataset_of
-from executor.rows import BrokenRow, Row
+from executor.data.dataset_fields import Dataset, dataset_of
+from executor.data.rows import BrokenRow, Row
 from executor.sources.origin import rows
 from planner.structure import settings_of
 from state.canonical import Plain

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from executor import hub
-from executor.dataset_fields import Dataset
+from executor.data.dataset_fields import Dataset
+from executor.models import hub
 from executor.sources import hub_folder, remote, splits
 from executor.sources.origin import Origin, origin_of, sources_of
 from state.diagnostic import Diagnostic, ProblemError, problem

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path, PurePath
 from typing import BinaryIO, TypeAlias
 
-from executor.rows import BrokenRow, Row
+from executor.data.rows import BrokenRow, Row
 from executor.sources import compression
 from state.diagnostic import Place
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from attrs import define, field
 
-from executor.rows import BrokenRow, Row
+from executor.data.rows import BrokenRow, Row
 from executor.sources import json_lines
 from state.diagnostic import Place
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import BinaryIO
 
-from executor.rows import BrokenRow, Row
+from executor.data.rows import BrokenRow, Row
 from state.diagnostic import Place
 
 DECODER = json.JSONDecoder(parse_constant=lambda _: None)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from executor import hub
-from executor.dataset_fields import Dataset
+from executor.data.dataset_fields import Dataset
+from executor.models import hub
 from executor.sources import hub_folder, remote, splits
 from executor.sources.file_formats import read_file, suffix
 from executor.sources.paths import folder_files, is_glob, source_files

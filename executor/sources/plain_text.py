@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from executor.rows import BrokenRow, Row
+from executor.data.rows import BrokenRow, Row
 from executor.sources.json_lines import LONGEST_LINE, lines
 from state.diagnostic import Place
 

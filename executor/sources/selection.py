@@ -13,8 +13,8 @@ from typing import TypeAlias, cast
 
 import xxhash
 
-from executor.dataset_fields import Dataset, Filter
-from executor.rows import BrokenRow, Row, row_digest
+from executor.data.dataset_fields import Dataset, Filter
+from executor.data.rows import BrokenRow, Row, row_digest
 from state.canonical import Plain
 
 Rows: TypeAlias = Iterator[Row | BrokenRow]

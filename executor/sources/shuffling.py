@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
-from executor.rows import BrokenRow, Row
+from executor.data.rows import BrokenRow, Row
 from executor.sources.selection import Rows, draw
 from state.diagnostic import Place
 

@@ -1,4 +1,4 @@
-"""What ranks run in tests in the place of `executor.worker`: the same, but for what they build.
+"""What ranks run in tests in the place of `executor.workers.worker`: the same, but for what they build.
 
 `python rank_script.py ACT STEP.json`. Libraries take seconds to load, so one launch makes several trainings.
 """
@@ -19,12 +19,13 @@ if __name__ == "__main__":
 
 from attrs import evolve
 
-from executor import ranks, training, worker
-from executor.distributed_fields import checkpoint_format
-from executor.events import CheckpointWritten, WorkerEvent
 from executor.kinds.train import KIND
-from executor.task import Outcome, Task
-from executor.worker_reports import Reporter, StopRequestedError
+from executor.training import training
+from executor.training.distributed_fields import checkpoint_format
+from executor.workers import ranks, worker
+from executor.workers.events import CheckpointWritten, WorkerEvent
+from executor.workers.task import Outcome, Task
+from executor.workers.worker_reports import Reporter, StopRequestedError
 from state import artifacts
 from state.files import digest_file
 from state.record import Checkpoint

@@ -7,9 +7,9 @@ import socket
 import pytest
 from attrs import evolve
 
-from executor.accepting import accepted
-from executor.importing import Surroundings
-from executor.provenance import Origin
+from executor.applying.accepting import accepted
+from executor.applying.importing import Surroundings
+from executor.applying.provenance import Origin
 from state.change import put
 from state.diagnostic import Diagnostic, ProblemError
 from state.history import History

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from executor.adapter_combination import combine
-from executor.combination import CHANCE, Combination
-from executor.lora_merge import merge
-from executor.tensor_files import tensor_digests
+from executor.merging.adapter_combination import combine
+from executor.merging.combination import CHANCE, Combination
+from executor.merging.lora_merge import merge
+from executor.models.tensor_files import tensor_digests
 from state.canonical import digest
 from state.diagnostic import ProblemError
 

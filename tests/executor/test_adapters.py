@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from executor.adapter_fields import Adapter
-from executor.checkpoint_fields import Checkpoints
-from executor.lora_merge import merge
+from executor.merging.lora_merge import merge
 from executor.methods.sft import Sft
-from executor.training_run import Run
-from executor.worker_reports import Reporter
+from executor.models.adapter_fields import Adapter
+from executor.training.checkpoint_fields import Checkpoints
+from executor.training.training_run import Run
+from executor.workers.worker_reports import Reporter
 from tests.executor.test_training import BASIC, Laboratory, Trained, laboratory, resumed, run, stopped
 
 __all__ = ["laboratory"]

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.dataset_fields import Dataset
-from executor.encoding import Encoded
-from executor.examples import IGNORED
-from executor.row_layout import BETTER, WORSE, positions, sequence_length
-from executor.supervision import summarise
-from executor.token_files import TRAIN, VALIDATION, read_columns
+from executor.data.dataset_fields import Dataset
+from executor.data.examples import IGNORED
+from executor.tokens.encoding import Encoded
+from executor.tokens.row_layout import BETTER, WORSE, positions, sequence_length
+from executor.tokens.supervision import summarise
+from executor.tokens.token_files import TRAIN, VALIDATION, read_columns
 from state.canonical import Plain
 from state.diagnostic import Place, ProblemError
 from tests.executor.test_tokenizing import build, folder, text_of  # noqa: F401  a fixture is found by its name

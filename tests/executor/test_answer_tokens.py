@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from executor import answer_tokens
-from executor.answer_tokens import prompt_columns
-from executor.chat_messages import Message, RowError
-from executor.documents import Formatter, FormatterSettings
-from executor.encoding import Encoded
-from executor.examples import Judged, Preference, Prompt, Steps, Turns
-from executor.row_layout import BETTER, PROMPT, WORSE
+from executor.data.chat_messages import Message, RowError
+from executor.data.examples import Judged, Preference, Prompt, Steps, Turns
+from executor.tokens import answer_tokens
+from executor.tokens.answer_tokens import prompt_columns
+from executor.tokens.documents import Formatter, FormatterSettings
+from executor.tokens.encoding import Encoded
+from executor.tokens.row_layout import BETTER, PROMPT, WORSE
 from state.canonical import Plain
 
 tokenizers = pytest.importorskip("tokenizers")

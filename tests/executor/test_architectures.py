@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from executor.adapter_fields import Adapter
 from executor.kinds.model import Model
 from executor.methods.sft import Sft
-from executor.model_files import initialise
-from executor.task import Input
+from executor.models.adapter_fields import Adapter
+from executor.models.model_files import initialise
+from executor.workers.task import Input
 from planner.structure import settings_of
 from state.canonical import Plain
 from tests.executor.test_training import BASIC, TEMPLATE, Laboratory, laboratory, run

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.byte_pairs import BytePairs, byte_pairs
+from executor.tokens.byte_pairs import BytePairs, byte_pairs
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -157,9 +157,9 @@ def test_what_is_not_normalized_or_not_known_is_left_to_the_library() -> None:
 
 
 def test_words_that_were_met_are_remembered_and_forgotten_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("executor.byte_pairs._KEPT", 3)
-    monkeypatch.setattr("executor.piece_table._MOST", 3)
-    monkeypatch.setattr("executor.piece_table._FIRST_SLOTS", 4)
+    monkeypatch.setattr("executor.tokens.byte_pairs._KEPT", 3)
+    monkeypatch.setattr("executor.tokens.piece_table._MOST", 3)
+    monkeypatch.setattr("executor.tokens.piece_table._FIRST_SLOTS", 4)
     encoder = byte_pairs(TOKENIZERS["qwen"])
     assert encoder is not None
     for text in ("one two three four five", "five one two", "one", "one <|im_end|>, and a word of more than 16 bytes"):

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from executor.chat_messages import RowError, check_content, special_tokens_in
-from executor.chat_template import Rendered, compile_template
-from executor.template_environment import DATE
+from executor.data.chat_messages import RowError, check_content, special_tokens_in
+from executor.templating.chat_template import Rendered, compile_template
+from executor.templating.template_environment import DATE
 from state.diagnostic import ProblemError
 
 pytest.importorskip("jinja2")

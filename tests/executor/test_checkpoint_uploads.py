@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from attrs import define, field, frozen
 
-from executor import worker
-from executor.checkpoint_uploads import CheckpointUploads
+from executor.applying.checkpoint_uploads import CheckpointUploads
+from executor.workers import worker
 from state import artifacts
 from state.backend import Moved
 from state.canonical import digest

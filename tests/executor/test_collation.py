@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from executor.collation import Collator
+from executor.training.collation import Collator
 
 pytestmark = pytest.mark.torch
 

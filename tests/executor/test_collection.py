@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executor.collection import Collection, Policy, Waste, collect, find, without
-from executor.provenance import Origin
-from executor.verification import Verification
+from executor.applying.collection import Collection, Policy, Waste, collect, find, without
+from executor.applying.provenance import Origin
+from executor.applying.verification import Verification
 from state import artifacts
 from state.diagnostic import Diagnostic, ProblemError
 from state.folder_backend import FolderBackend

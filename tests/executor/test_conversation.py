@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from executor.conversation import Conversation, Sampling, open_conversation
-from executor.task import Input
+from executor.evaluation.conversation import Conversation, Sampling, open_conversation
+from executor.workers.task import Input
 from state.diagnostic import ProblemError
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]

@@ -11,11 +11,11 @@ import pytest
 from attrs import evolve
 
 from executor import formats, kinds
-from executor.dataset_fields import Dataset, Filter, dataset_of
+from executor.applying.probe import desire
+from executor.data.dataset_fields import Dataset, Filter, dataset_of
 from executor.kinds.dataset import KIND, check_unchanged, identity
-from executor.probe import desire
-from executor.task import Outcome, Task
-from executor.worker_reports import Reporter
+from executor.workers.task import Outcome, Task
+from executor.workers.worker_reports import Reporter
 from planner.desired import Desired
 from planner.recipe import BrokenRecipeError, parse
 from planner.structure import settings_of

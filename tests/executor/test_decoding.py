@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.decoding import Part, parts
-from executor.encoding import Encoded
-from executor.examples import IGNORED
+from executor.data.examples import IGNORED
+from executor.tokens.decoding import Part, parts
+from executor.tokens.encoding import Encoded
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -10,11 +10,11 @@ import pytest
 from attrs import evolve
 
 from executor import kinds
-from executor.deepspeed_file import faults, merged, resolved
-from executor.distributed_fields import Distributed
 from executor.methods.sft import Sft
-from executor.strategies import deepspeed_configuration
-from executor.world import World
+from executor.training.deepspeed_file import faults, merged, resolved
+from executor.training.distributed_fields import Distributed
+from executor.training.strategies import deepspeed_configuration
+from executor.workers.world import World
 from planner.desired import effect_of
 from planner.effects import Effect
 from planner.recipe import parse

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 from attrs import evolve
 
-from executor import determinism, worker
+from executor.training import determinism
+from executor.workers import worker
 from tests.executor.test_training import BASIC, Laboratory, _keep_handler, laboratory, run
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from executor import rank_process
-from executor.best_model import KEPT
-from executor.distributed_fields import Distributed
-from executor.evaluation_fields import Evaluation
-from executor.events import Event
-from executor.launch import Stop, run_in_worker
-from executor.metrics_file import read
-from executor.task import Input, Task
-from executor.world import World, free_port
+from executor.evaluation.metrics_file import read
+from executor.training.best_model import KEPT
+from executor.training.distributed_fields import Distributed
+from executor.training.evaluation_fields import Evaluation
+from executor.workers import rank_process
+from executor.workers.events import Event
+from executor.workers.launch import Stop, run_in_worker
+from executor.workers.task import Input, Task
+from executor.workers.world import World, free_port
 from planner.structure import settings_of
 from state.canonical import Plain
 from state.diagnostic import ProblemError
@@ -100,7 +100,7 @@ def test_a_rank_that_dies_ends_the_step_with_one_diagnostic_and_leaves_nobody(
 def test_a_rank_that_hangs_when_the_first_has_finished_is_ended(
     act: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("executor.launch.ENDING_SECONDS", 1.0)
+    monkeypatch.setattr("executor.workers.launch.ENDING_SECONDS", 1.0)
     act("one_says_no_more")
     assert not run_in_worker(IDLE, lambda _: None, Stop(), tmp_path / "it.log").has_artifact
     wait_until_gone(_children(tmp_path / "it.rank1.log"))
@@ -110,10 +110,10 @@ def test_a_killed_parent_leaves_no_orphans(tmp_path: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from executor import rank_process
-from executor.best_model import KEPT
-from executor.launch import Stop, run_in_worker
-from executor.metrics_file import read
+from executor.workers import rank_process
+from executor.training.best_model import KEPT
+from executor.workers.launch import Stop, run_in_worker
+from executor.evaluation.metrics_file import read
 from tests.executor.test_distributed import IDLE, SCRIPT
 rank_process.COMMAND = (sys.executable, str(SCRIPT), "sleep")
 run_in_worker(IDLE, lambda _: None, Stop(), Path({str(tmp_path)!r}) / "it.log")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from executor.distributed_fields import Distributed, checkpoint_format, faults
 from executor.kinds.train import layout
 from executor.methods.sft import Sft
+from executor.training.distributed_fields import Distributed, checkpoint_format, faults
 from planner.desired import effect_of
 from planner.effects import Effect
 from planner.resume import Layout

@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from executor import kinds
-from executor.drift import Bytes, moved_revisions
+from executor.applying.drift import Bytes, moved_revisions
 from planner.recipe import parse
 from state.diagnostic import Diagnostic, Place, Severity
 from state.record import EMPTY, Record, Status

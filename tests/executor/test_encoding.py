@@ -13,11 +13,11 @@ from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from executor.chat_messages import RowError
-from executor.chat_template import Rendered, compile_template
-from executor.encoder import Encoder, encoder
-from executor.encoding import Encoded
-from executor.examples import IGNORED
+from executor.data.chat_messages import RowError
+from executor.data.examples import IGNORED
+from executor.templating.chat_template import Rendered, compile_template
+from executor.tokens.encoder import Encoder, encoder
+from executor.tokens.encoding import Encoded
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

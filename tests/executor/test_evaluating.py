@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from executor import events
-from executor.evaluating import Prediction, answer, negative_log_likelihood
-from executor.worker_reports import Reporter
+from executor.evaluation.evaluating import Prediction, answer, negative_log_likelihood
+from executor.workers import events
+from executor.workers.worker_reports import Reporter
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
 

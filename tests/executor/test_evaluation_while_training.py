@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from executor.evaluation_fields import Evaluation
 from executor.methods.sft import METHOD, Sft
-from executor.task import Task
-from executor.token_files import TRAIN
-from executor.training import train
-from executor.worker_reports import StopRequestedError
+from executor.tokens.token_files import TRAIN
+from executor.training.evaluation_fields import Evaluation
+from executor.training.training import train
+from executor.workers.task import Task
+from executor.workers.worker_reports import StopRequestedError
 from state.diagnostic import ProblemError
 from state.record import Checkpoint
 from tests.executor.test_training import (
@@ -171,7 +171,7 @@ def test_answers_are_measured_kept_and_change_nothing(laboratory: Laboratory, an
 
 
 def test_answers_are_those_of_the_model(answered: Trained, laboratory: Laboratory) -> None:
-    from executor.loading import load_model, load_tokenizer
+    from executor.models.loading import load_model, load_tokenizer
 
     adapter = evolve(laboratory.model, folder=answered.task.output)
     model = load_model((laboratory.model, adapter), "float32", "sdpa").eval()

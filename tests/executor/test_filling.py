@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.filling import Filled, lacking
+from executor.training.filling import Filled, lacking
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from executor import formats
-from executor.chat_messages import RowError
-from executor.dataset_fields import Dataset
-from executor.examples import (
+from executor.data.chat_messages import RowError
+from executor.data.dataset_fields import Dataset
+from executor.data.examples import (
     Conversation,
     Example,
     Judged,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from executor.gates import judge, parse
+from executor.evaluation.gates import judge, parse
 from state.canonical import Plain
 from state.record import Measured, Status
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from executor.adapter_fields import Adapter
-from executor.distributed_fields import Distributed
-from executor.launch import Stop, run_in_worker
-from executor.world import World, free_port, visible_gpus
+from executor.models.adapter_fields import Adapter
+from executor.training.distributed_fields import Distributed
+from executor.workers.launch import Stop, run_in_worker
+from executor.workers.world import World, free_port, visible_gpus
 from planner.structure import settings_of
 from tests.executor.test_distributed import act  # noqa: F401  a fixture
 from tests.executor.test_training import BASIC, Laboratory, laboratory, run  # noqa: F401  a fixture

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from attrs import asdict, evolve
 
-from executor.guard_fields import Guards
-from executor.guards import Guarding, Warnings
-from executor.worker_reports import Reporter
+from executor.training.guard_fields import Guards
+from executor.training.guards import Guarding, Warnings
+from executor.workers.worker_reports import Reporter
 from state.diagnostic import ProblemError
 
 WATCH = Warnings(exploding_loss=4.0, flat_loss_steps=50, clipped_steps=10, max_grad_norm=1.0, reads_loss=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.rank_process import keep_log
+from executor.workers.rank_process import keep_log
 from tests.processes import running
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import field, frozen
 
-from executor.lora_merge import merge
-from executor.tensor_files import read_headers, tensor_digests, weight_files
+from executor.merging.lora_merge import merge
+from executor.models.tensor_files import read_headers, tensor_digests, weight_files
 from state.diagnostic import ProblemError
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ def test_transposed_weights(
 def test_merge_does_not_import_torch(pair: tuple[Path, Path, Path]) -> None:
     """It would take most of the time and of the memory of a small merge."""
     code = (
-        "import sys; from pathlib import Path; from executor.lora_merge import merge\n"
+        "import sys; from pathlib import Path; from executor.merging.lora_merge import merge\n"
         "merge(*map(Path, sys.argv[1:]), 'bfloat16'); print('torch' in sys.modules)"
     )
     command = [sys.executable, "-c", code, *map(str, pair)]

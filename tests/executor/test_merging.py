@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from executor.combination import Combination
-from executor.lora_merge import merge
-from executor.merge_proof import Stack, compare_logits, prove_whole
-from executor.merging import fold
-from executor.task import Input, Task
-from executor.tensor_files import read_headers, tensor_digests, weight_files
-from executor.worker_reports import Reporter
+from executor.merging.combination import Combination
+from executor.merging.lora_merge import merge
+from executor.merging.merge_proof import Stack, compare_logits, prove_whole
+from executor.merging.merging import fold
+from executor.models.tensor_files import read_headers, tensor_digests, weight_files
+from executor.workers.task import Input, Task
+from executor.workers.worker_reports import Reporter
 from state import artifacts
 from state.diagnostic import ProblemError
 from state.record import InputRecord
@@ -173,7 +173,7 @@ def test_a_killed_merge_looks_unfinished(folders: dict[str, Path], tmp_path: Pat
     """Killed as soon as the first weights are there: no manifest, and no configuration that a loader would follow."""
     merged = tmp_path / "merged"
     code = (
-        "import sys, time; from pathlib import Path; from executor import lora_merge, tensor_files\n"
+        "import sys, time; from pathlib import Path; from executor.merging import lora_merge; from executor.models import tensor_files\n"
         "write = lora_merge.write_tensor\n"
         "def slowly(*arguments): write(*arguments); time.sleep(60)\n"
         "lora_merge.write_tensor = slowly\n"

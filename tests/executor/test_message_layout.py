@@ -9,9 +9,9 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.chat_messages import RowError
-from executor.chat_template import ChatTemplate, Rendered, compile_template
-from executor.message_layout import Layout
+from executor.data.chat_messages import RowError
+from executor.templating.chat_template import ChatTemplate, Rendered, compile_template
+from executor.templating.message_layout import Layout
 
 pytest.importorskip("jinja2")
 

@@ -13,9 +13,7 @@ import pytest
 from attrs import define, evolve, field
 
 from executor import methods
-from executor.adapter_fields import Adapter
-from executor.checkpoint_fields import Checkpoints
-from executor.dataset_fields import Dataset
+from executor.data.dataset_fields import Dataset
 from executor.kinds.dataset import identity
 from executor.kinds.tokens import Tokens
 from executor.kinds.tokens import build as build_tokens
@@ -29,13 +27,15 @@ from executor.methods.orpo import Orpo
 from executor.methods.reward import Reward
 from executor.methods.rloo import Rloo
 from executor.methods.simpo import Simpo
-from executor.model_files import initialise
-from executor.stage import Stage
-from executor.task import Input, Task
-from executor.token_files import TRAIN, read_columns
-from executor.trainer_arguments import COMMON
-from executor.training import train
-from executor.worker_reports import Reporter, StopRequestedError
+from executor.models.adapter_fields import Adapter
+from executor.models.model_files import initialise
+from executor.tokens.token_files import TRAIN, read_columns
+from executor.training.checkpoint_fields import Checkpoints
+from executor.training.stage import Stage
+from executor.training.trainer_arguments import COMMON
+from executor.training.training import train
+from executor.workers.task import Input, Task
+from executor.workers.worker_reports import Reporter, StopRequestedError
 from planner.structure import settings_of
 from state.canonical import Plain
 from state.files import digest_file

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from executor import rank_process
-from executor.events import Event, Message
-from executor.launch import InterruptedStepError, Stop
-from executor.nodes import ANNOUNCEMENT, build_on_nodes, follow
-from executor.task import Task
-from executor.world import World
+from executor.workers import rank_process
+from executor.workers.events import Event, Message
+from executor.workers.launch import InterruptedStepError, Stop
+from executor.workers.nodes import ANNOUNCEMENT, build_on_nodes, follow
+from executor.workers.task import Task
+from executor.workers.world import World
 from state.diagnostic import ProblemError
 from state.owner import Owner, this_process
 from tests.executor.test_distributed import SCRIPT

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from executor import events, launch, out_of_memory, worker
-from executor.launch import Stop
-from executor.out_of_memory import OutOfMemoryError, Usage
-from executor.rank_process import RankProcess
-from executor.smaller_batches import build_in_memory, smaller
-from executor.task import Input, Outcome, Task, outcome_from
-from executor.worker_reports import Reporter
+from executor.applying.smaller_batches import build_in_memory, smaller
+from executor.workers import events, launch, out_of_memory, worker
+from executor.workers.launch import Stop
+from executor.workers.out_of_memory import OutOfMemoryError, Usage
+from executor.workers.rank_process import RankProcess
+from executor.workers.task import Input, Outcome, Task, outcome_from
+from executor.workers.worker_reports import Reporter
 from planner.recipe import parse
 from state.diagnostic import ProblemError
 from tests.executor.test_training import BASIC, Laboratory, _keep_handler, laboratory, run

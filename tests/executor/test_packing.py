@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executor import packing
+from executor.tokens import packing
 
 pytest.importorskip("numpy")
 

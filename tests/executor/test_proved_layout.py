@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import executor.templates
-from executor.chat_messages import RowError
-from executor.chat_template import ChatTemplate, Rendered, compile_template
-from executor.proved_layout import LayoutProofs
+from executor.data.chat_messages import RowError
+from executor.templating.chat_template import ChatTemplate, Rendered, compile_template
+from executor.templating.proved_layout import LayoutProofs
 
 pytest.importorskip("jinja2")
 

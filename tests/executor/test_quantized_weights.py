@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from executor.quantized_weights import check_tools, write_quantized
+from executor.publishing.quantized_weights import check_tools, write_quantized
 from state.diagnostic import ProblemError
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]

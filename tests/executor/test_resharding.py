@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from executor.resharding import write_weights
-from executor.shards import bytes_of
-from executor.tensor_files import tensor_digests, weight_files
+from executor.models.resharding import write_weights
+from executor.models.shards import bytes_of
+from executor.models.tensor_files import tensor_digests, weight_files
 from state.diagnostic import ProblemError
 
 pytestmark = pytest.mark.torch

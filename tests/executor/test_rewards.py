@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.rewards import answer_format, exact_match, length, reward_faults, reward_functions
+from executor.training.rewards import answer_format, exact_match, length, reward_faults, reward_functions
 from state.diagnostic import ProblemError
 from state.files import digest_file
 

@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 import pytest
 
-from executor.scheduler_arguments import SchedulerArguments, faults, resolved, taken
-from executor.stage import Stage
+from executor.training.scheduler_arguments import SchedulerArguments, faults, resolved, taken
+from executor.training.stage import Stage
 from planner.effects import fields
 from planner.schedule import SCHEDULERS, accepted_arguments
 

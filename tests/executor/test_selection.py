@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.selection import Evaluated, Selection, selection_of
+from executor.evaluation.selection import Evaluated, Selection, selection_of
 
 LOSS = Selection("eval_loss", greater_is_better=False, patience=2, threshold=0.0, keeps_best=True)
 

@@ -9,8 +9,8 @@ import pytest
 from attrs import evolve
 
 from executor.audit.subject import Material
-from executor.serving import command, served
-from executor.task import Input
+from executor.publishing.serving import command, served
+from executor.workers.task import Input
 from state.canonical import Plain
 from state.diagnostic import ProblemError
 from state.record import Record, Status

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.dataset_fields import Dataset, Filter
-from executor.rows import BrokenRow, Row
+from executor.data.dataset_fields import Dataset, Filter
+from executor.data.rows import BrokenRow, Row
 from executor.sources import json_lines, origin, paths, shuffling, splits
 from executor.sources.file_formats import read_file
 from executor.sources.selection import meets, selected

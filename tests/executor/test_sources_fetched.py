@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from executor.dataset_fields import Dataset
+from executor.data.dataset_fields import Dataset
+from executor.data.rows import Row
 from executor.kinds.dataset import identity
-from executor.rows import Row
 from executor.sources import fetching, origin, remote
 from planner.structure import settings_of
 from state.diagnostic import ProblemError

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.chat_template import Rendered
-from executor.encoder import Encoder, encoder
-from executor.space_pieces import SpacePieces, space_pieces
+from executor.templating.chat_template import Rendered
+from executor.tokens.encoder import Encoder, encoder
+from executor.tokens.space_pieces import SpacePieces, space_pieces
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from executor import kinds
-from executor.optimizers import LEFT_OUT, OPTIMIZERS
+from executor.training.optimizers import LEFT_OUT, OPTIMIZERS
 from planner.recipe import parse
 from state.diagnostic import ProblemError
 from tests.executor.test_train_fields import NOTHING_AROUND

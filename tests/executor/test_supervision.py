@@ -7,9 +7,9 @@ from array import array
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.encoding import Encoded
-from executor.examples import IGNORED
-from executor.supervision import RowSummary, overlap, summarise, supervision
+from executor.data.examples import IGNORED
+from executor.tokens.encoding import Encoded
+from executor.tokens.supervision import RowSummary, overlap, summarise, supervision
 from state.diagnostic import Diagnostic, Place, Severity
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from executor.chat_template import compile_template
-from executor.template_lint import Use, lint, model_type
 from executor.templates import built_in
+from executor.templating.chat_template import compile_template
+from executor.templating.template_lint import Use, lint, model_type
 from state.diagnostic import Diagnostic, Severity
 
 if TYPE_CHECKING:

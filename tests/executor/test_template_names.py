@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from executor import kinds
+from executor.applying.probe import desire
 from executor.kinds.model import template_text
-from executor.probe import desire
 from executor.templates import built_in
 from planner.recipe import parse
 from state.diagnostic import ProblemError

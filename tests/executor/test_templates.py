@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executor.chat_messages import Message, RowError
-from executor.chat_template import ChatTemplate, Rendered, compile_template
+from executor.data.chat_messages import Message, RowError
 from executor.templates import built_in
+from executor.templating.chat_template import ChatTemplate, Rendered, compile_template
 
 pytest.importorskip("jinja2")
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from executor.tensor_files import (
+from executor.models.tensor_files import (
     BITS,
     TensorEntry,
     TensorLayout,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.text_metrics import METRICS, bleu, f1, rouge_1, rouge_2, rouge_l
+from executor.evaluation.text_metrics import METRICS, bleu, f1, rouge_1, rouge_2, rouge_l
 
 WORDS = st.lists(st.sampled_from(["the", "cat", "sat", "on", "a", "mat", "3.5", ",", "again", "."]), max_size=9).map(
     " ".join

@@ -18,19 +18,19 @@ from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from executor import row_cache, row_chunks, row_encoding
-from executor.dataset_fields import Dataset
-from executor.documents import FormatterSettings
+from executor.data.dataset_fields import Dataset
 from executor.kinds.dataset import identity
 from executor.kinds.tokens import Tokens
-from executor.packing import Rows
-from executor.row_chunks import Lines, chunks, cut
-from executor.row_difference import FILE, RowDifference, difference, read_digests, since
-from executor.row_encoding import EncodedRows, RowEncoding
-from executor.task import Input, Outcome, Task
-from executor.token_files import PROMPTS, TRAIN, VALIDATION, Documents, TokenWriter, read_columns
-from executor.tokenizing import tokenize
-from executor.worker_reports import Reporter
+from executor.tokens import row_cache, row_chunks, row_encoding
+from executor.tokens.documents import FormatterSettings
+from executor.tokens.packing import Rows
+from executor.tokens.row_chunks import Lines, chunks, cut
+from executor.tokens.row_difference import FILE, RowDifference, difference, read_digests, since
+from executor.tokens.row_encoding import EncodedRows, RowEncoding
+from executor.tokens.token_files import PROMPTS, TRAIN, VALIDATION, Documents, TokenWriter, read_columns
+from executor.tokens.tokenizing import tokenize
+from executor.workers.task import Input, Outcome, Task
+from executor.workers.worker_reports import Reporter
 from planner.structure import settings_of
 from state.canonical import Plain
 from state.diagnostic import ProblemError
@@ -351,7 +351,7 @@ def test_rows_are_written_as_they_are_asked_for_and_digested_alike_in_any_batche
     for tokens in (1, 4, 1 << 19):
         writer = TokenWriter()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("executor.token_files._BATCH_TOKENS", tokens)
+            patch.setattr("executor.tokens.token_files._BATCH_TOKENS", tokens)
             writer.rows(tmp_path / TRAIN, documents, grouped)
         digests.add(writer.digest)
         assert read_columns(tmp_path / TRAIN) == {

@@ -10,9 +10,9 @@ from typing import cast
 import pytest
 from attrs import asdict, evolve
 
-from executor.guard_fields import Guards
-from executor.logging_fields import Logging
-from executor.trackers import set_environment, tracker_arguments
+from executor.training.guard_fields import Guards
+from executor.training.logging_fields import Logging
+from executor.training.trackers import set_environment, tracker_arguments
 from state.diagnostic import ProblemError
 from tests.executor.test_training import BASIC, Laboratory, _keep_handler, laboratory, run
 

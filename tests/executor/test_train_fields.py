@@ -9,8 +9,8 @@ import attrs
 import pytest
 
 from executor import kinds
+from executor.applying.probe import Surroundings
 from executor.methods.sft import Sft
-from executor.probe import Surroundings
 from planner.desired import Desired, action_key
 from planner.diff import Action, change
 from planner.effects import fields, referenced_kinds, table_class, upstream_fields

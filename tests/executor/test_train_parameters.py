@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from executor.adapter_fields import Adapter
-from executor.checkpoint_fields import Checkpoints
-from executor.evaluation_fields import Evaluation
-from executor.guard_fields import Guards
-from executor.kernel_fields import GradientCheckpointing
-from executor.logging_fields import Logging
 from executor.methods.sft import Sft
+from executor.models.adapter_fields import Adapter
+from executor.training.checkpoint_fields import Checkpoints
+from executor.training.evaluation_fields import Evaluation
+from executor.training.guard_fields import Guards
+from executor.training.kernel_fields import GradientCheckpointing
+from executor.training.logging_fields import Logging
 from planner.effects import Effect, declared
 from planner.structure import settings_of
 from tests.executor.test_train_fields import ANSWERED, GUARDS, leaves

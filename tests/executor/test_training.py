@@ -13,26 +13,27 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import asdict, define, evolve, field, frozen
 
-from executor import events, metrics_file
-from executor.adapter_fields import Adapter
-from executor.checkpoint_fields import Checkpoints
-from executor.collation import Collator
-from executor.dataset_fields import Dataset
-from executor.evaluation_fields import Evaluation
+from executor.data.dataset_fields import Dataset
+from executor.evaluation import metrics_file
 from executor.kinds.dataset import identity
 from executor.kinds.model import Model
 from executor.kinds.tokens import Tokens
 from executor.kinds.tokens import build as build_tokens
 from executor.kinds.train import FORBIDDEN, OWNED
-from executor.lora_merge import merge
+from executor.merging.lora_merge import merge
 from executor.methods.sft import METHOD, Sft
-from executor.model_files import initialise
-from executor.scheduler_arguments import SchedulerArguments
-from executor.task import Input, Outcome, Task
-from executor.token_files import VALIDATION, read_columns
-from executor.training import train
-from executor.training_run import Run
-from executor.worker_reports import Reporter, StopRequestedError
+from executor.models.adapter_fields import Adapter
+from executor.models.model_files import initialise
+from executor.tokens.token_files import VALIDATION, read_columns
+from executor.training.checkpoint_fields import Checkpoints
+from executor.training.collation import Collator
+from executor.training.evaluation_fields import Evaluation
+from executor.training.scheduler_arguments import SchedulerArguments
+from executor.training.training import train
+from executor.training.training_run import Run
+from executor.workers import events
+from executor.workers.task import Input, Outcome, Task
+from executor.workers.worker_reports import Reporter, StopRequestedError
 from planner.schedule import Schedule
 from planner.structure import settings_of
 from state import artifacts

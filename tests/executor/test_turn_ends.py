@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.chat_messages import RowError
-from executor.chat_template import compile_template
+from executor.data.chat_messages import RowError
 from executor.templates import built_in
-from executor.turn_ends import TrainOnEos, with_ends
+from executor.templating.chat_template import compile_template
+from executor.templating.turn_ends import TrainOnEos, with_ends
 
 pytest.importorskip("jinja2")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from executor.answer_metrics import answer_metrics, metric_faults, metric_name
-from executor.evaluating import Prediction
-from executor.user_functions import (
+from executor.evaluation.answer_metrics import answer_metrics, metric_faults, metric_name
+from executor.evaluation.evaluating import Prediction
+from executor.evaluation.user_functions import (
     UserFunction,
     function_digests,
     function_faults,

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from executor.distributed_fields import Distributed
-from executor.rank_process import environment
-from executor.world import Host, World, accumulation, micro_batch, visible_gpus, world_of
+from executor.training.distributed_fields import Distributed
+from executor.workers.rank_process import environment
+from executor.workers.world import Host, World, accumulation, micro_batch, visible_gpus, world_of
 from planner.structure import settings_of
 from state.canonical import Plain
 from state.diagnostic import ProblemError

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from attrs import define, field
 
-from executor.launch import Emit, Stop
-from executor.task import Outcome, Task
+from executor.workers.launch import Emit, Stop
+from executor.workers.task import Outcome, Task
 from state.diagnostic import ProblemError
 from state.locations import open_backend
 from state.shared_store import SharedStore

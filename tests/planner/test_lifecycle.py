@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from executor.apply import GateFailedError
+from executor.applying.apply import GateFailedError
 from planner.plan import Step
 from planner.reason import FieldChanged, GateFailed, InputChanged, MadeBefore, ScheduleDiffers
 from state.diagnostic import ProblemError

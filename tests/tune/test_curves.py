@@ -12,8 +12,8 @@ import pytest
 from attrs import evolve
 from rich.console import Console
 
-from executor.curves import Curve, metrics_of, panels, thinned
-from executor.metrics_file import NAME, MetricsFile, read
+from executor.evaluation.curves import Curve, metrics_of, panels, thinned
+from executor.evaluation.metrics_file import NAME, MetricsFile, read
 from state.diagnostic import ProblemError
 from state.layout import Layout
 from state.lookup import Found

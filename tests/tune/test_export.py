@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from executor.tensor_files import TensorLayout, write_tensors
+from executor.models.tensor_files import TensorLayout, write_tensors
 from state.locations import open_backend
 
 TOKENIZER = Path(__file__).parent.parent.parent / "examples" / "quickstart" / "tokenizer"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from executor.provenance import Origin
-from executor.tensor_files import TensorLayout, read_header, write_tensors
+from executor.applying.provenance import Origin
+from executor.models.tensor_files import TensorLayout, read_header, write_tensors
 from planner.plan import Step
 from planner.reason import InputAssumed, InputChanged
 from state import artifacts

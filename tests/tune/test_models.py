@@ -190,8 +190,8 @@ dtype = "float32"
 def test_an_adapter_on_an_adapter_is_merged_with_both(empty: Any, weights: Path) -> None:
     from transformers import AutoModelForCausalLM
 
-    from executor.loading import load_model
-    from executor.task import Input
+    from executor.models.loading import load_model
+    from executor.workers.task import Input
 
     shutil.copytree(weights, empty.path / "llama")
     (empty.path / "recipe.toml").write_text(RECIPE.format(model='source = "llama"') + CHAIN)

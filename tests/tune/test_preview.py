@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from executor.decoding import Part
-from executor.preview import Preview, ShownRow
-from executor.rows import BrokenRow
-from executor.supervision import RowSummary
+from executor.data.rows import BrokenRow
+from executor.tokens.decoding import Part
+from executor.tokens.preview import Preview, ShownRow
+from executor.tokens.supervision import RowSummary
 from state.diagnostic import Diagnostic, Place, Severity
 from tune.views.preview import as_text, print_preview, visible
 from tune.views.preview_html import page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from executor.events import Progress
+from executor.workers.events import Progress
 from tune.views.progress import in_one_line, live
 
 EVENT = Progress(

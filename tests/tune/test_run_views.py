@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 from rich.console import Console
 
-from executor.apply import Result
+from executor.applying.apply import Result
 from tests.fake_kinds import RECIPE
 from tune.views.run import JsonView, LineView
 

@@ -39,7 +39,7 @@ def hang(process: Any) -> None:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     for _ in range(600):
         for pid in children.read_text().split():
-            if b"executor.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():  # not what is about to become it
+            if b"executor.workers.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():  # not one about to be
                 os.kill(int(pid), signal.SIGSTOP)
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
                 return

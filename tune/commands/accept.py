@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from executor.accepting import accepted
-from executor.importing import Surroundings
-from executor.provenance import origin
+from executor.applying.accepting import accepted
+from executor.applying.importing import Surroundings
+from executor.applying.provenance import origin
 from planner.overrides import Overrides
 from planner.renaming import renamed
 from state.change import put

@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 from attrs import evolve, frozen
 
-from executor.apply import GateFailedError, Result, apply, unshared
-from executor.launch import Stop
-from executor.means import Means
-from executor.nodes import build_on_nodes
-from executor.provenance import origin
-from executor.world import Host
+from executor.applying.apply import GateFailedError, Result, apply, unshared
+from executor.applying.means import Means
+from executor.applying.provenance import origin
+from executor.workers.launch import Stop
+from executor.workers.nodes import build_on_nodes
+from executor.workers.world import Host
 from planner import planfile
 from planner.desired import Desired
 from planner.overrides import Overrides

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from executor.conversation import Conversation, Sampling, open_conversation
-from executor.finished_models import foundations, located, newest
-from executor.shelf import Shelf
+from executor.applying.finished_models import foundations, located, newest
+from executor.applying.shelf import Shelf
+from executor.evaluation.conversation import Conversation, Sampling, open_conversation
 from state.diagnostic import ProblemError
 from tune.cli import usage_problem
 from tune.project import Project, open_project

@@ -8,8 +8,8 @@ import time
 
 import click
 
-from executor.collection import Collection, Policy, collect, find
-from executor.provenance import origin
+from executor.applying.collection import Collection, Policy, collect, find
+from executor.applying.provenance import origin
 from state.diagnostic import problem
 from state.record import State
 from state.shared_store import SharedStore

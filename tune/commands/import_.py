@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from executor.importing import Import, Surroundings, prepare
-from executor.provenance import origin
+from executor.applying.importing import Import, Surroundings, prepare
+from executor.applying.provenance import origin
 from planner.overrides import Overrides
 from state.record import State
 from tune.overriding import overriding

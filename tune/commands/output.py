@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from executor.shelf import Shelf
+from executor.applying.shelf import Shelf
 from planner.structure import suggestion
 from state import artifacts
 from state.diagnostic import ProblemError, problem

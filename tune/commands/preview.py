@@ -46,7 +46,7 @@ def command(  # noqa: PLR0913  one parameter for each option
     project = open_project(str(address) if names_recipe else recipe, overrides)
     wanted = range(row, row + 1) if row is not None else range(1, rows + 1)
 
-    from executor.preview import choose, preview, with_overlaps
+    from executor.tokens.preview import choose, preview, with_overlaps
     from tune.views.preview import print_preview, to_plain
     from tune.views.preview_html import page
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 
-from executor.finished_models import foundations, located, newest
-from executor.serving import INSTALLATION, served
-from executor.serving import command as command_line
-from executor.shelf import Shelf
+from executor.applying.finished_models import foundations, located, newest
+from executor.applying.shelf import Shelf
+from executor.publishing.serving import INSTALLATION, served
+from executor.publishing.serving import command as command_line
 from state.diagnostic import problem
 from tune.project import open_project
 from tune.views.run import LineView

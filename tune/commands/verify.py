@@ -11,9 +11,9 @@ from pathlib import Path
 import click
 from attrs import asdict
 
-from executor.launch import InterruptedStepError, Stop, run_in_worker
-from executor.replay import Replay, Replaying
-from executor.verification import Verification
+from executor.applying.replay import Replay, Replaying
+from executor.applying.verification import Verification
+from executor.workers.launch import InterruptedStepError, Stop, run_in_worker
 from planner.planfile import diagnostic_to_plain
 from state.diagnostic import problem
 from tune.cli import INTERRUPTED

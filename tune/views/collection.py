@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from executor.collection import Collection
+from executor.applying.collection import Collection
 from state.canonical import Plain
 from tune.views.terminal import hanging
 from tune.views.words import plural

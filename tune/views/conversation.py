@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from executor.conversation import Conversation
+from executor.evaluation.conversation import Conversation
 
 SIDE_BY_SIDE = 110
 """Columns from which on two answers stand beside each other."""

@@ -10,7 +10,7 @@ from attrs import define, field
 from rich.console import Console
 from rich.text import Text
 
-from executor.curves import Curve, Panel, thinned
+from executor.evaluation.curves import Curve, Panel, thinned
 from tune.views.preview import visible
 from tune.views.terminal import Hanging
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from executor.decoding import Part
-from executor.preview import Preview, ShownRow
-from executor.rows import MOST_REPORTED
-from executor.supervision import RowSummary
+from executor.data.rows import MOST_REPORTED
+from executor.tokens.decoding import Part
+from executor.tokens.preview import Preview, ShownRow
+from executor.tokens.supervision import RowSummary
 from state.canonical import Plain
 from tune.views.diagnostics import render
 from tune.views.terminal import Hanging, hanging

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from executor.decoding import Part
-from executor.preview import Preview, ShownRow
-from executor.supervision import RowSummary
+from executor.tokens.decoding import Part
+from executor.tokens.preview import Preview, ShownRow
+from executor.tokens.supervision import RowSummary
 from tune.views.html_page import html_page, html_table
 from tune.views.preview import counted, headline, numbers, too_long_title, visible
 

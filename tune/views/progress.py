@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
-from executor import events
+from executor.workers import events
 from tune.views.words import duration
 
 BAR = 30

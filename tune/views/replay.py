@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from executor.replay import Replay
+from executor.applying.replay import Replay
 from tune.views.terminal import hanging
 from tune.views.words import duration, short
 

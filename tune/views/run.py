@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from executor import events
-from executor.apply import Result
+from executor.applying.apply import Result
+from executor.workers import events
 from tune.views.progress import in_one_line, live
 from tune.views.terminal import hanging
 from tune.views.words import duration

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from executor.curves import Curve, Panel, thinned
+from executor.evaluation.curves import Curve, Panel, thinned
 from state.lookup import Found
 from state.record import State
 from tune.views.html_page import html_page, html_table

@@ -29,7 +29,7 @@ from executor.audit import bill_of_materials, model_card, provenance_statement
 from executor.audit.card_metadata import card_metadata
 from executor.audit.identifiers import WITHOUT_FILES
 from executor.audit.subject import AuditedFile, subject
-from executor.software import RECORDED
+from executor.workers.software import RECORDED
 from state.diagnostic import ProblemError
 from state.record import InputRecord, Provenance, Record, State, Status, Superseded
 

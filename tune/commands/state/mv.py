@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from attrs import evolve
 
-from executor.provenance import origin
+from executor.applying.provenance import origin
 from planner.structure import suggestion
 from state.diagnostic import problem
 from state.record import State

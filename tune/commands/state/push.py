@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from executor.provenance import origin
+from executor.applying.provenance import origin
 from state import format as state_format
 from state.backend import Backend
 from state.diagnostic import problem

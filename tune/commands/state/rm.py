@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from executor.provenance import origin
+from executor.applying.provenance import origin
 from planner.structure import suggestion
 from state.change import forget
 from state.diagnostic import Diagnostic, ProblemError

@@ -62,7 +62,7 @@ def _show_curves(found: Found, state: State, project: Project, html: Path | None
         raise usage_problem(
             "`--json` goes with neither `--plot` nor `--html`.", "`metrics.jsonl` beside the model has the curves."
         )
-    from executor.curves import last_samples, metrics_of, panels
+    from executor.evaluation.curves import last_samples, metrics_of, panels
 
     run = found.address, found.record, project.layout
     drawn, samples = panels(metrics_of(*run)), last_samples(*run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from executor.provenance import origin
+from executor.applying.provenance import origin
 from state.lock import unlock
 from tune.project import open_project
 from tune.writing import open_writer, say

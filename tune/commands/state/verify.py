@@ -6,7 +6,7 @@ import json
 
 import click
 
-from executor.verification import Verification
+from executor.applying.verification import Verification
 from planner.planfile import diagnostic_to_plain
 from tune.project import open_project
 from tune.views.diagnostics import print_diagnostics

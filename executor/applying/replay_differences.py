@@ -1,0 +1,46 @@
+"""Two results that should have been one: which tensors, which rows, which settings of a model differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from executor.models.model_files import configurations
+from executor.models.tensor_files import tensor_digests
+from executor.tokens.token_files import TRAIN, VALIDATION, read_columns
+
+
+def differences(kind: str, before: Path, after: Path) -> Iterator[str]:
+    """Every difference between two results of one kind that counts for their digests, in sentences without an end."""
+    yield from _of_tokens(before, after) if kind == "tokens" else _of_models(before, after)
+
+
+def _of_models(before: Path, after: Path) -> Iterator[str]:
+    old, new = tensor_digests(before), tensor_digests(after)
+    for name in sorted(old.keys() | new.keys()):
+        if name not in new:
+            yield f"tensor {name} is missing"
+        elif name not in old:
+            yield f"tensor {name} was not there"
+        elif old[name] != new[name]:
+            yield f"tensor {name} differs"
+    was, now = configurations(before), configurations(after)
+    yield from (f"{name} differs" for name in sorted(was.keys() | now.keys()) if was.get(name) != now.get(name))
+
+
+def _of_tokens(before: Path, after: Path) -> Iterator[str]:
+    for name in (TRAIN, VALIDATION):
+        old, new = (_rows(folder / name) for folder in (before, after))
+        if len(old) != len(new):
+            yield f"{name} has {len(new)} rows, and had {len(old)}"
+        unlike = [at for at, (one, other) in enumerate(zip(old, new, strict=False)) if one != other]
+        if unlike:
+            yield f"{len(unlike)} of {len(old)} rows of {name} differ, the first is row {unlike[0] + 1}"
+
+
+def _rows(path: Path) -> list[tuple[object, ...]]:
+    """The rows of a file with all their columns; none where there is no file."""
+    if not path.is_file():
+        return []
+    columns = read_columns(path)
+    return list(zip(*(columns[name] for name in sorted(columns)), strict=True))

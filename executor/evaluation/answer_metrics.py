@@ -1,0 +1,77 @@
+"""Metrics of answers, by the names that recipes use: those that are built in, and functions of the user's own."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from executor.evaluation.evaluating import Prediction
+from executor.evaluation.text_metrics import METRICS
+from executor.evaluation.user_functions import load_function, user_function
+from planner.structure import suggestion
+from state.diagnostic import problem
+
+Metric: TypeAlias = Callable[[Sequence[Prediction]], Mapping[str, float]]
+"""Answers with their questions and references -> values by name."""
+EXACT_MATCH = "exact_match"
+BUILT_IN = (EXACT_MATCH, *METRICS)
+
+
+def metric_name(text: str) -> str:
+    """What a metric is called where its value is kept."""
+    own = user_function(text)
+    return own.name if own is not None else text
+
+
+def metric_faults(names: Sequence[str], others: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
+    """Names that are neither built in nor functions, and what to do about them; `others` could be meant too."""
+    known_names = [*others, *BUILT_IN]
+    for one in names:
+        if one not in BUILT_IN and user_function(one) is None:
+            hint = suggestion(one, known_names)
+            known = f"Known: {', '.join(known_names)}; your own are named `FILE.py:FUNCTION`."
+            yield f"there is no metric `{one}`", hint or known
+
+
+def answer_metrics(names: Sequence[str], folder: Path, planned: Mapping[str, str]) -> list[Metric]:
+    """The metrics of a recipe; functions of the user's own are loaded from its folder."""
+    return [_metric(one, folder, planned) for one in names]
+
+
+def _metric(text: str, folder: Path, planned: Mapping[str, str]) -> Metric:
+    own = user_function(text)
+    if own is not None:
+        return _guarded(text, own.name, load_function(own, folder, planned))
+    if text == EXACT_MATCH:
+        return lambda given: {EXACT_MATCH: sum(one.matches for one in given) / len(given)}
+    return lambda given: {text: METRICS[text]([(one.answer, one.reference) for one in given])}
+
+
+def _guarded(text: str, name: str, function: Callable[..., Any]) -> Metric:
+    """A function of the user's own: it takes answers and references, and returns a number or numbers by name.
+
+    One with a parameter `questions`, such as a model that judges, is given these too.
+    """
+
+    def measure(given: Sequence[Prediction]) -> Mapping[str, float]:
+        try:
+            asked = {"questions": [one.question for one in given]} if _wants_questions(function) else {}
+            found = function([one.answer for one in given], [one.reference for one in given], **asked)
+            values = found if isinstance(found, Mapping) else {name: found}
+            return {str(one): float(value) for one, value in values.items()}
+        except Exception as error:
+            traceback.print_exc()
+            detail = f"`{text}` ended with {type(error).__name__}: {error}."
+            hint = (
+                "It is called with a list of answers and a list of references, and returns a number, or a dict of them."
+            )
+            raise problem("Metric failed", detail, hint) from error
+
+    return measure
+
+
+def _wants_questions(function: Callable[..., Any]) -> bool:
+    return "questions" in inspect.signature(function).parameters

@@ -1,0 +1,1 @@
+"""Models as files: weights, tokenizers, adapters and bases, read and written mostly without torch."""

@@ -1,0 +1,99 @@
+"""Models from their foundations: whole weights first, then each adapter folded in, in the order of training."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from executor.models.quantization import fold
+from executor.tokens.tokenizer_files import has_tokenizer
+from executor.workers.task import Input
+from state.diagnostic import problem
+
+
+def usable_attention(wanted: str, dtype: str) -> str:
+    """The attention kernel that is meant; a problem if this machine does not have it.
+
+    "auto" is flash attention where that is installed and computes in the dtype, else PyTorch's own.
+    """
+    from transformers.utils.import_utils import is_flash_attn_2_available, is_flash_attn_3_available
+
+    flash = {"flash_attention_3": is_flash_attn_3_available, "flash_attention_2": is_flash_attn_2_available}
+    if wanted == "auto":
+        found = [name for name, available in flash.items() if dtype != "float32" and available()]
+        return found[0] if found else "sdpa"
+    if wanted in flash and not flash[wanted]():
+        detail = f'attn_implementation = "{wanted}" needs a package that is not installed, or a GPU.'
+        raise problem("No flash attention", detail, 'Use "auto" or "sdpa", or install `flash-attn`.')
+    if wanted == "flex_attention" and not has_gpu():
+        detail = 'attn_implementation = "flex_attention" computes no gradients without a GPU.'
+        raise problem("No GPU", detail, 'Use "sdpa".')
+    return wanted
+
+
+def load_quantized(
+    foundations: Sequence[Input],
+    dtype: str,
+    attention: str,
+    configuration: Any,  # noqa: ANN401  transformers has no types
+    scratch: Path,
+) -> Any:  # noqa: ANN401  as above
+    """The model that the inputs make up, its matrices as bitsandbytes is configured, what else it has in `dtype`.
+
+    Adapters are folded in before anything is rounded, in files below `scratch`.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="fold-") as folder:
+        return AutoModelForCausalLM.from_pretrained(
+            fold(foundations, Path(folder)),
+            dtype=getattr(torch, dtype),
+            attn_implementation=attention,
+            quantization_config=configuration,
+            local_files_only=True,
+        )
+
+
+def load_model(foundations: Sequence[Input], dtype: str, attention: str) -> Any:  # noqa: ANN401  transformers has no types
+    """The model that the inputs make up, on the CPU, in the given dtype; adapters are merged into the weights."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    whole, *adapters = foundations
+    model = AutoModelForCausalLM.from_pretrained(
+        whole.folder,
+        dtype=dtype if dtype == "auto" else getattr(torch, dtype),
+        attn_implementation=attention,
+        local_files_only=True,
+    )
+    for adapter in adapters:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, adapter.folder).merge_and_unload(safe_merge=True)
+        # PEFT has frozen the weights for the adapter's sake; merged, they are a model like any other.
+        model.requires_grad_(requires_grad=True)
+    return model
+
+
+def load_tokenizer(foundations: Sequence[Input]) -> Any:  # noqa: ANN401  transformers has no types
+    """The tokenizer that travels with a model: the newest folder that has one."""
+    from transformers import AutoTokenizer
+
+    folder = next(one.folder for one in reversed(foundations) if has_tokenizer(Path(one.folder)))
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def padding_id(tokenizer: Any) -> int:  # noqa: ANN401  transformers has no types
+    """What fills short rows; any id will do, for padding is never trained on and never attended to."""
+    ids = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.eos_token_id, 0)
+    return next(one for one in ids if one is not None)
+
+
+def has_gpu() -> bool:
+    """Whether to compute on a GPU."""
+    import torch
+
+    return torch.cuda.is_available()

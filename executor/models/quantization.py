@@ -1,0 +1,33 @@
+"""Frozen weights in four or eight bits: how bitsandbytes is told, and weights folded together before it rounds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from executor.workers.task import Input
+
+
+def quantization(settings: Mapping[str, Any]) -> Any:  # noqa: ANN401  transformers has no types
+    """Transformers' BitsAndBytesConfig for the settings of a stage; None where weights keep all their bits."""
+    if not (settings["load_in_4bit"] or settings["load_in_8bit"]):
+        return None
+    from transformers import BitsAndBytesConfig
+
+    names = [name for name in settings if name.startswith("bnb_4bit_")] if settings["load_in_4bit"] else []
+    bits = {name: settings[name] for name in ("load_in_4bit", "load_in_8bit", *names)}
+    return BitsAndBytesConfig(**bits)  # type: ignore[no-untyped-call]  # transformers has no types
+
+
+def fold(foundations: Sequence[Input], scratch: Path) -> Path:
+    """The folder of the weights that the inputs make up, with all their bits; `scratch` is for adapters folded in."""
+    from executor.merging.lora_merge import merge
+
+    whole, *adapters = foundations
+    folder = Path(whole.folder)
+    for number, adapter in enumerate(adapters, start=1):
+        output = scratch / str(number)
+        merge(folder, Path(adapter.folder), output, None)
+        folder = output
+    return folder

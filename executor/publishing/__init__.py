@@ -1,0 +1,1 @@
+"""What leaves the house: exports, their papers, and the commands of servers."""

@@ -1,0 +1,96 @@
+"""What becomes of documents that are longer than is allowed: an error, left out, cut off, or split into several."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+
+from attrs import define, field, frozen
+
+from executor.data.examples import IGNORED
+from executor.data.rows import BrokenRow
+from executor.tokens.token_files import Documents
+from state.diagnostic import Place
+
+_TOO_LONG = "has {} tokens, more than `sequence_len` = {}; set `excess_length_strategy`, or raise the limit"
+
+
+@frozen
+class Fitted:
+    """Documents within the limit."""
+
+    documents: Documents
+    rows: array[int]
+    """Which of the rows that are left each document comes from: several are parts of one row that was split."""
+    truncated: int
+    """Rows that were cut off or split."""
+    dropped: int
+    """Rows that were left out, the untrained ones among them."""
+    untrained: int
+    """Rows of which no trained token was left."""
+
+
+def too_long(lengths: Sequence[int], place: Callable[[int], Place], limit: int, strategy: str) -> list[BrokenRow]:
+    """The rows that are longer than is allowed, where the recipe says that this is an error."""
+    if strategy != "error":
+        return []
+    return [BrokenRow(place(at), _TOO_LONG.format(lengths[at], limit)) for at in _longer(lengths, limit)]
+
+
+def fit(documents: Documents, limit: int, strategy: str) -> Fitted:
+    """Documents of at most `limit` tokens. Rows of which nothing is trained any more are left out."""
+    long = _longer(documents.lengths, limit)
+    if not long:
+        return Fitted(documents, array("q", range(len(documents.lengths))), 0, 0, 0)
+    chosen = _Chosen(documents)
+    untrained = 0
+    for at, length in enumerate(documents.lengths):
+        if length <= limit:
+            chosen.take(at, 0, length, documents.trained[at])
+            chosen.row_is_taken()
+        elif strategy != "drop":
+            ends = range(0, length, limit) if strategy == "split" else range(1)
+            untrained += not chosen.add(at, [(start, min(start + limit, length)) for start in ends])
+    dropped = len(long) if strategy == "drop" else untrained
+    return Fitted(chosen.made, chosen.rows, 0 if strategy == "drop" else len(long), dropped, untrained)
+
+
+def _longer(lengths: Sequence[int], limit: int) -> list[int]:
+    return [at for at, length in enumerate(lengths) if length > limit]
+
+
+@define
+class _Chosen:
+    """Parts of documents, collected."""
+
+    source: Documents
+    made: Documents = field(init=False)
+    rows: array[int] = field(factory=lambda: array("q"))
+    _count: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        """Nothing yet."""
+        self.made = Documents(self.source.content, array("q"), array("q"), array("i"), array("i"))
+
+    def add(self, at: int, parts: Sequence[tuple[int, int]]) -> bool:
+        """Take parts of a document, from and to a token; whether any of them is trained and thus taken."""
+        labels = self.source.labels(at)
+        trained = [(start, end, end - start - labels[start:end].count(IGNORED)) for start, end in parts]
+        taken = [one for one in trained if one[2]]
+        for start, end, count in taken:
+            self.take(at, start, end, count)
+        if taken:
+            self.row_is_taken()
+        return bool(taken)
+
+    def take(self, at: int, start: int, end: int, trained: int) -> None:
+        """Take a part of a document, of which so many tokens are trained."""
+        self.made.starts.append(self.source.starts[at] + self.made.lengths.itemsize * start)
+        self.made.distances.append(self.source.distances[at])
+        self.made.lengths.append(end - start)
+        self.made.trained.append(trained)
+        self.rows.append(self._count)
+
+    def row_is_taken(self) -> None:
+        """What is taken from now on is of another row."""
+        self._count += 1

@@ -1,0 +1,290 @@
+"""Every row of some datasets, encoded: found in the cache where its content is known, else made on all processors."""
+
+from __future__ import annotations
+
+import os
+import threading
+from array import array
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import cache
+from itertools import compress
+from multiprocessing import connection, get_context, parent_process
+from types import TracebackType
+from typing import ClassVar, Self
+
+from attrs import define, field, frozen
+
+from executor import formats
+from executor.data.dataset_fields import Dataset
+from executor.data.rows import BrokenRow
+from executor.tokens.documents import Document, Formatter, FormatterSettings, Question
+from executor.tokens.encoder import trained_counts
+from executor.tokens.row_cache import Block, KnownLines, RowCache
+from executor.tokens.row_chunks import Chunk, Parsed, Stretch, cut, short
+from planner.structure import settings_of
+from state.canonical import digest
+from state.diagnostic import Place
+
+NEW_ROWS, ROWS_TO_COME = 1000, 8000
+"""So many rows must have been new, and so many must be left, for other processes to be worth their start."""
+_AHEAD = 2
+"""Chunks that another process is given at a time, so that it never waits."""
+_MOST_WAITING = 64
+"""Chunks that may wait for an earlier one, so that memory stays bounded."""
+
+
+@frozen
+class EncodedChunk:
+    """What became of some rows."""
+
+    sound: Sequence[int]
+    """The places of those that are documents."""
+    lengths: array[int]
+    trained: array[int]
+    rows: bytes
+    """Their ids and labels, each row's behind each other."""
+    questions: Sequence[Question]
+    broken: Sequence[BrokenRow]
+
+
+@define
+class EncodedRows:
+    """All rows in order, by their number in the cache; and those that are broken."""
+
+    names: dict[str, int] = field(factory=dict)
+    """Files, numbered as they come."""
+    files: array[int] = field(factory=lambda: array("i"))
+    lines: array[int] = field(factory=lambda: array("q"))
+    numbers: array[int] = field(factory=lambda: array("q"))
+    digests: array[int] = field(factory=lambda: array("Q"))
+    """The first 8 bytes of the digest of what each row says, broken ones included as far as they can be read."""
+    questions: list[Question] = field(factory=list)
+    broken: list[BrokenRow] = field(factory=list)
+    skipped: int = 0
+    """Broken rows that a dataset says to pass over."""
+    new: int = 0
+    """How many were not in the cache."""
+    encoder: str = ""
+    """By which way new rows were encoded."""
+
+    def place(self, at: int) -> Place:
+        """Where a row stands."""
+        return Place(list(self.names)[self.files[at]], self.lines[at])
+
+    def add(self, chunk: Chunk, digests: Sequence[bytes], numbers: Sequence[int | None]) -> None:
+        """The next rows; those without a number are broken."""
+        names, lines = chunk.places()
+        for name in dict.fromkeys(names):
+            self.names.setdefault(name, len(self.names))
+        sound = [number is not None for number in numbers]
+        self.files.extend(map(self.names.__getitem__, compress(names, sound)))
+        self.lines.extend(compress(lines, sound))
+        self.numbers.extend([number for number in numbers if number is not None])
+        self.digests.frombytes(short(digests))
+
+    def add_known(self, stretch: Stretch, known: KnownLines) -> None:
+        """The rows of lines that were all met before, and are sound."""
+        number = self.names.setdefault(stretch.name, len(self.names))
+        self.files.extend(array("i", [number]) * len(known.numbers))
+        self.lines.extend(map(stretch.first.__add__, known.lines))
+        self.numbers.extend(known.numbers)
+        self.digests.extend(known.digests)
+
+
+@frozen
+class _Waiting:
+    """Rows of which some are being encoded; those have no number yet."""
+
+    dataset: Dataset
+    chunk: Chunk
+    digests: Sequence[bytes]
+    keys: Sequence[bytes]
+    numbers: list[int | None]
+    new: Sequence[int]
+    work: Future[EncodedChunk] | None
+    """None where nothing was new."""
+    first: int = 0
+    """The number of the first line, where the rows are a stretch of lines that is kept by one key."""
+    stretch_key: bytes = b""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing has to be waited for."""
+        return self.work is None or self.work.done()
+
+
+@frozen
+class _Known:
+    """A stretch of lines that wait for nothing but those before them."""
+
+    stretch: Stretch
+    lines: KnownLines
+    is_done: ClassVar = True
+
+
+@define
+class RowEncoding:
+    """Encodes rows in chunks that are settled in their order, whoever encodes them."""
+
+    settings: FormatterSettings
+    cache: RowCache
+    expected: int
+    """How many rows there will be, more or less."""
+    processes: int = field(factory=lambda: len(os.sched_getaffinity(0)) - 1)
+    """Other processes that may be started to help."""
+    found: EncodedRows = field(factory=EncodedRows, init=False)
+    _waiting: deque[_Waiting | _Known] = field(factory=deque, init=False)
+    _pool: ProcessPoolExecutor | None = field(default=None, init=False)
+    _new: int = field(default=0, init=False)
+    _formatter: Formatter | None = field(default=None, init=False)
+    _salted: tuple[Dataset | None, bytes] = field(default=(None, b""), init=False)
+    """The dataset that was read last, and what its rows are told apart by."""
+
+    def __enter__(self) -> Self:
+        """Processes are started when they are worth it."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """End the other processes."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def take(self, dataset: Dataset, chunk: Stretch | Parsed) -> None:
+        """Look rows up, and have those encoded that are new: always those with questions, which are not kept."""
+        if dataset is not self._salted[0]:
+            self._salted = dataset, _salt(dataset)
+        stretch = chunk if isinstance(chunk, Stretch) and not self.settings.with_questions else None
+        key = b"" if stretch is None else self._salted[1] + stretch.digest()
+        known = self.cache.lines.get(key)
+        if stretch is None:
+            self._take_rows(dataset, cut(chunk))
+        elif known is None:
+            self._take_rows(dataset, stretch.lines(), stretch.first, key)
+        else:
+            self._waiting.append(_Known(stretch, known))
+        while self._waiting and (len(self._waiting) > _MOST_WAITING or self._waiting[0].is_done):
+            self._settle(self._waiting.popleft())
+
+    def _take_rows(self, dataset: Dataset, chunk: Chunk, first: int = 0, stretch_key: bytes = b"") -> None:
+        digests, salt = chunk.digests(), self._salted[1]
+        keys = [salt + digest for digest in digests]
+        places = {} if self.settings.with_questions else self.cache.places
+        numbers = list(map(places.get, keys))
+        new = [at for at, number in enumerate(numbers) if number is None]
+        self._new += len(new)
+        work = self._encode(dataset, chunk if len(new) == len(keys) else chunk.some(new)) if new else None
+        self._waiting.append(_Waiting(dataset, chunk, digests, keys, numbers, new, work, first, stretch_key))
+
+    def finish(self) -> EncodedRows:
+        """All rows, when the last one is encoded."""
+        while self._waiting:
+            self._settle(self._waiting.popleft())
+        return self.found
+
+    def _encode(self, dataset: Dataset, chunk: Chunk) -> Future[EncodedChunk]:
+        """Hand rows to another process, or encode them here: until others are worth it, and while they have enough."""
+        to_come = self.expected - len(self.found.numbers)
+        if self._pool is None and self.processes and self._new >= NEW_ROWS and to_come >= ROWS_TO_COME:
+            self._pool = ProcessPoolExecutor(self.processes, get_context("spawn"), _end_with_parent)
+        running = sum(not one.is_done for one in self._waiting)
+        if self._pool is not None and running < _AHEAD * self.processes:
+            try:
+                return self._pool.submit(_encode_elsewhere, self.settings, dataset, chunk)
+            except BrokenProcessPool:
+                self._go_on_alone()
+        done: Future[EncodedChunk] = Future()
+        done.set_result(self._encode_here(dataset, chunk))
+        return done
+
+    def _encode_here(self, dataset: Dataset, chunk: Chunk) -> EncodedChunk:
+        if self._formatter is None:
+            self._formatter = self.settings.formatter()
+            self.found.encoder = self._formatter.encoder.name
+        return encode_chunk(self._formatter, dataset, chunk)
+
+    def _settle(self, one: _Waiting | _Known) -> None:
+        if isinstance(one, _Known):
+            self.found.add_known(one.stretch, one.lines)
+            return
+        if one.work is not None:
+            encoded = self._result(one, one.work)
+            sound = [one.new[at] for at in encoded.sound]
+            block = Block([one.keys[at] for at in sound], encoded.lengths, encoded.trained, encoded.rows)
+            for at, number in zip(sound, self.cache.add(block) if sound else (), strict=True):
+                one.numbers[at] = number
+            self.found.new += len(sound)
+            self.found.questions.extend(encoded.questions)
+            if one.dataset.on_bad_row == "skip":
+                self.found.skipped += len(encoded.broken)
+            else:
+                self.found.broken.extend(encoded.broken)
+        self.found.add(one.chunk, one.digests, one.numbers)
+        if one.stretch_key:
+            self._remember(one)
+
+    def _remember(self, one: _Waiting) -> None:
+        """Keep what a stretch of lines became, if all of them are sound."""
+        numbers = [number for number in one.numbers if number is not None]
+        if numbers and len(numbers) == len(one.numbers):
+            lines = array("i", [line - one.first for line in one.chunk.places()[1]])
+            digests = array("Q", short(one.digests))
+            self.cache.add_lines(one.stretch_key, KnownLines(lines, array("q", numbers), digests))
+
+    def _result(self, one: _Waiting, work: Future[EncodedChunk]) -> EncodedChunk:
+        """What became of the rows; those of a process that died, of too little memory perhaps, are encoded here."""
+        try:
+            return work.result()
+        except BrokenProcessPool:
+            self._go_on_alone()
+            return self._encode_here(one.dataset, one.chunk.some(one.new))
+
+    def _go_on_alone(self) -> None:
+        self._pool, self.processes = None, 0
+
+
+def encode_chunk(formatter: Formatter, dataset: Dataset, chunk: Chunk) -> EncodedChunk:
+    """Encode some rows, in whichever process this is."""
+    documents = formatter.batch(dataset, chunk.rows())
+    sound = [at for at, one in enumerate(documents) if isinstance(one, Document)]
+    good = [one for one in documents if isinstance(one, Document)]
+    lengths = array("i", [len(one.encoded.ids) for one in good])
+    return EncodedChunk(
+        sound=sound,
+        lengths=lengths,
+        trained=trained_counts(b"".join([one.encoded.labels.tobytes() for one in good]), lengths),
+        rows=b"".join([part.tobytes() for one in good for part in (one.encoded.ids, one.encoded.labels)]),
+        questions=[one.question for one in good if one.question is not None],
+        broken=[one for one in documents if isinstance(one, BrokenRow)],
+    )
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed would wait for work forever."""
+    parent = parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            connection.wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _encode_elsewhere(settings: FormatterSettings, dataset: Dataset, chunk: Chunk) -> EncodedChunk:
+    return encode_chunk(_formatter(settings), dataset, chunk)
+
+
+@cache
+def _formatter(settings: FormatterSettings) -> Formatter:
+    """Made once in a process that was started for these settings."""
+    return settings.formatter()
+
+
+def _salt(dataset: Dataset) -> bytes:
+    """8 bytes for how rows are read: the format, and the settings that decide about it."""
+    one = formats.load()[dataset.type]
+    fields = {name: settings_of(dataset)[name] for name in one.fields}
+    return bytes.fromhex(digest({"type": dataset.type, "fields": fields}))[:8]

@@ -1,0 +1,214 @@
+"""Token rows on disk: Arrow files that `datasets` opens and trainers read as they are, identified by their content."""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xxhash
+from attrs import field, frozen
+
+from executor.tokens.packing import Rows
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+TRAIN, VALIDATION, PROMPTS = "train.arrow", "validation.arrow", "prompts.arrow"
+_BATCH_TOKENS = 1 << 19
+"""About so many tokens are written at once: few enough for what is copied to be in the processor's cache still."""
+_BATCH_PROMPTS = 250
+_INTEGER_BYTES = 4
+
+
+@frozen
+class Documents:
+    """Encoded documents that lie somewhere in a content: their ids, and further on their labels.
+
+    Each has a token at least, and no two share a part: they are the same or apart.
+    """
+
+    content: memoryview
+    starts: array[int]
+    """Where the ids of a document begin, in bytes."""
+    distances: array[int]
+    """How many bytes behind each id its label stands."""
+    lengths: array[int]
+    trained: array[int]
+    """How many of its tokens are trained."""
+
+    def ids(self, at: int) -> array[int]:
+        """The ids of a document."""
+        return self._integers(self.starts[at], self.lengths[at])
+
+    def labels(self, at: int) -> array[int]:
+        """The labels of a document."""
+        return self._integers(self.starts[at] + self.distances[at], self.lengths[at])
+
+    def _integers(self, start: int, count: int) -> array[int]:
+        return array("i", self.content[start : start + _INTEGER_BYTES * count].tobytes())
+
+
+@frozen
+class TokenWriter:
+    """Writes token rows, and digests them on the way: ids, labels and boundaries in order, not a file's bytes."""
+
+    _hasher: xxhash.xxh3_128 = field(factory=lambda: xxhash.xxh3_128(b"tune-tokens-2\n"), init=False)
+
+    @property
+    def digest(self) -> str:
+        """The identity of all that was written so far."""
+        return self._hasher.hexdigest()
+
+    def rows(self, path: Path, documents: Documents, rows: Rows) -> None:
+        """Write `input_ids`, `labels` (-100 where nothing is trained) and `seq_lengths` as an Arrow stream of int32.
+
+        A row is one document, or several packed ones by their places, with their lengths in order.
+        """
+        import pyarrow as pa
+
+        integers = pa.list_(pa.int32())
+        schema = pa.schema([(name, integers) for name in ("input_ids", "labels", "seq_lengths")])
+        columns = [xxhash.xxh3_128() for _ in range(4)]
+
+        def write(batch: _Batch) -> None:
+            for hasher, part in zip(columns, batch.parts(), strict=True):
+                hasher.update(part)
+            writer.write_batch(pa.record_batch(batch.arrays(), schema=schema))
+
+        with (
+            pa.OSFile(str(path), "wb") as sink,
+            pa.ipc.new_stream(sink, schema) as writer,
+            ThreadPoolExecutor(1) as beside,  # neither digesting nor writing holds Python back
+        ):
+            written: Future[None] | None = None
+            for batch in _batches(documents, rows):
+                if written is not None:
+                    written.result()
+                written = beside.submit(write, batch)
+            if written is not None:
+                written.result()
+        self._hasher.update(f"{path.name}:{len(rows)}\n".encode() + b"".join(one.digest() for one in columns))
+
+    def prompts(self, path: Path, prompts: Sequence[tuple[array[int], str]]) -> None:
+        """Write `input_ids` and the `reference` answer as an Arrow stream."""
+        import pyarrow as pa
+
+        for ids, reference in prompts:
+            said = reference.encode()
+            self._hasher.update(struct.pack("<QQ", len(ids), len(said)) + ids.tobytes() + said)
+        ids_column = packed_lists(
+            b"".join(ids.tobytes() for ids, _ in prompts),
+            array("i", accumulate((len(ids) for ids, _ in prompts), initial=0)),
+        )
+        references = pa.array([reference for _, reference in prompts], pa.string())
+        table = pa.table({"input_ids": ids_column, "reference": references})
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table, max_chunksize=_BATCH_PROMPTS)
+
+
+@frozen
+class _Batch:
+    """The columns of some rows, behind each other."""
+
+    document_ends: NDArray[np.int64]
+    """Where the documents of each row end, counted in documents; from 0 on."""
+    token_ends: NDArray[np.int64]
+    """Where each row ends, in tokens; from 0 on."""
+    lengths: NDArray[np.int32]
+    """Tokens of each document."""
+    ids: memoryview
+    labels: memoryview
+
+    def parts(self) -> tuple[bytes | memoryview, ...]:
+        """What is digested: the number of documents of each row first."""
+        import numpy as np
+
+        counts = np.diff(self.document_ends).astype(np.int32)
+        return counts.tobytes(), self.lengths.tobytes(), self.ids, self.labels
+
+    def arrays(self) -> list[Any]:
+        """As Arrow arrays: ids and labels by row, and the lengths of its documents."""
+        columns = (self.ids, self.token_ends), (self.labels, self.token_ends), (self.lengths, self.document_ends)
+        return [packed_lists(integers, ends.astype("i")) for integers, ends in columns]
+
+
+@frozen
+class _Columns:
+    """Ids and labels that lie somewhere, as elements of one Arrow array of bytes: it copies them many at once."""
+
+    elements: Any
+    ids: NDArray[np.int64]
+    """Which element holds the ids of each document that is wanted, in the order in which they are."""
+    labels: NDArray[np.int64]
+
+    @staticmethod
+    def of(documents: Documents, places: NDArray[np.int64]) -> _Columns:
+        import numpy as np
+        import pyarrow as pa
+
+        starts, sizes = np.asarray(documents.starts), _INTEGER_BYTES * np.asarray(documents.lengths, np.int64)
+        behind = starts + np.asarray(documents.distances)
+        edges = np.concatenate((starts, starts + sizes, behind, behind + sizes))
+        edges.sort(kind="stable")  # which is fast where most of them are in order
+        edges = edges[np.diff(edges, prepend=-1) > 0]
+        buffers = [None, pa.py_buffer(edges), pa.py_buffer(documents.content)]
+        elements = pa.Array.from_buffers(pa.large_binary(), len(edges) - 1, buffers)
+        ids, labels = (np.searchsorted(edges, one)[places] for one in (starts, behind))
+        return _Columns(elements, ids, labels)
+
+    def copied(self, wanted: slice, tokens: int) -> tuple[memoryview, memoryview]:
+        """The ids and the labels of some documents, which have so many tokens."""
+        import numpy as np
+        import pyarrow as pa
+
+        chosen = np.concatenate((self.ids[wanted], self.labels[wanted]))
+        both = memoryview(self.elements.take(pa.array(chosen)).buffers()[2])
+        middle = _INTEGER_BYTES * tokens
+        return both[:middle], both[middle : 2 * middle]
+
+
+def _batches(documents: Documents, rows: Rows) -> Iterator[_Batch]:
+    """Rows, cut where the next million bytes of ids begin."""
+    import numpy as np
+
+    places = rows.places
+    lengths = np.asarray(documents.lengths)[places]
+    document_ends = np.append(0, np.cumsum(rows.counts))
+    token_ends = np.append(0, np.cumsum(lengths, dtype=np.int64))[document_ends]
+    columns = _Columns.of(documents, places)
+    cuts = np.flatnonzero(np.diff(token_ends[1:] // _BATCH_TOKENS)) + 1
+    for start, end in pairwise([0, *cuts.tolist(), len(rows)]):
+        first, behind = document_ends[start], document_ends[end]
+        ids, labels = columns.copied(slice(first, behind), token_ends[end] - token_ends[start])
+        yield _Batch(
+            document_ends=document_ends[start : end + 1] - first,
+            token_ends=token_ends[start : end + 1] - token_ends[start],
+            lengths=lengths[first:behind],
+            ids=ids,
+            labels=labels,
+        )
+
+
+def read_columns(path: Path) -> dict[str, list[Any]]:
+    """The columns of an Arrow stream as Python lists."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as source:
+        columns: dict[str, list[Any]] = pa.ipc.open_stream(source).read_all().to_pydict()
+    return columns
+
+
+def packed_lists(integers: Any, ends: Any) -> Any:  # noqa: ANN401  pyarrow has no types, nor have buffers
+    """An Arrow array of lists, made of packed integers without looking at each."""
+    import pyarrow as pa
+
+    values = pa.Array.from_buffers(
+        pa.int32(), memoryview(integers).nbytes // _INTEGER_BYTES, [None, pa.py_buffer(integers)]
+    )
+    return pa.Array.from_buffers(pa.list_(pa.int32()), len(ends) - 1, [None, pa.py_buffer(ends)], children=[values])

@@ -1,0 +1,225 @@
+"""Datasets to token rows: encoded, cut or refused, split, packed and written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from importlib.metadata import version
+from pathlib import Path
+from typing import cast
+
+from executor.data.dataset_fields import dataset_of
+from executor.kinds.dataset import broken_rows, check_unchanged
+from executor.kinds.model import delivered, template_text
+from executor.sources.detection import may_be_chats
+from executor.templates import built_in
+from executor.templating.turn_ends import TrainOnEos
+from executor.tokens import answer_rows, row_cache
+from executor.tokens.answer_files import AnswerWriter
+from executor.tokens.documents import Formatter, FormatterSettings
+from executor.tokens.length_limit import Fitted, fit, too_long
+from executor.tokens.packing import Rows, alone, pack
+from executor.tokens.row_cache import RowCache
+from executor.tokens.row_chunks import chunks
+from executor.tokens.row_difference import FILE, order_digest, set_digest, write_digests
+from executor.tokens.row_encoding import EncodedRows, RowEncoding
+from executor.tokens.row_layout import RowLayout
+from executor.tokens.token_files import PROMPTS, TRAIN, VALIDATION, Documents, TokenWriter
+from executor.tokens.tokenizer_files import tokenizer_digest
+from executor.tokens.validation_split import split
+from executor.workers.software import versions
+from executor.workers.task import Outcome, Task, data_moved
+from executor.workers.worker_reports import Reporter
+from planner.kind import Resource
+from state.canonical import Plain, digest
+from state.diagnostic import Diagnostic, ProblemError, problem
+from state.files import FileDigests
+
+CODE = 1
+"""Raised when rows are encoded differently, so that nothing of an earlier way is found in the cache."""
+_DECIDING = ("tokenizers", "jinja2")
+"""Libraries of which another version may encode differently."""
+
+
+def template_for(
+    settings: Mapping[str, Plain], tokenizer: Path, folder: Path, datasets: Sequence[Resource]
+) -> str | None:
+    """The text of the template for chats; None where there are none; raises ProblemError if it is missing."""
+    chats = [one for one in datasets if may_be_chats(one.specification)]
+    text = template_text(settings, tokenizer, folder)
+    if chats and text is None:
+        detail = f"{chats[0].address} holds chats, but the tokenizer brings no chat template."
+        hint = f"Set `chat_template` of the model to one of {', '.join(built_in())}, or to a .jinja file."
+        raise ProblemError(Diagnostic("No chat template", detail, hint, chats[0].place("type")))
+    return text if chats else None
+
+
+def formatter_of(settings: Mapping[str, Plain], tokenizer: Path, template: str | None) -> Formatter:
+    """The formatter that the settings of tokens ask for."""
+    return formatter_settings(settings, tokenizer, template).formatter()
+
+
+def formatter_settings(settings: Mapping[str, Plain], tokenizer: Path, template: str | None) -> FormatterSettings:
+    """What a formatter is made from, by the settings of tokens."""
+    return FormatterSettings(
+        tokenizer=tokenizer,
+        template=template,
+        roles_to_train=tuple(sorted(cast("Sequence[str]", settings["roles_to_train"]))),
+        train_on_eos=cast("TrainOnEos", settings["train_on_eos"]),
+        with_prompts=bool(settings["prompts"]),
+        layout=cast("RowLayout", settings["layout"]),
+    )
+
+
+def tokenize(task: Task, reporter: Reporter) -> Outcome:
+    """Encode every row that is new, cut or refuse the long ones, hold some back, pack the rest, write Arrow files."""
+    tokenizer, template = delivered(task.one("tokenizer"), Path(task.recipe_folder))
+    formatting = formatter_settings(task.settings, tokenizer, template if "chat_template" in task.inputs else None)
+    with _cache(task, formatting) as cache:
+        rows = _encode(task, RowEncoding(formatting, cache, _expected(task)), reporter)
+        documents = cache.documents(rows.numbers, cache.content())
+        lengths = answer_rows.lengths(documents, formatting.layout)
+        if long := too_long(lengths, rows.place, *_limit(task)):
+            raise ProblemError(broken_rows(long))
+        written = _write if formatting.layout in ("documents", "steps") else _write_answers
+        return written(task, documents, rows)
+
+
+def _cache(task: Task, formatting: FormatterSettings) -> AbstractContextManager[RowCache]:
+    """The rows that are known; of those with questions none are, because questions are not kept."""
+    if formatting.with_questions:
+        return row_cache.temporary(task.output_folder)
+    return row_cache.opened(cache_file(Path(task.tune_folder), formatting))
+
+
+def cache_file(tune_folder: Path, formatting: FormatterSettings) -> Path:
+    """Where rows that are encoded in one way are kept; it can be deleted at any time."""
+    way: dict[str, Plain] = {
+        "code": CODE,
+        "tokenizer": tokenizer_digest(formatting.tokenizer, FileDigests()),
+        "template": formatting.template,
+        "roles_to_train": list(formatting.roles_to_train),
+        "train_on_eos": formatting.train_on_eos,
+        "libraries": {name: version(name) for name in _DECIDING},
+    }
+    return tune_folder / "cache" / "rows" / digest(way)
+
+
+def _expected(task: Task) -> int:
+    return sum(cast("int", one.facts["rows"]) for one in task.inputs["datasets"])
+
+
+def _encode(task: Task, encoding: RowEncoding, reporter: Reporter) -> EncodedRows:
+    """All rows; raises ProblemError with the broken ones, but for those of datasets that skip them."""
+    total = encoding.expected
+    with encoding:
+        for dataset in task.inputs["datasets"]:
+            if not check_unchanged(dataset.settings, Path(dataset.folder), dataset.digest):
+                raise data_moved(dataset.address)
+            fields = dataset_of(dataset.settings)
+            for chunk in chunks(fields, Path(dataset.folder)):
+                encoding.take(fields, chunk)
+                reporter.progress(len(encoding.found.numbers), total, "rows")
+        rows = encoding.finish()
+    reporter.progress(len(rows.numbers), total, "rows")
+    if rows.broken:
+        raise ProblemError(broken_rows(rows.broken))
+    return rows
+
+
+def _limit(task: Task) -> tuple[int, str]:
+    return cast("int", task.settings["sequence_len"]), str(task.settings["excess_length_strategy"])
+
+
+def _write(task: Task, documents: Documents, rows: EncodedRows) -> Outcome:
+    fitted = fit(documents, *_limit(task))
+    training, held_back = _split(task, fitted, len(documents.lengths))
+    packed = _rows(fitted.documents, training, task.settings)
+    writer, folder = TokenWriter(), task.output_folder
+    writer.rows(folder / TRAIN, fitted.documents, packed)
+    if held_back:
+        writer.rows(folder / VALIDATION, fitted.documents, alone(held_back))
+    if rows.questions:
+        writer.prompts(folder / PROMPTS, [(one.ids, one.reference) for one in rows.questions])
+    write_digests(folder / FILE, rows.digests)
+    facts = {
+        **_statistics(fitted, packed),
+        **_of_rows(documents.lengths, rows),
+        "validation_rows": len(held_back),
+    }
+    return Outcome(writer.digest, facts=facts, versions=versions())
+
+
+def _split(task: Task, fitted: Fitted, count: int) -> tuple[Sequence[int], Sequence[int]]:
+    """The rows to train on and those held back; raises ProblemError if there are none to train on."""
+    share, seed = cast("float", task.settings["val_set_size"]), cast("int", task.settings["split_seed"])
+    training, held_back = split(fitted, share, seed)
+    if not training:
+        detail = (
+            f"{task.address} has no rows left: {fitted.dropped} of {count} were dropped, {len(held_back)} held back."
+        )
+        raise problem("No rows", detail, "Raise `sequence_len`, or lower `val_set_size`.")
+    return training, held_back
+
+
+def _write_answers(task: Task, documents: Documents, rows: EncodedRows) -> Outcome:
+    """Rows of answers, each in columns of its own, as the methods read them that compare, judge or generate."""
+    layout, (limit, strategy) = cast("RowLayout", task.settings["layout"]), _limit(task)
+    fitted, kept = answer_rows.fit(documents, layout, limit, strategy)
+    training, held_back = _split(task, fitted, len(documents.lengths))
+    writer, folder = AnswerWriter(layout, limit), task.output_folder
+    questions = [rows.questions[at] for at in kept] if rows.questions else []
+    for name, places in ((TRAIN, training), (VALIDATION, held_back)):
+        if places:
+            writer.rows(folder / name, fitted.documents, places, questions)
+    write_digests(folder / FILE, rows.digests)
+    facts = {
+        **answer_rows.statistics(fitted, training, limit),
+        **_of_rows(answer_rows.lengths(documents, layout), rows),
+        "validation_rows": len(held_back),
+    }
+    return Outcome(writer.digest, facts=facts, versions=versions())
+
+
+def _rows(documents: Documents, places: Sequence[int], settings: Mapping[str, Plain]) -> Rows:
+    import numpy as np
+
+    if not settings["sample_packing"]:
+        return alone(places)
+    chosen = np.asarray(places, np.int64)
+    packed = pack(np.asarray(documents.lengths)[chosen], cast("int", settings["sequence_len"]))
+    return Rows(chosen[packed.places], packed.counts)
+
+
+def _statistics(fitted: Fitted, rows: Rows) -> dict[str, Plain]:
+    """Counts over the rows to train on, and over what the length limit did."""
+    import numpy as np
+
+    lengths, trained = (np.asarray(one)[rows.places] for one in (fitted.documents.lengths, fitted.documents.trained))
+    by_row = np.add.reduceat(lengths, np.cumsum(rows.counts) - rows.counts, dtype=np.int64)
+    return {
+        "rows": len(rows),
+        "documents": len(rows.places),
+        "tokens": int(by_row.sum()),
+        "trained_tokens": int(trained.sum(dtype=np.int64)),
+        "longest": int(by_row.max()),
+        "truncated": fitted.truncated,
+        "dropped": fitted.dropped,
+        "untrained": fitted.untrained,
+    }
+
+
+def _of_rows(lengths: Sequence[int], rows: EncodedRows) -> dict[str, Plain]:
+    """What all rows are like before any limit, and their identity with and without their order."""
+    import numpy as np
+
+    sufficient = [2**power for power in range(32)]
+    counts = np.bincount(np.searchsorted(sufficient, np.asarray(lengths)), minlength=len(sufficient)).tolist()
+    return {
+        "lengths": {str(most): count for most, count in zip(sufficient, counts, strict=True) if count},
+        "encoded_rows": rows.new,
+        "encoder": rows.encoder,
+        "skipped": rows.skipped,
+        "row_set": set_digest(rows.digests),
+        "row_order": order_digest(rows.digests),
+    }

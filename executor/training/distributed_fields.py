@@ -1,0 +1,136 @@
+"""The recipe's table `[train.NAME.distributed]`: on how many processes a run is trained, and what they share out."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from typing import Any, Literal
+
+from attrs import frozen
+
+from executor.training.dropout import neutral_without_dropout
+from planner.effects import Effect, setting
+from planner.limits import positive
+from state.canonical import Plain
+
+SHARDING = "the same sums in another order"
+MASKS = "every process draws dropout masks of its own"
+ONLY_FOR = {
+    "zero_stage": ("deepspeed",),
+    "offload_optimizer": ("deepspeed",),
+    "offload_parameters": ("deepspeed", "fsdp"),
+    "reshard_after_forward": ("fsdp",),
+    "transformer_layer_cls_to_wrap": ("fsdp",),
+    "state_dict_type": ("fsdp",),
+    "config": ("deepspeed",),
+}
+"""Fields that mean something to some strategies alone."""
+NEUTRAL = frozenset(
+    {
+        *("zero_optimization", "zero_allow_untested_optimizer", "zero_force_ds_cpu_optimizer", "aio"),
+        *("steps_per_print", "wall_clock_breakdown", "comms_logger", "flops_profiler", "activation_checkpointing"),
+    }
+)
+"""Blocks of a DeepSpeed configuration that leave the training what it is."""
+PARAMETERS_SHARED_OUT = 3
+"""The ZeRO stage from which on parameters are shared out, and can be offloaded."""
+
+
+def precise_or_neutral(settings: Mapping[str, Plain]) -> Effect:
+    """Without dropout strategies only round differently; but with bf16, DeepSpeed alone keeps weights in bfloat16."""
+    table = settings.get("distributed")
+    in_bfloat16 = isinstance(table, Mapping) and table.get("strategy") == "deepspeed" and settings.get("bf16")
+    return Effect.REBUILD if in_bfloat16 else neutral_without_dropout(settings)
+
+
+def neutral_if_known(settings: Mapping[str, Plain]) -> Effect:
+    """How states are shared out changes no sums; what other blocks of a configuration do is not known."""
+    table: Any = settings.get("distributed")
+    config = table.get("config", "") if isinstance(table, Mapping) else ""
+    known = isinstance(config, str) or config.keys() <= NEUTRAL
+    return Effect.NUMERICS if known else Effect.REBUILD
+
+
+@frozen
+class Distributed:
+    """`[train.NAME.distributed]`: the strategy, its options, and the processes."""
+
+    strategy: Literal["auto", "single", "ddp", "fsdp", "deepspeed"] = setting(
+        "auto", effect=precise_or_neutral, why="DeepSpeed has a precision of its own, and every process its masks"
+    )
+    """"auto": one process, or DDP where there are several."""
+    processes: int | Literal["auto"] = setting("auto", effect=neutral_without_dropout, why=MASKS, validator=positive)
+    """On each node; "auto": as many as the host has GPUs, or the most that a batch can be divided among."""
+    nodes: int = setting(1, effect=neutral_without_dropout, why=MASKS, validator=positive)
+    zero_stage: Literal[1, 2, 3] = setting(2, effect=Effect.NUMERICS, why=SHARDING)
+    """1: optimizer states are shared out, 2: gradients too, 3: parameters too."""
+    offload_optimizer: bool = setting(default=False, effect=Effect.NUMERICS, why="the CPU rounds differently")
+    offload_parameters: bool = setting(default=False, effect=Effect.NUMERICS, why="the CPU rounds differently")
+    reshard_after_forward: bool = setting(
+        default=True, effect=Effect.RUNTIME, why="parameters are gathered again, bit by bit the same"
+    )
+    transformer_layer_cls_to_wrap: tuple[str, ...] = setting((), effect=Effect.NUMERICS, why=SHARDING)
+    """Empty: what the model itself names."""
+    state_dict_type: Literal["sharded", "full"] = setting(
+        "sharded", effect=Effect.RUNTIME, why="it is how checkpoints are written"
+    )
+    config: str | dict[str, Plain] = setting("", effect=neutral_if_known, why="DeepSpeed is configured by it")
+    """A DeepSpeed configuration, as a file or here; "": none is needed. State keeps what it says, not where it lies."""
+
+
+def faults(
+    table: Distributed, batch_size: int, micro_batch_size: int | str, written: Container[str]
+) -> Iterator[tuple[str, str, str]]:
+    """What is wrong with the fields together: path, detail, hint. `written` holds the paths that the recipe has."""
+    strategy = table.strategy
+    for name, strategies in ONLY_FOR.items():
+        if f"distributed.{name}" in written and strategy not in strategies:
+            hint = f"It is for strategy = {' or '.join(strategies)}."
+            yield f"distributed.{name}", f'it means nothing to the strategy "{strategy}"', hint
+    if strategy == "deepspeed" and table.offload_parameters and table.zero_stage < PARAMETERS_SHARED_OUT:
+        detail = f"ZeRO stage {table.zero_stage} keeps all parameters on every GPU"
+        yield "distributed.offload_parameters", detail, f"Set `zero_stage` = {PARAMETERS_SHARED_OUT}."
+    yield from _process_faults(table, batch_size, micro_batch_size)
+
+
+def checkpoint_format(settings: Mapping[str, Plain]) -> str:
+    """How the training state is laid out in checkpoints of a run: DDP and a single process write the same."""
+    table: Any = settings.get("distributed")
+    match table and table["strategy"]:
+        case "fsdp":
+            return f"fsdp-{table['state_dict_type']}"
+        case "deepspeed":
+            return f"zero-{table['zero_stage']}{'-offload' if table['offload_optimizer'] else ''}"
+    return "torch"
+
+
+def is_bound(layout: str) -> bool:
+    """Whether checkpoints of a format can only be read by as many processes as wrote them."""
+    return layout.startswith("zero-")
+
+
+def known_processes(table: Distributed) -> int:
+    """All processes of all nodes, as far as the recipe alone says."""
+    return table.nodes * (1 if isinstance(table.processes, str) else table.processes)
+
+
+def _process_faults(table: Distributed, batch: int, micro: int | str) -> Iterator[tuple[str, str, str]]:
+    several = table.nodes > 1 or (isinstance(table.processes, int) and table.processes > 1)
+    if table.strategy == "single" and several:
+        name = "nodes" if table.nodes > 1 else "processes"
+        yield f"distributed.{name}", 'the strategy "single" is one process', 'Use strategy = "ddp".'
+        return
+    if table.strategy == "fsdp" and table.processes == 1 and table.nodes == 1:
+        yield "distributed.processes", "FSDP shares a model out among several processes", "Set at least 2."
+        return
+    if isinstance(table.processes, str):
+        return
+    world = table.processes * table.nodes
+    if batch % world:
+        yield "distributed.processes", f"{world} processes cannot share `batch_size` = {batch} evenly", _divide(batch)
+    elif isinstance(micro, int) and batch % (micro * world):
+        detail = f"{micro} rows on each of {world} processes do not divide `batch_size` = {batch}"
+        yield "micro_batch_size", detail, f"Use a divisor of {batch // world}, the share of one process."
+
+
+def _divide(batch: int) -> str:
+    return f"One optimizer step sees `batch_size` rows over all processes: use a divisor of {batch}."

@@ -1,0 +1,57 @@
+"""Trackers that a run reports to: that they are installed, and what they are told before they start.
+
+Secrets are theirs: W&B, MLflow and trackio read their keys from the environment, and nothing here ever does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any
+
+from executor.workers.task import Task
+from state.diagnostic import Diagnostic, ProblemError
+
+LIBRARIES = {
+    "wandb": ("wandb",),
+    "mlflow": ("mlflow",),
+    "tensorboard": ("tensorboard", "tensorboardX"),
+    "trackio": ("trackio",),
+}
+"""Packages of which each tracker needs one."""
+_PROJECTS = {"wandb": "WANDB_PROJECT", "mlflow": "MLFLOW_EXPERIMENT_NAME"}
+FOLDER = "tensorboard"
+"""Where TensorBoard's files go below `.tune/`, one folder for each run."""
+
+
+def check_trackers(address: str, logging: Mapping[str, Any]) -> None:
+    """Raise ProblemError if a tracker of a `logging` table is not installed."""
+    found = []
+    for name in logging["report_to"]:
+        if not any(find_spec(library) for library in LIBRARIES[name]):
+            detail = f"{address} reports to {name}, which is not installed."
+            hint = f"Install it with `pip install {LIBRARIES[name][0]}`, or take it out of `logging.report_to`."
+            found.append(Diagnostic("Missing library", detail, hint))
+    if found:
+        raise ProblemError(found)
+
+
+def tracker_arguments(task: Task, logging: Mapping[str, Any]) -> dict[str, Any]:
+    """What a trainer's configuration says of the trackers."""
+    project = {"project": logging["project"]} if logging["project"] else {}
+    return {"report_to": list(logging["report_to"]) or "none", "run_name": _run_name(task, logging), **project}
+
+
+def set_environment(task: Task, logging: Mapping[str, Any]) -> None:
+    """Tell trackers what transformers' integrations read from the environment of the worker only."""
+    for tracker, variable in _PROJECTS.items():
+        if tracker in logging["report_to"] and logging["project"]:
+            os.environ[variable] = logging["project"]
+    if "tensorboard" in logging["report_to"]:
+        folder = os.path.join(task.tune_folder, FOLDER, _run_name(task, logging))  # noqa: PTH118  as the variable wants
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", folder)
+
+
+def _run_name(task: Task, logging: Mapping[str, Any]) -> str:
+    return str(logging["run_name"]) or task.address

@@ -1,0 +1,1 @@
+"""The processes in which steps are built: launched, listened to, stopped, and how they end."""
