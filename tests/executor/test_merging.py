@@ -173,7 +173,8 @@ def test_a_killed_merge_looks_unfinished(folders: dict[str, Path], tmp_path: Pat
     """Killed as soon as the first weights are there: no manifest, and no configuration that a loader would follow."""
     merged = tmp_path / "merged"
     code = (
-        "import sys, time; from pathlib import Path; from executor.merging import lora_merge; from executor.models import tensor_files\n"
+        "import sys, time; from pathlib import Path\n"
+        "from executor.merging import lora_merge; from executor.models import tensor_files\n"
         "write = lora_merge.write_tensor\n"
         "def slowly(*arguments): write(*arguments); time.sleep(60)\n"
         "lora_merge.write_tensor = slowly\n"
