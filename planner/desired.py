@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from attrs import field, frozen
+from attrs import field
 
 from planner.effects import Effect, declared, input_effect
 from planner.kind import Source
 from state.canonical import Plain, digest, encode
 from state.record import Splice
+from state.values import frozen
 
 
 @frozen

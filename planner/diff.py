@@ -5,8 +5,6 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import cast
 
-from attrs import frozen
-
 from planner.desired import action_key
 from planner.differences import Differences, compare, is_unknown
 from planner.reason import (
@@ -26,6 +24,7 @@ from planner.reason import (
 from planner.resume import STOPPED_EARLY, Continuation, accepts_splices, continuation, would_stop_too
 from planner.situation import Situation
 from state.record import Checkpoint, Record, Splice, Status
+from state.values import frozen
 
 
 class Action(StrEnum):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attrs import frozen
-
 from planner.desired import Desired, effect_of, flatten, same
 from planner.effects import Effect, declared, input_effect
 from planner.lifecycle_table import LIFECYCLE, WHY
@@ -23,6 +21,7 @@ from planner.resume import accepts_splices
 from planner.situation import Situation
 from planner.structure import with_defaults
 from state.record import InputRecord, Record
+from state.values import frozen
 
 _WEIGHT = list(Effect)
 

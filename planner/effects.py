@@ -8,9 +8,9 @@ from functools import cache
 from typing import Any, TypeAlias, cast
 
 import attrs
-from attrs import frozen
 
 from state.canonical import Plain
+from state.values import frozen
 
 
 class Effect(StrEnum):

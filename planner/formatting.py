@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, TypeAlias
 
-from attrs import field, frozen
+from attrs import field
 
 from planner.positions import Path, Statement, statements
+from state.values import frozen
 
 FIRST = ("vars",)
 """Tables that are no resources and stand above them, in this order."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from attrs import field, frozen
+from attrs import field
 
 from planner.lifecycle_table import Lifecycle
 from planner.matrix import member_name
@@ -15,6 +15,7 @@ from planner.schedule import Schedule
 from state.canonical import Plain
 from state.diagnostic import NOWHERE, Diagnostic, Place
 from state.record import Measured, Record
+from state.values import frozen
 
 
 @frozen

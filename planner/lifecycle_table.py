@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import get_origin
 
-from attrs import frozen
-
 from planner.effects import Effect, fields, in_settings, referenced_kinds, setting, table_class
 from planner.structure import Fault, suggestion
+from state.values import frozen
 
 LIFECYCLE = "lifecycle"
 WHY = "it says what plans may do, not what is made"

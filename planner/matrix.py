@@ -7,10 +7,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
-
 from planner.structure import Fault, show
 from planner.written import replaced
+from state.values import frozen
 
 MATRIX = "matrix"
 MOST_MEMBERS = 1000

@@ -6,11 +6,12 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from planner.structure import suggestion
 from planner.written import Written, replaced
 from state.diagnostic import Place, ProblemError, problem
+from state.values import frozen
 
 _PLAIN = (str, int, float, list, dict)
 DEPTH = 2

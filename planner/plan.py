@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from planner.desired import Desired, Given, Inputs
 from planner.diff import WORKS, Action, Change, change
@@ -16,6 +16,7 @@ from state.canonical import Plain
 from state.change import worth_keeping
 from state.diagnostic import Diagnostic
 from state.record import Checkpoint, Record, Splice, State, Superseded
+from state.values import frozen
 
 PLACES = "places"
 """The note of a step that says where the recipe has each of its changed fields."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
-from attrs import field, frozen
+from attrs import field
 
 from planner.desired import Desired
 from planner.diff import WORKS
@@ -13,6 +13,7 @@ from planner.effects import Effect, setting
 from planner.limits import positive
 from planner.plan import Plan, Step
 from state.diagnostic import NOWHERE, Diagnostic, Place, Severity
+from state.values import frozen
 
 POLICY, HARDWARE = "policy", "hardware"
 WHY = "it limits what is done, not what is made"

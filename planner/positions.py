@@ -7,7 +7,9 @@ import tomllib
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, field
+
+from state.values import frozen
 
 Path: TypeAlias = tuple[str, ...]
 

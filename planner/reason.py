@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from planner.effects import Effect
 from state.canonical import Plain
+from state.values import frozen
 
 
 @frozen

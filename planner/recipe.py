@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import define, evolve, field, fields, frozen
+from attrs import define, evolve, field, fields
 
 from planner.graph import in_order
 from planner.kind import Kind, Kinds, Resource, Resources
@@ -23,6 +23,7 @@ from planner.variables import VARIABLES, with_variables
 from planner.written import Written, read
 from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic, Place, ProblemError, errors
+from state.values import frozen
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _NO_RESOURCES = (STATE, POLICY, HARDWARE, *TABLES)

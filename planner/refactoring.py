@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
 from planner.structure import Fault, required_hint, show, suggestion
 from state.diagnostic import NOWHERE, Diagnostic, Place
+from state.values import frozen
 
 MOVED, REMOVED, IMPORT = "moved", "removed", "import"
 _KEYS = {MOVED: ("from", "to"), REMOVED: ("from",), IMPORT: ("to", "from")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from planner.diff import Action
 from planner.plan import Plan, Step
@@ -14,6 +14,7 @@ from planner.refactoring import Move
 from state.change import rename
 from state.diagnostic import Diagnostic, ProblemError
 from state.record import State
+from state.values import frozen
 
 
 @frozen

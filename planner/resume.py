@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import frozen
-
 from planner.reason import NoCheckpoint, OtherLayout, Reason, ScheduleDiffers
 from planner.schedule import Schedule, first_difference
 from state.canonical import Plain
 from state.record import Checkpoint, Splice
+from state.values import frozen
 
 ON_LENGTH_CHANGE, CONTINUE = "on_length_change", "continue"
 STOPPED_EARLY = "stopped_early_at"

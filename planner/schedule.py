@@ -9,7 +9,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from attrs import field, frozen
+from attrs import field
+
+from state.values import frozen
 
 Multiplier: TypeAlias = Callable[..., float]
 """(run, steps already taken, arguments of the scheduler by name) -> factor on the learning rate."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from planner.desired import Desired
 from planner.plan import Plan, Selection
 from planner.structure import suggestion
 from state.diagnostic import Diagnostic, ProblemError
+from state.values import frozen
 
 
 @frozen

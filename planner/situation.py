@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from attrs import frozen
-
 from planner.desired import Desired, Inputs
 from planner.kind import Kind
 from planner.reason import Reason
 from state.record import Checkpoint, Record, Superseded
+from state.values import frozen
 
 
 def _nothing_shared(_: str) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from planner.effects import Effect, setting
+from state.values import frozen
 
 STATE = "state"
 WHY = "it says where things lie, not what they are"

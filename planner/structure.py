@@ -11,7 +11,6 @@ from typing import Any, Literal, Union, cast, get_args, get_origin
 
 import attrs
 import cattrs
-from attrs import frozen
 from cattrs.errors import (
     AttributeValidationNote,
     BaseValidationError,
@@ -23,6 +22,7 @@ from cattrs.gen import make_dict_structure_fn
 
 from planner.effects import fields, own_fields, referenced_kinds, table_class
 from state.canonical import Plain
+from state.values import frozen
 
 
 @frozen

@@ -7,10 +7,9 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
-
 from planner.positions import positions
 from state.diagnostic import Place, problem
+from state.values import frozen
 
 YAML_SUFFIXES = (".yaml", ".yml")
 

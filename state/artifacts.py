@@ -11,13 +11,14 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from attrs import field, frozen
+from attrs import field
 
 from state.canonical import Plain, digest, matches
 from state.diagnostic import Place, ProblemError, problem
 from state.durable import sync_tree, write_atomically
 from state.files import digest_file
 from state.plain import from_plain, record_to_plain
+from state.values import frozen
 
 MANIFEST = "manifest.json"
 FORMAT = "tune-manifest/1"

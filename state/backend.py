@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
-from attrs import frozen
+from state.values import frozen
 
 Moved: TypeAlias = Callable[[int], None]
 """Told how many more bytes were transferred."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
-from attrs import frozen
+import attrs
 
 from state.explanations import code_of
+from state.values import frozen
 
 
 class Severity(StrEnum):
@@ -17,7 +18,7 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-@frozen(order=True)
+@attrs.frozen(order=True)
 class Place:
     """A position in a file that the user wrote; line and column count from 1, and 0 means the whole file."""
 

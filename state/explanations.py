@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from attrs import frozen
+from state.values import frozen
 
 SOURCE = Path(__file__).parent / "diagnostics.md"
 _SECTION = re.compile(r"^### (TUNE\d{3}): (.+?)\n\n(.+?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)

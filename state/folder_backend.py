@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from attrs import frozen
-
 from state.backend import Backend, ConflictError, Listed, Moved, Stored
 from state.canonical import digest_bytes
 from state.diagnostic import ProblemError, problem
 from state.durable import durable_copy, write_atomically
+from state.values import frozen
 
 GUARD = "guard"
 """Never replaced and always empty: held with flock(2) for the instant in which an object changes hands."""

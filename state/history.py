@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
-from attrs import field, frozen
+from attrs import field
 
 from state.backend import Backend, ConflictError
 from state.diagnostic import Place, ProblemError, problem
 from state.plain import as_line, from_plain, record_to_plain
 from state.record import Record, State
+from state.values import frozen
 
 FOLDER = "history/"
 FORMAT = "tune-history/1"

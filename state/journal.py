@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from state.backend import Backend, ConflictError
 from state.canonical import Plain, digest
@@ -18,6 +18,7 @@ from state.change import put
 from state.diagnostic import Place, ProblemError, problem
 from state.plain import as_line, from_plain, record_to_plain
 from state.record import Checkpoint, Record, State
+from state.values import frozen
 
 NAME = "journal.json"
 FORMAT = "tune-journal/1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from attrs import frozen
+from state.values import frozen
 
 IGNORED = (
     "# Written by tune. state.json and its history may be committed; the rest belongs to this machine.\n"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attrs import frozen
-
 from state.history import History
 from state.record import Record, State
+from state.values import frozen
 
 SHORTEST = 6
 """Digits of a digest below which it could mean anything."""

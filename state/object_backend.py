@@ -13,10 +13,11 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from state.backend import Backend, ConflictError, Listed, Moved, Stored
 from state.object_requests import Patience, connect, is_missing_bucket, missing_library, unreachable
+from state.values import frozen
 
 if TYPE_CHECKING:
     from obstore import Bytes, ObjectMeta, PutResult, UpdateVersion

@@ -7,10 +7,9 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from state.diagnostic import ProblemError, problem
 from state.secrets import without_secrets
+from state.values import frozen
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig

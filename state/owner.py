@@ -8,7 +8,7 @@ import socket
 import time
 from pathlib import Path
 
-from attrs import frozen
+from state.values import frozen
 
 GONE = "gone"
 ALIVE = "alive"

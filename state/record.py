@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from attrs import field, frozen
+from attrs import field
 
 from state.canonical import Plain
 from state.entries import Entries
 from state.plain import later
+from state.values import frozen
 
 
 class Status(StrEnum):

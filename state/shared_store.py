@@ -15,8 +15,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
-from attrs import frozen
-
 from state import artifacts, shared_transfer
 from state.artifacts import MANIFEST, FileEntry, Manifest
 from state.backend import Backend, ConflictError, Moved
@@ -26,6 +24,7 @@ from state.plain import from_plain, record_to_plain
 from state.record import Checkpoint, Record
 from state.shared_transfer import Naming
 from state.shared_trust import is_plain_path, pickled, read_manifest, refused
+from state.values import frozen
 
 OBJECTS = "objects/"
 ARTIFACTS = "artifacts/"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from executor.applying.building import DONE, Building, Built
 from executor.applying.local import this_machine
@@ -21,6 +21,7 @@ from state.change import forget, put, rename
 from state.diagnostic import Diagnostic, Place, ProblemError, problem
 from state.record import Record, State, Status
 from state.shared_store import SharedStore
+from state.values import frozen
 
 _DEARNESS = {action: place for place, action in enumerate(Action)}
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from executor.applying.checkpoint_uploads import CheckpointUploads, shareable
 from executor.applying.means import Means
@@ -28,6 +28,7 @@ from state.journal import Begun, Checkpointed, Ended
 from state.record import Record, Status
 from state.secrets import without_secrets
 from state.shared_store import SharedArtifact
+from state.values import frozen
 
 DRAIN_SECONDS = 100.0
 """How long the last checkpoint may take to leave the machine, if nobody says how long that is."""

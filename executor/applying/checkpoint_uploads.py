@@ -12,12 +12,13 @@ from threading import Condition, Thread
 from types import TracebackType
 from typing import Self
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from state import artifacts
 from state.diagnostic import ProblemError
 from state.record import Checkpoint
 from state.shared_store import SharedStore
+from state.values import frozen
 
 CLOSING_SECONDS = 30.0
 """How long the end of a step waits for an upload that it cut off; a store that hangs must not hold it up."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from executor.applying import leftovers
 from state import artifacts, shared_collection
@@ -19,6 +19,7 @@ from state.diagnostic import problem
 from state.layout import Layout
 from state.record import Record, State, Superseded
 from state.shared_store import SharedStore
+from state.values import frozen
 from state.writer import Writer
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from executor.applying.local import this_machine
 from executor.applying.provenance import Origin
@@ -30,6 +30,7 @@ from state.durable import durable_copy
 from state.layout import Layout
 from state.record import Record, State, Status
 from state.shared_trust import PICKLES
+from state.values import frozen
 from state.writer import Writer
 
 IMPORTABLE = ("train", "merge")

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path, PurePosixPath
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from state import artifacts
 from state.artifacts import MANIFEST
 from state.diagnostic import Diagnostic, ProblemError
 from state.layout import Layout
+from state.values import frozen
 
 TREES = ("artifacts", "checkpoints")
 """Folders that hold KIND/NAME/KEY."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from executor.applying.drift import Bytes
 from executor.applying.provenance import Origin
@@ -17,6 +17,7 @@ from executor.workers.world import Host
 from planner.kind import Kinds
 from state.layout import Layout
 from state.shared_store import SharedStore
+from state.values import frozen
 from state.writer import Writer
 
 Build: TypeAlias = Callable[[Task, Emit, Stop, Path], Outcome]

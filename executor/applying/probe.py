@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from planner.desired import Desired
 from planner.kind import Probe, Resource, Resources, Source
@@ -16,6 +16,7 @@ from planner.structure import settings_of
 from state.diagnostic import Diagnostic, ProblemError, Severity, errors
 from state.files import FileDigests
 from state.record import Record, State
+from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.tokens.row_sample import Sample

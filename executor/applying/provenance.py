@@ -7,13 +7,12 @@ import subprocess
 from datetime import datetime
 from pathlib import Path
 
-from attrs import frozen
-
 from executor.workers.task import Outcome
 from state.clock import now, timestamp
 from state.history import Author
 from state.owner import user
 from state.record import Provenance
+from state.values import frozen
 
 
 @frozen

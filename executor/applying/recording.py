@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from executor.applying.provenance import Origin
 from executor.workers.task import Outcome
@@ -17,6 +17,7 @@ from state.artifacts import Manifest
 from state.canonical import Plain
 from state.clock import now, timestamp
 from state.record import InputRecord, Measured, Provenance, Record, Status
+from state.values import frozen
 
 MOST_EARLIER = 20
 """Measurements that a record keeps of those before it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import field
 
 from executor.applying.means import Build
 from executor.applying.replay_differences import differences
@@ -22,6 +22,7 @@ from state.diagnostic import problem
 from state.files import FileDigests
 from state.layout import Layout
 from state.record import InputRecord, Record, State
+from state.values import frozen
 
 REPLAYED = ("model", "tokens", "train", "merge")
 """Kinds whose result follows from their settings and inputs alone."""

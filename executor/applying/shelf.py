@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from attrs import frozen
-
 from executor.workers import events
 from executor.workers.events import Event
 from state import artifacts
@@ -15,6 +13,7 @@ from state.diagnostic import problem
 from state.layout import Layout
 from state.record import Checkpoint, Record
 from state.shared_store import SharedArtifact, SharedStore
+from state.values import frozen
 
 MEGABYTE = 1_000_000
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
-from attrs import Factory, frozen
+from attrs import Factory
 
 from executor import formats
 from executor.sources import splits
@@ -14,6 +14,7 @@ from planner.effects import Effect, setting
 from planner.limits import not_empty, not_negative, positive
 from planner.structure import FieldError, show, structure, suggestion
 from state.canonical import Plain
+from state.values import frozen
 
 _READ = "rows are read differently"
 _TAKEN = "other rows are taken"

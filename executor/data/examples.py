@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from attrs import frozen
-
 from executor.data.chat_messages import Message
 from state.canonical import Plain
+from state.values import frozen
 
 IGNORED = -100
 """The label that every loss of PyTorch leaves out."""

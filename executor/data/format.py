@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
-from attrs import frozen
-
 from executor.data.examples import Example
 from state.canonical import Plain
+from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.data.dataset_fields import Dataset

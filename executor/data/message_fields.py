@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from attrs import frozen
-
 from executor.data.chat_messages import ASSISTANT, Message, RowError
 from executor.data.examples import Tools
 from state.canonical import Plain
+from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.data.dataset_fields import Dataset

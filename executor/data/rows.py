@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import xxhash
-from attrs import frozen
 
 from state.canonical import Plain
 from state.diagnostic import Place
+from state.values import frozen
 
 MOST_REPORTED = 20
 """Broken rows shown one by one; the rest are counted."""

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from attrs import frozen
-
 from executor.doctor.tested_versions import TESTED
+from state.values import frozen
 
 ALSO = ("torchtune", "kernels", "flash-attn", "ninja", "vllm")
 """Distributions that matter only by being there or not."""

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from attrs import define, frozen
+from attrs import define
 
 from executor.doctor.finding import Finding, Verdict
 from executor.models.tensor_files import read_headers
@@ -18,6 +18,7 @@ from planner.plan import Plan, Step
 from state.diagnostic import ProblemError
 from state.layout import Layout
 from state.record import State
+from state.values import frozen
 
 AREA = "space"
 GIB = 2.0**30

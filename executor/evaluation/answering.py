@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from executor.data.examples import IGNORED
 from executor.evaluation.answer_metrics import Metric, answer_metrics
 from executor.evaluation.evaluating import Prediction, answer
@@ -17,6 +15,7 @@ from executor.tokens.token_files import VALIDATION
 from executor.workers.ranks import Ranks
 from executor.workers.worker_reports import Reporter
 from executor.workers.world import micro_batch
+from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.training.training_run import Run

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from executor.data.chat_messages import Message, RowError, special_tokens_in
 from executor.kinds.model import delivered
@@ -17,6 +17,7 @@ from executor.templating.chat_template import ChatTemplate, compile_template
 from executor.tokens.tokenizer_files import special_tokens
 from executor.workers.task import Input
 from state.diagnostic import problem
+from state.values import frozen
 
 Say = Callable[[str], None]
 """Takes the next piece of an answer."""

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from attrs import frozen
-
 from executor.evaluation.metrics_file import NAME, read
 from executor.evaluation.sample_file import NAME as SAMPLES
 from state.diagnostic import problem
 from state.layout import Layout
 from state.record import Record
+from state.values import frozen
 
 PANELS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     ("Loss", (("loss", "train"), ("eval_loss", "eval"))),

@@ -6,13 +6,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
-
 from executor.data.examples import IGNORED
 from executor.models.loading import padding_id
 from executor.training.collation import Collator
 from executor.workers.worker_reports import Reporter
 from state.canonical import Plain
+from state.values import frozen
 
 
 @frozen

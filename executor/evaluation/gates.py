@@ -7,10 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from attrs import frozen
-
 from state.canonical import Plain
 from state.record import Measured, Status
+from state.values import frozen
 
 COMPARISONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
 NUMBER = r"[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?"

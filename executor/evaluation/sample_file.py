@@ -7,9 +7,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from attrs import frozen
-
 from executor.evaluation.evaluating import Prediction
+from state.values import frozen
 
 NAME = "samples.jsonl"
 

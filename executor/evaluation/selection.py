@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
-
 from executor.evaluation.metrics_file import LEFT_OUT
 from planner.resume import STOPPED_EARLY
 from state.canonical import Plain
+from state.values import frozen
 
 LOWER_IS_BETTER = ("loss", "perplexity")
 """Ends of the names of metrics of which less is better."""

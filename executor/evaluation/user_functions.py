@@ -13,11 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from attrs import frozen
-
 from state.canonical import digest_bytes
 from state.diagnostic import problem
 from state.files import digest_file
+from state.values import frozen
 
 _NAMED = re.compile(r"(?P<file>.+\.py):(?P<name>[A-Za-z_]\w*)")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from executor import formats
 from executor.applying.probe import Surroundings, assumed
@@ -26,6 +26,7 @@ from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic, ProblemError
 from state.files import FileDigests
 from state.record import Record
+from state.values import frozen
 
 CODE = 1
 

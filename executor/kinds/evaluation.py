@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from attrs import Factory, frozen
+from attrs import Factory
 
 from executor import formats
 from executor.applying.probe import Surroundings
@@ -28,6 +28,7 @@ from planner.limits import not_empty, positive
 from planner.structure import suggestion
 from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic
+from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.evaluation.evaluating import Prediction

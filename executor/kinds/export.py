@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from attrs import frozen
-
 from executor.applying.probe import Surroundings
 from executor.models.lineage import is_adapter, model_sources, root_model
 from executor.workers.software import versions
@@ -19,6 +17,7 @@ from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.limits import not_empty
 from state.canonical import digest_bytes
 from state.diagnostic import Diagnostic, ProblemError
+from state.values import frozen
 
 CODE = 1
 _OTHER_FILES = "other files are written"

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from attrs import frozen
-
 from executor.kinds.model import delivered
 from executor.merging.combination import CHANCE, ELECTING, PRUNING, Combination, CombinationType
 from executor.models.lineage import foundations, is_adapter, merged_adapters, model_sources, root_model, scoring_run
@@ -19,6 +17,7 @@ from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Resource, Resources, Source
 from planner.limits import not_empty
 from state.diagnostic import Diagnostic
+from state.values import frozen
 
 CODE = 1
 _OTHER_SUM = "the adapters are combined differently"

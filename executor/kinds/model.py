@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
-from attrs import Factory, evolve, frozen
+from attrs import Factory, evolve
 
 from executor.applying.probe import Surroundings, assumed
 from executor.models import hub
@@ -22,6 +22,7 @@ from planner.structure import suggestion
 from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic
 from state.record import Record
+from state.values import frozen
 
 CODE = 1
 _COMMIT = re.compile(r"[0-9a-f]{40}")

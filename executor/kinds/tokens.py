@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from attrs import asdict, frozen
+from attrs import asdict
 
 from executor import formats
 from executor.applying.probe import Surroundings
@@ -24,6 +24,7 @@ from planner.structure import settings_of
 from state.canonical import Plain
 from state.diagnostic import ProblemError
 from state.layout import Layout
+from state.values import frozen
 
 CODE = 2
 LIBRARIES = ("tokenizers", "jinja2")

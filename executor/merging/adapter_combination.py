@@ -12,12 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from executor.merging.combination import ELECTING, PRUNING, Combination
 from executor.models.peft_adapter import PREFIX, Adapter, Change, read_adapter
 from state.canonical import digest
 from state.diagnostic import problem
+from state.values import frozen
 
 if TYPE_CHECKING:
     from torch import Tensor

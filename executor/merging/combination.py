@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from attrs import frozen
+from state.values import frozen
 
 CombinationType: TypeAlias = Literal["linear", "cat", "ties", "dare_linear", "dare_ties", "magnitude_prune"]
 PRUNING = ("ties", "dare_linear", "dare_ties", "magnitude_prune")

@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import local
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from executor.merging.merged_tensor import MergedTensor
 from executor.models.peft_adapter import Adapter, Change, read_adapter
@@ -37,6 +37,7 @@ from executor.models.tensor_files import (
 )
 from executor.models.tensor_kernels import Memory, use_one_thread
 from state.diagnostic import ProblemError, problem
+from state.values import frozen
 
 DTYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 """What a recipe calls a dtype -> what a file calls it."""

@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from executor.merging.lora_merge import Output
 from executor.models.peft_adapter import Change
 from executor.models.tensor_files import INDEX_FILE, TensorFile, opened, parameter_count, read_headers
 from executor.models.tensor_kernels import Memory
 from state.canonical import Plain
 from state.diagnostic import ProblemError, problem
+from state.values import frozen
 
 if TYPE_CHECKING:
     from torch import Tensor

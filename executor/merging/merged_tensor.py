@@ -9,12 +9,13 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from executor.models.peft_adapter import Change
 from executor.models.tensor_files import TensorFile, TensorLayout
 from executor.models.tensor_kernels import NAMES, Memory, Numbers
 from state.diagnostic import problem
+from state.values import frozen
 
 BLOCK = 262_144
 """Numbers in a block, about: what a core's own cache holds while all steps pass over it."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from attrs import frozen
-
 from executor.training import answer_stage
 from executor.training.answer_stage import LOSS, AnswerStage
 from executor.training.method import Fault, Method
 from executor.training.trainer_arguments import CPO
 from planner.effects import Effect, setting
 from planner.limits import fraction, not_negative, positive
+from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.training.training_run import Run

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from attrs import frozen
-
 from executor.training import answer_stage, trainers
 from executor.training.answer_stage import LOSS, AnswerStage
 from executor.training.method import Fault, Method
@@ -15,6 +13,7 @@ from executor.training.reward_stage import DRAWN
 from executor.training.trainer_arguments import DISTILLATION
 from planner.effects import Effect, reference, setting
 from planner.limits import not_negative, positive
+from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.training.training_run import Run

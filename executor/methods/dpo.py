@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from attrs import frozen
-
 from executor.training import answer_stage, trainers
 from executor.training.answer_stage import LOSS, ReferredStage
 from executor.training.method import Fault, Method
 from executor.training.trainer_arguments import DPO
 from planner.effects import Effect, setting
 from planner.limits import fraction, not_empty
+from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.training.training_run import Run

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from attrs import frozen
-
 from executor.training import reward_stage
 from executor.training.answer_stage import LOSS
 from executor.training.method import Method
@@ -13,6 +11,7 @@ from executor.training.reward_stage import RewardStage
 from executor.training.trainer_arguments import GRPO
 from planner.effects import Effect, setting
 from planner.limits import not_negative, positive
+from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.training.training_run import Run

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from attrs import frozen
-
 from executor.training import answer_stage
 from executor.training.answer_stage import LOSS, AnswerStage
 from executor.training.method import Method
 from executor.training.trainer_arguments import ORPO
 from planner.effects import Effect, setting
 from planner.limits import not_negative
+from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.training.training_run import Run

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from attrs import frozen
-
 from executor.training import answer_stage, trainers
 from executor.training.answer_stage import LOSS, AnswerStage
 from executor.training.method import Method
 from executor.training.trainer_arguments import REWARD
 from planner.effects import Effect, setting
 from planner.limits import not_negative
+from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.training.training_run import Run

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from attrs import frozen
-
 from executor.training import trainers
 from executor.training.method import Method
 from executor.training.stage import Stage
 from executor.training.trainer_arguments import SFT
 from planner.effects import Effect, setting
 from planner.limits import fraction
+from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.training.training_run import Run

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import attrs
-from attrs import Factory, frozen
+from attrs import Factory
 
 from planner.effects import Effect, setting
 from planner.limits import fraction, not_empty, positive
 from planner.structure import FieldError, show
 from state.canonical import Plain
+from state.values import frozen
 
 OTHER_PARAMETERS = "other parameters are trained"
 SCALED = "the adapter is scaled differently"

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from executor.models.tensor_files import TensorEntry, read_header, tensor_digest, weight_files
 from state.diagnostic import ProblemError, problem
+from state.values import frozen
 
 CONFIG_FILE = "adapter_config.json"
 PREFIX = "base_model.model."

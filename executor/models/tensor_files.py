@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TypeGuard
 
 import xxhash
-from attrs import frozen
 
 from state.canonical import digest
 from state.diagnostic import ProblemError, problem
 from state.files import BUFFER_BYTES
+from state.values import frozen
 
 SINGLE_FILES = ("model.safetensors", "adapter_model.safetensors")
 INDEX_FILE = "model.safetensors.index.json"

@@ -17,7 +17,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import define, field
+
+from state.values import frozen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,8 +8,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection
 from pathlib import Path
 
-from attrs import frozen
-
 from executor.audit.papers import FILES, sha256
 from executor.publishing.hub_repository import HubRepository
 from executor.publishing.publication import AUDIT, SUMS, files_of, read_sums
@@ -18,6 +16,7 @@ from state.backend import Backend
 from state.diagnostic import problem
 from state.durable import durable_copy, sync_folder
 from state.locations import STORES, open_backend
+from state.values import frozen
 
 FORMS = "`to` is a folder, `s3://bucket/folder` (or `gs://`, `az://`), or `hub:organisation/name`."
 UNFINISHED = f"{SUMS}.unfinished"

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from attrs import frozen
-
 from state.diagnostic import problem
 from state.secrets import without_secrets
+from state.values import frozen
 
 
 @frozen

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
-
 from executor.audit.identifiers import hub_commit, hub_id
 from executor.audit.subject import Material
 from executor.workers.task import Input
 from state.diagnostic import ProblemError, problem
+from state.values import frozen
 
 INSTALLATION: Mapping[str, str] = {
     "vllm": "`pip install vllm`, into an environment of its own.",

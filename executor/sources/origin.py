@@ -7,8 +7,6 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from attrs import frozen
-
 from executor.data.dataset_fields import Dataset
 from executor.models import hub
 from executor.sources import hub_folder, remote, splits
@@ -17,6 +15,7 @@ from executor.sources.paths import folder_files, is_glob, source_files
 from executor.sources.selection import Rows, selected
 from executor.sources.shuffling import shuffled
 from state.diagnostic import problem
+from state.values import frozen
 
 
 class Origin(StrEnum):

@@ -11,8 +11,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from attrs import frozen
-
 from executor.sources.file_formats import suffix
 from executor.sources.paths import is_glob
 from state.canonical import digest
@@ -20,6 +18,7 @@ from state.diagnostic import problem
 from state.locations import STORES
 from state.object_requests import Patience, connect
 from state.secrets import without_secrets
+from state.values import frozen
 
 
 @frozen

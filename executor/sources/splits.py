@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import PurePath
 from typing import TypeVar
 
-from attrs import frozen
+from state.values import frozen
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from attrs import frozen
+from state.values import frozen
 
 _SUFFIX = ".jinja"
 _NOTE = re.compile(r"\{#- (families|tokens): (.+?) -#\}")

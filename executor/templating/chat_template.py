@@ -13,7 +13,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from attrs import field, frozen
+from attrs import field
 
 from executor.data.chat_messages import ASSISTANT, Message, RowError, called, checked, checked_tools
 from executor.templating.message_layout import MOST_KEPT, Layout, is_plain, layout_of
@@ -22,6 +22,7 @@ from executor.templating.proved_layout import LayoutProofs
 from executor.templating.template_environment import NOTE, environment
 from executor.templating.turn_ends import TrainOnEos, with_ends
 from state.diagnostic import problem
+from state.values import frozen
 
 if TYPE_CHECKING:
     from jinja2 import Template

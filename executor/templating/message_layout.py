@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import frozen
-
 from executor.data.chat_messages import Message, RowError
 from executor.templating.message_ranges import Render, Unmarked
+from state.values import frozen
 
 MOST_KEPT = 512
 """Layouts that a template keeps; conversations are seldom of so many kinds."""

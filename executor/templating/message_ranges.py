@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import frozen
-
 from executor.data.chat_messages import ASSISTANT, Message, RowError, said
+from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.templating.chat_template import Rendered, Span

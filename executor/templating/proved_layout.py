@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from executor.data.chat_messages import Message, RowError
 from executor.templating.message_layout import MOST_KEPT, Layout, layout_of
 from executor.templating.sealed_content import EDGE, LookedAtError, Slot, Slots, compile_sealed
+from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.templating.chat_template import ChatTemplate, Span

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from executor.templating.template_environment import environment
+from state.values import frozen
 
 if TYPE_CHECKING:
     from jinja2 import Template

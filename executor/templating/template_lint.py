@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from executor.data.chat_messages import ASSISTANT, RowError
 from executor.kinds.model import Model
 from executor.templates import BuiltIn, built_in
 from executor.templating.chat_template import ChatTemplate, Rendered
 from planner.kind import Resource
 from state.diagnostic import NOWHERE, Diagnostic, Place, Severity
+from state.values import frozen
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import xxhash
-from attrs import field, frozen
+from attrs import field
 
 from executor.tokens.answer_rows import Parts, parts
 from executor.tokens.documents import Question
 from executor.tokens.row_layout import RowLayout
 from executor.tokens.token_files import Documents, packed_lists
+from state.values import frozen
 
 _BATCH_ROWS = 1000
 

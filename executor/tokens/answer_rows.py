@@ -5,12 +5,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from executor.tokens.length_limit import Fitted
 from executor.tokens.row_layout import BETTER, PROMPT, RowLayout, sequence_length
 from executor.tokens.token_files import Documents
 from state.canonical import Plain
+from state.values import frozen
 
 
 @frozen

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import frozen
-
 from executor.tokens.piece_table import NOTHING, PieceTable
 from executor.tokens.pre_tokens import EDGE, NARROW_EDGE
+from state.values import frozen
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,11 +19,12 @@ from importlib.util import find_spec
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from executor.tokens.batch_encoder import BatchEncoder
 from executor.tokens.pre_tokens import GPT2, Rules, rules_for
 from executor.tokens.tricky_texts import around, tricky_texts
+from state.values import frozen
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

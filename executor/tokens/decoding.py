@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from executor.data.examples import IGNORED
 from executor.tokens.encoding import Encoded
 from executor.tokens.row_layout import NAMES, RowLayout, positions
+from state.values import frozen
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -9,8 +9,6 @@ from itertools import accumulate, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from attrs import frozen
-
 from executor import formats
 from executor.data.chat_messages import ASSISTANT, RowError, check_content
 from executor.data.dataset_fields import Dataset
@@ -37,6 +35,7 @@ from executor.tokens.encoding import Encoded, whole
 from executor.tokens.row_layout import WANTED, RowLayout
 from executor.tokens.tokenizer_files import special_tokens
 from state.diagnostic import Place, problem
+from state.values import frozen
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

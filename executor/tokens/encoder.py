@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from attrs import frozen
-
 from executor.data.chat_messages import RowError
 from executor.data.examples import IGNORED
 from executor.templating.chat_template import Rendered
 from executor.tokens.byte_pairs import BytePairs, byte_pairs
 from executor.tokens.encoding import NOTHING_TRAINED, Encoded, labelled, whole
 from executor.tokens.space_pieces import SpacePieces, space_pieces
+from state.values import frozen
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -12,11 +12,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from executor.data.chat_messages import RowError
 from executor.data.examples import IGNORED
 from executor.templating.chat_template import Span
+from state.values import frozen
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer

@@ -5,12 +5,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from executor.data.examples import IGNORED
 from executor.data.rows import BrokenRow
 from executor.tokens.token_files import Documents
 from state.diagnostic import Place
+from state.values import frozen
 
 _TOO_LONG = "has {} tokens, more than `sequence_len` = {}; set `excess_length_strategy`, or raise the limit"
 

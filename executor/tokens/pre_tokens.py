@@ -11,7 +11,9 @@ import unicodedata
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import field
+
+from state.values import frozen
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from math import log10
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from executor.data.dataset_fields import Dataset
 from executor.data.rows import BrokenRow
@@ -33,6 +33,7 @@ from planner.kind import Resource, Resources
 from planner.structure import settings_of, suggestion
 from state.diagnostic import Diagnostic, ProblemError, problem
 from state.record import Record, State
+from state.values import frozen
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

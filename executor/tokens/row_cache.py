@@ -26,9 +26,10 @@ from tempfile import TemporaryFile
 from typing import BinaryIO, cast
 
 import xxhash
-from attrs import define, field, frozen
+from attrs import define, field
 
 from executor.tokens.token_files import Documents
+from state.values import frozen
 
 _TAG, _TAG_OF_LINES = b"tunerow1", b"tunelin1"
 _HEADER = struct.Struct("<8sQQ16s")

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 import xxhash
-from attrs import frozen
 
 from executor.data.dataset_fields import Dataset
 from executor.data.rows import BrokenRow, Row, row_digest
 from executor.sources import compression, json_lines, origin
 from executor.sources.file_formats import read_file
 from state.diagnostic import Place
+from state.values import frozen
 
 CHUNK_ROWS = 500
 """Rows of a chunk: a twentieth of a second of work."""

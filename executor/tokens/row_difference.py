@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import xxhash
-from attrs import frozen
 
 from executor.data.dataset_fields import Dataset
 from executor.tokens.row_chunks import row_digests
+from state.values import frozen
 
 FILE = "rows.xxh3"
 """The digests of all rows, as sorted little-endian 64-bit integers."""

@@ -15,7 +15,7 @@ from multiprocessing import connection, get_context, parent_process
 from types import TracebackType
 from typing import ClassVar, Self
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from executor import formats
 from executor.data.dataset_fields import Dataset
@@ -27,6 +27,7 @@ from executor.tokens.row_chunks import Chunk, Parsed, Stretch, cut, short
 from planner.structure import settings_of
 from state.canonical import digest
 from state.diagnostic import Place
+from state.values import frozen
 
 NEW_ROWS, ROWS_TO_COME = 1000, 8000
 """So many rows must have been new, and so many must be left, for other processes to be worth their start."""

@@ -8,8 +8,6 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from attrs import frozen
-
 from executor.applying.probe import Surroundings
 from executor.data.rows import BrokenRow
 from executor.kinds.dataset import broken_rows
@@ -24,6 +22,7 @@ from executor.tokens.tokenizing import formatter_settings, template_for
 from planner.kind import Resource
 from planner.structure import settings_of
 from state.diagnostic import Diagnostic, ProblemError
+from state.values import frozen
 
 MOST_ROWS = 2000
 """Rows of each dataset that are read: a plan is there at once, and what is wrong with data is mostly wrong early."""

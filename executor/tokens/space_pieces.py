@@ -16,12 +16,11 @@ from importlib.util import find_spec
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from attrs import frozen
-
 from executor.tokens.batch_encoder import BatchEncoder
 from executor.tokens.byte_pairs import adds_plainly, agree, packed, splitter
 from executor.tokens.pre_tokens import EDGE, NARROW_EDGE
 from executor.tokens.tricky_texts import tricky_texts
+from state.values import frozen
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,12 +6,13 @@ from array import array
 from collections.abc import Mapping, Sequence
 
 import xxhash
-from attrs import field, frozen
+from attrs import field
 
 from executor.data.examples import IGNORED
 from executor.tokens.encoding import Encoded
 from executor.tokens.row_layout import RowLayout, positions, sequence_length
 from state.diagnostic import Diagnostic, Place, Severity
+from state.values import frozen
 
 
 @frozen

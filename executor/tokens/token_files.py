@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xxhash
-from attrs import field, frozen
+from attrs import field
 
 from executor.tokens.packing import Rows
+from state.values import frozen
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-
 from state.canonical import digest
 from state.files import FileDigests
+from state.values import frozen
 
 CONFIG = "tokenizer_config.json"
 TEMPLATE = "chat_template.jinja"

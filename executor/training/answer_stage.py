@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from attrs import frozen
-
 from executor.training.method import Fault
 from executor.training.stage import Stage
 from planner.effects import Effect, setting
 from planner.limits import positive
+from state.values import frozen
 
 LOSS = "the loss is another"
 

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from attrs import frozen
-
 from executor.evaluation.metrics_file import MetricsFile
 from executor.evaluation.sample_file import SampleFile
 from executor.evaluation.selection import selection_of
@@ -24,6 +22,7 @@ from executor.workers.task import Task
 from executor.workers.worker_reports import Reporter, StopRequestedError
 from state import artifacts
 from state.record import Checkpoint
+from state.values import frozen
 
 
 @frozen

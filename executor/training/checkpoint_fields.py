@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from planner.effects import Effect, setting
 from planner.limits import positive
+from state.values import frozen
 
 
 @frozen

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
-
 from executor.data.examples import IGNORED
+from state.values import frozen
 
 
 @frozen

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping
 from typing import Any, Literal
 
-from attrs import frozen
-
 from executor.training.dropout import neutral_without_dropout
 from planner.effects import Effect, setting
 from planner.limits import positive
 from state.canonical import Plain
+from state.values import frozen
 
 SHARDING = "the same sums in another order"
 MASKS = "every process draws dropout masks of its own"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
-from attrs import frozen
-
 from executor.evaluation.answer_metrics import metric_faults, metric_name
 from executor.evaluation.user_functions import user_functions
 from executor.tokens.row_layout import RowLayout
@@ -14,6 +12,7 @@ from planner.effects import Effect, setting
 from planner.limits import not_empty, not_negative, positive
 from planner.structure import suggestion
 from state.canonical import Plain
+from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.training.method import Fault

@@ -6,12 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from executor.data.examples import IGNORED
 from executor.models.loading import padding_id
 from executor.training import trainers
 from executor.training.collation import padded
+from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.training.training_run import Run

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from planner.effects import Effect, setting
 from planner.limits import not_negative, positive
+from state.values import frozen
 
 _WATCHES = "it ends a run or warns, and changes no step"
 

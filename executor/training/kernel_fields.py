@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from attrs import Factory, frozen
+from attrs import Factory
 
 from executor.training.dropout import neutral_without_dropout
 from planner.effects import Effect, setting
 from planner.limits import not_negative
 from state.canonical import Plain
+from state.values import frozen
 
 ROUNDED = "the same training, rounded differently"
 COMPILED = "compiled code rounds differently, and draws other dropout masks"
@@ -27,7 +28,7 @@ class GradientCheckpointing:
     use_reentrant: bool = setting(default=False, effect=Effect.RUNTIME, why=RECOMPUTED)
 
 
-@frozen(kw_only=True, slots=False)
+@frozen(kw_only=True)
 class Kernels:
     """How sums are made, under the names of transformers' TrainingArguments."""
 

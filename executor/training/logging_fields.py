@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attrs import frozen
-
 from planner.effects import Effect, setting
+from state.values import frozen
 
 _LOGS = "logs do not change the weights"
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from attrs import frozen
-
 from executor.tokens.row_layout import LEARNT_FROM, RowLayout
 from executor.training.stage import Stage
 from planner.effects import fields
+from state.values import frozen
 
 Fault: TypeAlias = tuple[str, str, str]
 """A dotted field, what is wrong with it, and what to do."""

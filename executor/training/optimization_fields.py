@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from attrs import Factory, frozen
+from attrs import Factory
 
 from executor.training.dropout import neutral_without_dropout
 from executor.training.optimizers import OPTIMIZERS
@@ -15,6 +15,7 @@ from planner.effects import Effect, setting
 from planner.limits import fraction, not_negative, one_of, positive
 from planner.schedule import Schedule, total_steps
 from state.canonical import Plain
+from state.values import frozen
 
 STEPS_DEPEND = "every optimizer step depends on it"
 
@@ -24,7 +25,7 @@ def where_loraplus(settings: Mapping[str, Plain]) -> Effect:
     return Effect.REBUILD if settings["loraplus_lr_ratio"] != 1 else Effect.METADATA
 
 
-@frozen(kw_only=True, slots=False)
+@frozen(kw_only=True)
 class Optimization:
     """How weights move, under the names of transformers' TrainingArguments where those are not ambiguous."""
 

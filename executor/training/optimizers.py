@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from attrs import frozen
+from state.values import frozen
 
 Fault = tuple[str, str, str]
 ADAM = ("adam_beta1", "adam_beta2", "adam_epsilon")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from attrs import frozen
-
 from planner.effects import Effect, setting
 from state.canonical import Plain
 from state.diagnostic import problem
+from state.values import frozen
 
 AMPERE = (8, 0)
 """The compute capability from which on GPUs have TF32, bfloat16 and flash attention."""
@@ -21,7 +20,7 @@ def where_in_four_bits(settings: Mapping[str, Plain]) -> Effect:
     return Effect.REBUILD if settings["load_in_4bit"] else Effect.METADATA
 
 
-@frozen(kw_only=True, slots=False)
+@frozen(kw_only=True)
 class Precision:
     """Bits of arithmetic, and of frozen weights held by bitsandbytes, under the names that transformers has."""
 

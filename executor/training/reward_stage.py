@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from executor.training import answer_stage, trainers
 from executor.training.answer_stage import AnswerStage
 from executor.training.method import Fault
@@ -15,6 +13,7 @@ from executor.training.prompted_trainers import check_engine, enough_prompts, on
 from executor.training.rewards import reward_faults, reward_functions
 from planner.effects import Effect, setting
 from planner.limits import positive
+from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.training.training_run import Run

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import attrs
-from attrs import frozen
 
 from planner.effects import Effect, setting
 from planner.limits import not_negative, positive
 from planner.schedule import SCHEDULERS, accepted_arguments
 from state.canonical import Plain
+from state.values import frozen
 
 TABLE = "lr_scheduler_kwargs"
 SHAPE = "every optimizer step depends on it"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from attrs import Factory, frozen
+from attrs import Factory
 
 from executor.models.adapter_fields import OTHER_PARAMETERS, Adapter
 from executor.templating.turn_ends import TrainOnEos
@@ -20,6 +20,7 @@ from executor.training.precision_fields import Precision
 from planner.effects import Effect, reference, setting
 from planner.limits import fraction, not_empty, patterns, positive
 from state.canonical import Plain
+from state.values import frozen
 
 
 @frozen(kw_only=True)

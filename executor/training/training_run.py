@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from attrs import frozen
-
 from executor.evaluation.sample_file import NAME as SAMPLES
 from executor.evaluation.sample_file import SampleFile
 from executor.models.loading import has_gpu, load_model, load_quantized, load_tokenizer, padding_id, usable_attention
@@ -25,6 +23,7 @@ from executor.workers.worker_reports import Reporter
 from executor.workers.world import accumulation, micro_batch
 from planner.schedule import Schedule
 from state.diagnostic import problem
+from state.values import frozen
 
 
 @frozen

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from attrs import frozen
-
 from state.canonical import Plain
 from state.plain import plain_converter
 from state.record import Checkpoint
+from state.values import frozen
 
 
 @frozen

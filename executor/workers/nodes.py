@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from executor.workers import events
 from executor.workers.launch import Emit, Stop, run_in_worker
@@ -22,6 +22,7 @@ from executor.workers.world import visible_gpus
 from state.diagnostic import problem
 from state.durable import write_atomically
 from state.owner import Owner
+from state.values import frozen
 
 ANNOUNCEMENT = Path("nodes") / "STEP.json"
 LOOK_SECONDS = 0.5

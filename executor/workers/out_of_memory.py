@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-
 from executor.workers.task import Task
 from executor.workers.world import micro_batch
 from state.diagnostic import Diagnostic, ProblemError
+from state.values import frozen
 
 SUMMARY = "Out of memory"
 _MARKS = ("out of memory", "can't allocate memory", "cannot allocate memory", "status_alloc_failed")

@@ -13,11 +13,12 @@ import time
 from pathlib import Path
 from typing import TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from executor.workers import events
 from executor.workers.world import World
 from state.secrets import without_secrets
+from state.values import frozen
 
 COMMAND = (sys.executable, "-m", "executor.workers.worker")
 FOREIGN = (

@@ -9,10 +9,9 @@ import os
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from attrs import frozen
-
 from executor.models.loading import has_gpu
 from executor.workers.world import World
+from state.values import frozen
 
 T = TypeVar("T")
 PATIENCE = timedelta(hours=12)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
 from executor.workers.world import World
 from state.artifacts import Manifest
@@ -15,6 +15,7 @@ from state.canonical import Plain
 from state.diagnostic import problem
 from state.plain import plain_converter
 from state.record import Checkpoint, InputRecord, Record
+from state.values import frozen
 
 
 @frozen

@@ -8,11 +8,10 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
-from attrs import frozen
-
 from state.canonical import Plain
 from state.diagnostic import problem
 from state.record import Checkpoint
+from state.values import frozen
 
 LOOPBACK = "127.0.0.1"
 Strategy: TypeAlias = Literal["single", "ddp", "fsdp", "deepspeed"]

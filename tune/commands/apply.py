@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import click
-from attrs import evolve, frozen
+from attrs import evolve
 
 from executor.applying.apply import GateFailedError, Result, apply, unshared
 from executor.applying.means import Means
@@ -24,6 +24,7 @@ from planner.reason import ArtifactMissing
 from planner.staleness import moved
 from state.diagnostic import Diagnostic, ProblemError, problem
 from state.lock import read_owner
+from state.values import frozen
 from tune.cli import INTERRUPTED, usage_problem
 from tune.following import follow_first_node
 from tune.overriding import overriding

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from attrs import field, frozen
+from attrs import field
 
 from planner.diff import Action
 from planner.kind import Kinds, Resources
 from planner.plan import Plan
+from state.values import frozen
 from tune.views.plan import headline
 from tune.views.words import COLOURS
 

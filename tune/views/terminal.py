@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
-from attrs import frozen
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.text import Text
+
+from state.values import frozen
 
 PLAIN_WIDTH = 100
 """Columns where there is no terminal to ask, so that logs and tests look the same everywhere."""
