@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from attrs import evolve
@@ -13,7 +13,6 @@ from executor.kinds.tokens import KIND as TOKENS
 from executor.kinds.tokens import Tokens
 from executor.models import adapter_fields
 from executor.models.lineage import is_adapter, model_sources, root_model, scoring_run
-from executor.tokens.row_layout import WANTED
 from executor.training import (
     deepspeed_file,
     distributed_fields,
@@ -21,9 +20,10 @@ from executor.training import (
     optimizers,
     precision_fields,
     scheduler_arguments,
+    stage_faults,
+    trainer_table,
 )
-from executor.training.dropout import neutral_without_dropout
-from executor.training.evaluation_fields import answer_faults, evaluation_faults
+from executor.training.evaluation_fields import answer_faults
 from executor.training.evaluation_probe import evaluation_diagnostics, function_content
 from executor.training.method import Fault, Method
 from executor.training.optimization_fields import schedule_of
@@ -31,124 +31,16 @@ from executor.training.recurrent import packing_faults
 from executor.training.stage import Stage
 from executor.workers.task import Outcome, Task
 from executor.workers.worker_reports import Reporter
-from planner.effects import Effect, declared, fields, upstream_fields
+from planner.effects import upstream_fields
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.resume import Layout
 from planner.schedule import Schedule
-from planner.structure import settings_of, suggestion
 from state.canonical import Plain
 from state.diagnostic import Diagnostic
 from state.record import Record
 
 CODE = 1
 METHODS = methods.load()
-OWNED = {
-    "train_sampling_strategy": "group_by_length",
-    "gradient_checkpointing_kwargs": "gradient_checkpointing_kwargs",
-    "per_device_train_batch_size": "micro_batch_size",
-    "gradient_accumulation_steps": "batch_size",
-    "num_train_epochs": "num_epochs",
-    "lr_scheduler_type": "lr_scheduler",
-    "lr_scheduler_kwargs": "lr_scheduler_kwargs",
-    "optim": "optimizer",
-    "max_length": "sequence_len",
-    "packing": "sample_packing",
-    "full_determinism": "deterministic",
-    "gradient_checkpointing": "gradient_checkpointing",
-    "activation_checkpointing": "gradient_checkpointing",
-    "activation_checkpointing_kwargs": "gradient_checkpointing_kwargs",
-    "save_steps": "checkpoints.save_steps",
-    "save_total_limit": "checkpoints.save_total_limit",
-    "eval_steps": "evaluation.eval_steps",
-    "eval_strategy": "evaluation.eval_steps",
-    "load_best_model_at_end": "evaluation.load_best_model_at_end",
-    "metric_for_best_model": "evaluation.metric_for_best_model",
-    "report_to": "logging.report_to",
-    "run_name": "logging.run_name",
-    "project": "logging.project",
-    "greater_is_better": "evaluation.greater_is_better",
-    **{
-        name: name
-        for name in (
-            "learning_rate",
-            "max_steps",
-            "warmup_steps",
-            "adam_beta1",
-            "adam_beta2",
-            "adam_epsilon",
-            "weight_decay",
-            "max_grad_norm",
-            "seed",
-            "data_seed",
-            "logging_steps",
-            "neftune_noise_alpha",
-            "bf16",
-            "fp16",
-            "tf32",
-            "optim_args",
-            "optim_target_modules",
-            "activation_offloading",
-            "torch_compile",
-            "torch_compile_backend",
-            "torch_compile_mode",
-            "use_liger_kernel",
-            "liger_kernel_config",
-            "dataloader_num_workers",
-            "dataloader_prefetch_factor",
-            "dataloader_pin_memory",
-            "label_smoothing_factor",
-        )
-    },
-}
-"""Arguments of trainers that the recipe has fields for, under those fields' names."""
-FORBIDDEN = frozenset(
-    {
-        "output_dir",
-        "save_strategy",
-        "per_device_eval_batch_size",
-        "use_cpu",
-        "disable_tqdm",
-        "logging_nan_inf_filter",
-        "remove_unused_columns",
-        "use_cache",
-        "dataset_kwargs",
-        "padding_free",
-        "packing_strategy",
-        "eval_packing",
-        "assistant_only_loss",
-        "completion_only_loss",
-        "resume_from_checkpoint",
-        "push_to_hub",
-        "hub_token",
-        "save_only_model",
-        "dataset_text_field",
-        "chat_template_path",
-        "eos_token",
-        "pad_token",
-        "length_column_name",
-        "deepspeed",
-        "fsdp",
-        "fsdp_config",
-        "model_init_kwargs",
-        "sync_ref_model",
-        "ref_model_mixup_alpha",
-        "ref_model_sync_steps",
-        "truncation_mode",
-        "generate_during_eval",
-        "is_encoder_decoder",
-        # A run that reuses completions could not be resumed to the same: they are not in a checkpoint.
-        "num_iterations",
-        "steps_per_generation",
-        "generation_batch_size",
-        "teacher_model_name_or_path",
-        "teacher_model_revision",
-        "teacher_model_init_kwargs",
-        "do_train",
-        "do_eval",
-        "do_predict",
-    }
-)
-"""Arguments that would take out of tune's hands what it must be able to promise."""
 TOGETHER = (adapter_fields.faults, kernel_fields.faults, optimizers.faults, precision_fields.faults)
 """What is wrong with fields that are declared in the same module, or that change each other's meaning."""
 
@@ -158,7 +50,7 @@ def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
     stage: Stage = resource.specification
     together = (one(stage, resource.places) for one in TOGETHER)
     faults = (
-        *_faults(stage, resource.places),
+        *stage_faults.faults(stage, _method(stage), resource.places),
         *(fault for group in together for fault in group),
         *distributed_fields.faults(stage.distributed, stage.batch_size, stage.micro_batch_size, resource.places),
         *deepspeed_file.faults(stage.distributed),
@@ -167,42 +59,13 @@ def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
     )
     return (
         *_told("Contradicting fields", resource, faults),
-        *_told("Invalid trainer argument", resource, _trainer_faults(stage)),
+        *_told("Invalid trainer argument", resource, trainer_table.faults(stage, _method(stage))),
     )
 
 
 def _told(summary: str, resource: Resource, faults: Iterable[Fault]) -> Iterator[Diagnostic]:
     for path, detail, hint in faults:
         yield Diagnostic(summary, f"{resource.address}.{path}: {detail}.", hint, resource.place(path))
-
-
-def _faults(stage: Stage, places: Collection[str]) -> Iterator[Fault]:
-    micro = stage.micro_batch_size
-    if isinstance(micro, int) and stage.batch_size % micro:
-        hint = "One optimizer step sees `batch_size` rows, in equal parts of `micro_batch_size`."
-        yield "micro_batch_size", f"{micro} does not divide `batch_size` = {stage.batch_size}", hint
-    if stage.auto_micro_batch and (decisive := _decided_by_micro_batches(stage)):
-        hint = "Do without it, or set a `micro_batch_size` that fits."
-        yield "auto_micro_batch", f"with {decisive}, a smaller micro-batch would be another training", hint
-    if stage.warmup_ratio and stage.warmup_steps:
-        yield "warmup_steps", "`warmup_ratio` is set too", "Remove one of them."
-    if stage.lr_scheduler == "constant" and (stage.warmup_ratio or stage.warmup_steps):
-        path = "warmup_ratio" if stage.warmup_ratio else "warmup_steps"
-        yield path, 'the scheduler "constant" has no warm-up', 'Use lr_scheduler = "constant_with_warmup".'
-    yield from scheduler_arguments.faults(stage.lr_scheduler, stage.lr_scheduler_kwargs, stage.learning_rate)
-    method = _method(stage)
-    yield from evaluation_faults(stage, method.layout, places)
-    yield from _row_faults(stage, method)
-    yield from method.faults(stage)
-
-
-def _decided_by_micro_batches(stage: Stage) -> str:
-    """What of a recipe makes another training of other micro-batches, if anything."""
-    if declared(_method(stage).specification, "micro_batch_size").effect is Effect.REBUILD:
-        return f'method = "{_method(stage).name}"'
-    if neutral_without_dropout(settings_of(stage)) is Effect.REBUILD:
-        return "NEFTune" if stage.neftune_noise_alpha else "dropout"
-    return ""
 
 
 def _chain_faults(stage: Stage, resources: Resources) -> Iterator[Fault]:
@@ -233,36 +96,6 @@ def _data_faults(stage: Stage, resources: Resources) -> Iterator[Fault]:
 
 def _method(stage: Stage) -> Method:
     return next(one for one in METHODS.values() if one.specification is type(stage))
-
-
-def _row_faults(stage: Stage, method: Method) -> Iterator[Fault]:
-    """Fields for documents that mean nothing for rows of another layout."""
-    if method.layout == "documents":
-        return
-    learns = f"{method.name} learns from {WANTED[method.layout]} a row"
-    if stage.sample_packing:
-        yield "sample_packing", f"{learns}, and several rows cannot share one", "Remove it."
-    for name in ("roles_to_train", "train_on_eos"):
-        if getattr(stage, name) != fields(Stage)[name].default:
-            yield name, f"{learns}, whose answers are trained whole", "Remove it."
-    if method.layout == "prompts" and stage.excess_length_strategy == "truncate":
-        yield "excess_length_strategy", "a prompt that is cut off asks something else", 'Use "drop".'
-
-
-def _trainer_faults(stage: Stage) -> Iterator[Fault]:
-    method = _method(stage)
-    accepted = method.trainer_arguments
-    if stage.activation_offloading and "activation_offloading" not in accepted:
-        yield "activation_offloading", f"the trainer of {method.name} cannot do it", "Remove it."
-    for name in stage.trainer:
-        path = f"trainer.{name}"
-        if name in OWNED or name in method.own_fields:
-            yield path, "the recipe has a field of its own for this", f"Use `{OWNED.get(name, name)}`."
-        elif name in FORBIDDEN:
-            yield path, "tune decides this itself", "Remove it."
-        elif name not in accepted:
-            hint = suggestion(name, sorted(accepted)) or "Names are those of TRL's configuration class of the method."
-            yield path, "the trainer has no such argument", hint
 
 
 def derive(resource: Resource, resources: Resources) -> tuple[Resource, ...]:

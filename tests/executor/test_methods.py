@@ -17,7 +17,6 @@ from executor.data.dataset_fields import Dataset
 from executor.kinds.dataset import identity
 from executor.kinds.tokens import Tokens
 from executor.kinds.tokens import build as build_tokens
-from executor.kinds.train import FORBIDDEN, OWNED
 from executor.methods.cpo import Cpo
 from executor.methods.distillation import Distillation
 from executor.methods.dpo import Dpo
@@ -33,6 +32,7 @@ from executor.tokens.token_files import TRAIN, read_columns
 from executor.training.checkpoint_fields import Checkpoints
 from executor.training.stage import Stage
 from executor.training.trainer_arguments import COMMON
+from executor.training.trainer_table import FORBIDDEN, OWNED
 from executor.training.training import train
 from executor.workers.task import Input, Task
 from executor.workers.worker_reports import Reporter, StopRequestedError

@@ -19,7 +19,6 @@ from executor.kinds.dataset import identity
 from executor.kinds.model import Model
 from executor.kinds.tokens import Tokens
 from executor.kinds.tokens import build as build_tokens
-from executor.kinds.train import FORBIDDEN, OWNED
 from executor.merging.lora_merge import merge
 from executor.methods.sft import METHOD, Sft
 from executor.models.adapter_fields import Adapter
@@ -29,6 +28,7 @@ from executor.training.checkpoint_fields import Checkpoints
 from executor.training.collation import Collator
 from executor.training.evaluation_fields import Evaluation
 from executor.training.scheduler_arguments import SchedulerArguments
+from executor.training.trainer_table import FORBIDDEN, OWNED
 from executor.training.training import train
 from executor.training.training_run import Run
 from executor.workers import events
