@@ -1,4 +1,4 @@
-"""`[train.NAME.trainer]`: what is passed on to a trainer's configuration class, and what a recipe may not name there."""
+"""`[train.NAME.trainer]`: what is passed on to a trainer's configuration class, and what none may name there."""
 
 from __future__ import annotations
 
