@@ -21,10 +21,11 @@ from planner.reason import (
     Reason,
 )
 from planner.recipe import Recipe
-from planner.structure import show, with_defaults
+from planner.structure import with_defaults
 from state.canonical import Plain
 from state.diagnostic import Diagnostic, Place, Severity
 from state.record import Record, State
+from state.wording import show
 
 _ABSENT = object()
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import get_origin
 
 from planner.effects import Effect, fields, in_settings, referenced_kinds, setting, table_class
-from planner.structure import Fault, suggestion
+from state.shapes import Fault
 from state.values import frozen
+from state.wording import suggestion
 
 LIFECYCLE = "lifecycle"
 WHY = "it says what plans may do, not what is made"

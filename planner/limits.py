@@ -8,7 +8,8 @@ from typing import Any
 
 import attrs
 
-from planner.structure import FieldError, show, suggestion
+from state.shapes import FieldError
+from state.wording import show, suggestion
 
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 

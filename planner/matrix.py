@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from planner.structure import Fault, show
 from planner.written import replaced
+from state.shapes import Fault
 from state.values import frozen
+from state.wording import show
 
 MATRIX = "matrix"
 MOST_MEMBERS = 1000

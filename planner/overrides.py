@@ -8,10 +8,10 @@ from typing import Any
 
 from attrs import evolve, field
 
-from planner.structure import suggestion
 from planner.written import Written, replaced
 from state.diagnostic import Place, ProblemError, problem
 from state.values import frozen
+from state.wording import suggestion
 
 _PLAIN = (str, int, float, list, dict)
 DEPTH = 2

@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
-from cattrs.errors import ForbiddenExtraKeysError
-
 from planner.desired import Given
 from planner.diff import Action
 from planner.effects import Effect
@@ -15,15 +13,15 @@ from planner.kind import Source
 from planner.overrides import Overrides
 from planner.plan import Plan, Selection, StateVersion, Step
 from planner.reason import CODES, InputChanged, Reason
+from state import plain as plain_values
 from state.canonical import Plain, digest, matches
 from state.diagnostic import Diagnostic, Place, Severity, problem
-from state.plain import plain_converter
+from state.plain import from_plain, record_to_plain
 from state.record import Checkpoint
 from state.secrets import without_secrets
 
 FORMAT = "tune-plan/1"
 _REASONS = {code: reason for reason, code in CODES.items()}
-_converter = plain_converter()
 
 
 def to_plain(plan: Plan) -> dict[str, Plain]:
@@ -31,8 +29,8 @@ def to_plain(plan: Plan) -> dict[str, Plain]:
     body: dict[str, Plain] = {
         "format": FORMAT,
         "recipe": {"path": plan.recipe, "digest": plan.recipe_digest, **_overrides_to_plain(plan.overrides)},
-        "state": _converter.unstructure(plan.state),
-        "selection": {**_converter.unstructure(plan.selection), "left_out": list(plan.left_out)},
+        "state": record_to_plain(plan.state),
+        "selection": {**record_to_plain(plan.selection), "left_out": list(plan.left_out)},
         "summary": {action.value: plan.count(action) for action in _SUMMARY},
         "steps": [_step_to_plain(step) for step in plan.steps],
         "diagnostics": [diagnostic_to_plain(one) for one in plan.diagnostics],
@@ -92,7 +90,7 @@ def loads(text: str, file: str) -> Plan:
         raise problem("Damaged plan", detail, "Make the plan again with `tune plan --out`.", place)
     try:
         return _plan_from_plain(body)
-    except (ValueError, KeyError, TypeError, AttributeError, ForbiddenExtraKeysError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         detail = f"`{file}` does not have the shape of {FORMAT}: {error}."
         raise problem("Damaged plan", detail, "Make the plan again with `tune plan --out`.", place) from None
 
@@ -120,7 +118,7 @@ def diagnostic_to_plain(diagnostic: Diagnostic) -> dict[str, Plain]:
 
 def reason_to_plain(reason: Reason) -> dict[str, Plain]:
     """A reason with its stable code, and the chain below it."""
-    body = _converter.unstructure(reason)
+    body = record_to_plain(reason)
     if isinstance(reason, InputChanged):
         body["because"] = [reason_to_plain(one) for one in reason.because]
     return {"code": CODES[type(reason)], **body}
@@ -140,7 +138,7 @@ def _step_to_plain(step: Step) -> dict[str, Plain]:
         "conditional": step.conditional,
         "moved_from": step.moved_from,
         "reasons": [reason_to_plain(one) for one in step.reasons],
-        "resume_from": _converter.unstructure(step.resume_from),
+        "resume_from": plain_values.to_plain(step.resume_from),
         "settings": dict(step.settings),
         "content": dict(step.content),
         "inputs": {name: [_given_to_plain(one) for one in group] for name, group in step.inputs.items()},
@@ -160,7 +158,7 @@ def _plan_from_plain(body: Mapping[str, Any]) -> Plan:
     return Plan(
         recipe=recipe["path"],
         recipe_digest=recipe["digest"],
-        state=_converter.structure(body["state"], StateVersion),
+        state=from_plain(body["state"], StateVersion),
         steps=tuple(_step_from_plain(step) for step in body["steps"]),
         diagnostics=tuple(diagnostic_from_plain(one) for one in body["diagnostics"]),
         overrides=_overrides_from_plain(recipe),
@@ -185,7 +183,7 @@ def _step_from_plain(body: Mapping[str, Any]) -> Step:
         action=Action(body["action"]),
         conditional=body["conditional"],
         reasons=tuple(_reason_from_plain(one) for one in body["reasons"]),
-        resume_from=_converter.structure(body["resume_from"], cast("Any", Checkpoint | None)),
+        resume_from=from_plain(body["resume_from"], cast("Any", Checkpoint | None)),
         settings=body["settings"],
         content=body["content"],
         inputs={

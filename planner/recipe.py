@@ -18,12 +18,14 @@ from planner.refactoring import TABLES, Refactoring, contradictions, refactoring
 from planner.references import check_references, reference_fields
 from planner.secret_values import secrets_in
 from planner.state_table import STATE, StateTable, unused
-from planner.structure import Fault, faults, settings_of, show, structure, suggestion
+from planner.structure import settings_of, structure
 from planner.variables import VARIABLES, with_variables
 from planner.written import Written, read
 from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic, Place, ProblemError, errors
+from state.shapes import Fault, MisfitError
 from state.values import frozen
+from state.wording import show, suggestion
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _NO_RESOURCES = (STATE, POLICY, HARDWARE, *TABLES)
@@ -99,9 +101,8 @@ def _lifecycle(table: object, specification: type, kind: Kind) -> tuple[Lifecycl
         return Lifecycle(), (Fault(LIFECYCLE, f"expected a table, got {show(table)}"),)
     try:
         lifecycle: Lifecycle = structure(table, Lifecycle)
-    except ExceptionGroup as error:
-        wrong = faults(error, Lifecycle)
-        return Lifecycle(), tuple(evolve(one, path=f"{LIFECYCLE}.{one.path}") for one in wrong)
+    except MisfitError as error:
+        return Lifecycle(), tuple(error.inside(LIFECYCLE))
     return lifecycle, tuple(unfit_fields(lifecycle, specification, kind.variant))
 
 
@@ -196,8 +197,8 @@ class _Reader:
             return None
         try:
             return structure(table, specification)
-        except ExceptionGroup as error:
-            for fault in faults(error, specification):
+        except MisfitError as error:
+            for fault in error.faults:
                 self._fault(path, fault, f"{path}.{fault.path}")
         return None
 
@@ -255,8 +256,8 @@ class _Reader:
             lifecycle, wrong = _lifecycle(member.table.get(LIFECYCLE, {}), specification, kind)
             try:
                 made = structure(table_of_kind, specification)
-            except ExceptionGroup as error:
-                wrong += faults(error, specification)
+            except MisfitError as error:
+                wrong += error.faults
         if specification is not None and not wrong:
             yield Resource(address, kind, made, places, coordinates=member.coordinates, lifecycle=lifecycle)
         for fault in wrong:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from attrs import field
+from attrs import evolve, field
 
-from planner.structure import Fault, required_hint, show, suggestion
 from state.diagnostic import NOWHERE, Diagnostic, Place
+from state.shapes import Fault, missing
 from state.values import frozen
+from state.wording import show, suggestion
 
 MOVED, REMOVED, IMPORT = "moved", "removed", "import"
 _KEYS = {MOVED: ("from", "to"), REMOVED: ("from",), IMPORT: ("to", "from")}
@@ -71,7 +72,7 @@ def table_faults(name: str, tables: object) -> Iterator[Fault]:
                 yield Fault(f"{number}.{key}", "there is no such field", hint, summary="Unknown field")
         for key in keys:
             if key not in table:
-                yield Fault(f"{number}.{key}", "this field is required", required_hint(key), summary="Missing field")
+                yield evolve(missing(key), path=f"{number}.{key}")
             elif not isinstance(table[key], str) or not table[key]:
                 yield Fault(f"{number}.{key}", f"expected a string, got {show(table[key])}")
 

@@ -8,8 +8,8 @@ import attrs
 
 from planner.effects import reference_names, referenced_kinds
 from planner.kind import Resource, Resources
-from planner.structure import suggestion
 from state.diagnostic import Diagnostic
+from state.wording import suggestion
 
 
 def reference_fields(specification: attrs.AttrsInstance) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -8,9 +8,9 @@ from attrs import evolve
 
 from planner.desired import Desired
 from planner.plan import Plan, Selection
-from planner.structure import suggestion
 from state.diagnostic import Diagnostic, ProblemError
 from state.values import frozen
+from state.wording import suggestion
 
 
 @frozen

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from planner.desired import flatten, same
 from planner.diff import Action
 from planner.plan import Plan, Step
-from planner.structure import show
+from state.wording import show
 
 
 def moved(saved: Plan, current: Plan) -> tuple[str, ...]:

@@ -10,9 +10,9 @@ from attrs import define, evolve, field
 
 from planner.overrides import Overrides, plain_value
 from planner.secret_values import secrets_in
-from planner.structure import show, suggestion
 from planner.written import Written
 from state.diagnostic import Diagnostic, Place, ProblemError, errors
+from state.wording import show, suggestion
 
 VARIABLES = "vars"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

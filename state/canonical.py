@@ -15,7 +15,7 @@ else:
     class Plain:
         """What settings, state and plans are made of: JSON's types, so that anything can be written and compared.
 
-        At run time it is a mark for cattrs, which cannot read a type that contains itself.
+        At run time it is a mark for `state/shapes.py`: no type that is read can contain itself.
         """
 
 

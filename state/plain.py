@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from enum import Enum
+from functools import cache
 from typing import Any, TypeVar, cast
 
 import attrs
-import cattrs
-from cattrs.errors import ForbiddenExtraKeysError
-from cattrs.gen import make_dict_unstructure_fn, override
 
 from state.canonical import Plain
+from state.shapes import Shapes
 
 T = TypeVar("T")
 
 _LATER = "later"
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+_shapes = Shapes(numbers_are_finite=False)
 
 
 def later(default: object) -> Any:  # noqa: ANN401  attrs.field is typed so that the annotation of the class attribute decides
@@ -25,38 +28,37 @@ def later(default: object) -> Any:  # noqa: ANN401  attrs.field is typed so that
     return attrs.field(default=default, metadata={_LATER: True})
 
 
-def plain_converter() -> cattrs.Converter:
-    """A converter for our own files: values that are plain already stay as they are, unknown fields are errors."""
-    converter = cattrs.Converter(detailed_validation=False, forbid_extra_keys=True)
-    converter.register_structure_hook(Plain, lambda value, _: value)
-
-    def unstructure(kind: Any) -> Any:  # noqa: ANN401  a class and its cattrs hook
-        left_out = {name: override(omit_if_default=True) for name in later_fields(kind)}
-        return make_dict_unstructure_fn(kind, converter, **left_out)  # type: ignore[arg-type]  # names of fields only
-
-    converter.register_unstructure_hook_factory(lambda kind: bool(later_fields(kind)), unstructure)
-    return converter
-
-
-def later_fields(kind: Any) -> tuple[str, ...]:  # noqa: ANN401  whatever cattrs asks about
+def later_fields(kind: type) -> tuple[str, ...]:
     """The fields of a class that are left out where they have their defaults."""
-    return tuple(one.name for one in attrs.fields(kind) if _LATER in one.metadata) if attrs.has(kind) else ()
+    return tuple(one.name for one in attrs.fields(kind) if _LATER in one.metadata)
 
 
-_converter = plain_converter()
+def to_plain(value: object) -> Plain:
+    """A value of any of our classes, or of JSON's types, as plain values; a sequence becomes a list."""
+    if type(value) in _SCALARS:
+        return cast("Plain", value)
+    if isinstance(value, Mapping):
+        return {name: to_plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(one) for one in value]
+    return cast("Plain", value.value) if isinstance(value, Enum) else record_to_plain(value)
 
 
 def record_to_plain(value: object) -> dict[str, Plain]:
-    """Any of the classes in `state.record` as plain values."""
-    return cast("dict[str, Plain]", _converter.unstructure(value))
+    """An instance of any of our classes as plain values, by field."""
+    given = ((name, getattr(value, name), default) for name, default in _fields(cast("type", type(value))))
+    return {name: to_plain(one) for name, one, default in given if default is attrs.NOTHING or one != default}
+
+
+@cache
+def _fields(kind: type) -> tuple[tuple[str, object], ...]:
+    """The fields of a class, each with the value that lets it be left out; NOTHING where none does."""
+    return tuple((one.name, one.default if _LATER in one.metadata else attrs.NOTHING) for one in attrs.fields(kind))
 
 
 def from_plain(value: Plain, kind: type[T]) -> T:
-    """The reverse of `record_to_plain`; raises ValueError, KeyError or TypeError where the value does not fit."""
-    try:
-        return _converter.structure(value, kind)
-    except (AttributeError, ForbiddenExtraKeysError) as error:
-        raise ValueError(str(error)) from None
+    """The reverse of `record_to_plain`; raises ValueError where the value does not fit."""
+    return cast("T", _shapes.read(value, kind))
 
 
 def as_line(value: Plain) -> bytes:

@@ -12,9 +12,9 @@ from executor.applying.local import this_machine
 from executor.applying.recording import Recorder
 from planner.desired import Desired, action_key
 from planner.plan import Planning, Step
-from planner.structure import suggestion
 from state.diagnostic import problem
 from state.record import InputRecord, Record, State
+from state.wording import suggestion
 
 
 def accepted(

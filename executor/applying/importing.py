@@ -20,7 +20,6 @@ from planner.desired import Desired, action_key
 from planner.kind import Kinds
 from planner.plan import Planning, Step
 from planner.refactoring import Importation
-from planner.structure import suggestion
 from state import artifacts
 from state.artifacts import Manifest
 from state.change import put
@@ -31,6 +30,7 @@ from state.layout import Layout
 from state.record import Record, State, Status
 from state.shared_trust import PICKLES
 from state.values import frozen
+from state.wording import suggestion
 from state.writer import Writer
 
 IMPORTABLE = ("train", "merge")

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 
 from attrs import evolve
 
-from planner.structure import suggestion
 from state.diagnostic import problem
 from state.record import InputRecord, Record, State, Status
 from state.values import frozen
+from state.wording import suggestion
 
 DATA = frozenset({"dataset", "tokens", "eval"})
 """Kinds of which the result is data; that of every other kind is a model."""

@@ -12,9 +12,11 @@ from executor import formats
 from executor.sources import splits
 from planner.effects import Effect, setting
 from planner.limits import not_empty, not_negative, positive
-from planner.structure import FieldError, show, structure, suggestion
+from planner.structure import structure
 from state.canonical import Plain
+from state.shapes import FieldError
 from state.values import frozen
+from state.wording import show, suggestion
 
 _READ = "rows are read differently"
 _TAKEN = "other rows are taken"

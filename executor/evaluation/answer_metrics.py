@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 from executor.evaluation.evaluating import Prediction
 from executor.evaluation.text_metrics import METRICS
 from executor.evaluation.user_functions import load_function, user_function
-from planner.structure import suggestion
 from state.diagnostic import problem
+from state.wording import suggestion
 
 Metric: TypeAlias = Callable[[Sequence[Prediction]], Mapping[str, float]]
 """Answers with their questions and references -> values by name."""

@@ -25,10 +25,10 @@ from executor.workers.worker_reports import Reporter
 from planner.effects import Effect, reference, setting, upstream_fields
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.limits import not_empty, positive
-from planner.structure import suggestion
 from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic
 from state.values import frozen
+from state.wording import suggestion
 
 if TYPE_CHECKING:
     from executor.evaluation.evaluating import Prediction

@@ -18,11 +18,11 @@ from executor.workers.worker_reports import Reporter
 from planner.effects import Effect, setting
 from planner.kind import Kind, Probe, Resource, Resources
 from planner.limits import not_negative
-from planner.structure import suggestion
 from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic
 from state.record import Record
 from state.values import frozen
+from state.wording import suggestion
 
 CODE = 1
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -11,9 +11,10 @@ from attrs import Factory
 
 from planner.effects import Effect, setting
 from planner.limits import fraction, not_empty, positive
-from planner.structure import FieldError, show
 from state.canonical import Plain
+from state.shapes import FieldError
 from state.values import frozen
+from state.wording import show
 
 OTHER_PARAMETERS = "other parameters are trained"
 SCALED = "the adapter is scaled differently"

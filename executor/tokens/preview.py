@@ -30,10 +30,11 @@ from executor.tokens.supervision import RowSummary, overlap, summarise, supervis
 from executor.tokens.tokenizer_files import has_tokenizer
 from executor.tokens.tokenizing import formatter_of, template_for
 from planner.kind import Resource, Resources
-from planner.structure import settings_of, suggestion
+from planner.structure import settings_of
 from state.diagnostic import Diagnostic, ProblemError, problem
 from state.record import Record, State
 from state.values import frozen
+from state.wording import suggestion
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

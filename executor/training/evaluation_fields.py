@@ -10,9 +10,9 @@ from executor.evaluation.user_functions import user_functions
 from executor.tokens.row_layout import RowLayout
 from planner.effects import Effect, setting
 from planner.limits import not_empty, not_negative, positive
-from planner.structure import suggestion
 from state.canonical import Plain
 from state.values import frozen
+from state.wording import suggestion
 
 if TYPE_CHECKING:
     from executor.training.method import Fault

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from executor.evaluation.user_functions import load_function, user_function
-from planner.structure import suggestion
+from state.wording import suggestion
 
 Reward: TypeAlias = Callable[..., "list[float | None]"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from executor.training.method import Fault, Method
 from executor.training.stage import Stage
-from planner.structure import suggestion
+from state.wording import suggestion
 
 OWNED = {
     "train_sampling_strategy": "group_by_length",

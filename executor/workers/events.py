@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from state import plain as plain_values
 from state.canonical import Plain
-from state.plain import plain_converter
 from state.record import Checkpoint
 from state.values import frozen
 
@@ -95,16 +95,15 @@ _NAMES: dict[str, Any] = {
     "step_ended": StepEnded,
 }
 _TYPES = {event: name for name, event in _NAMES.items()}
-_converter = plain_converter()
 
 
 def to_plain(event: WorkerEvent | Event) -> dict[str, Plain]:
     """The event as one JSON object, told apart by `type`."""
-    return {"type": _TYPES[type(event)], **_converter.unstructure(event)}
+    return {"type": _TYPES[type(event)], **plain_values.record_to_plain(event)}
 
 
 def from_plain(plain: Mapping[str, Plain]) -> WorkerEvent | Event:
     """The reverse of `to_plain`."""
     fields = {name: value for name, value in plain.items() if name != "type"}
-    event: WorkerEvent | Event = _converter.structure(fields, _NAMES[str(plain["type"])])
+    event: WorkerEvent | Event = plain_values.from_plain(fields, _NAMES[str(plain["type"])])
     return event

@@ -13,7 +13,7 @@ from executor.workers.world import World
 from state.artifacts import Manifest
 from state.canonical import Plain
 from state.diagnostic import problem
-from state.plain import plain_converter
+from state.plain import from_plain, record_to_plain
 from state.record import Checkpoint, InputRecord, Record
 from state.values import frozen
 
@@ -82,13 +82,9 @@ class Outcome:
     has_artifact: bool = True
 
 
-_converter = plain_converter()
-
-
 def to_plain(value: Any) -> dict[str, Plain]:  # noqa: ANN401  any attrs instance of this module
     """A task or an outcome as plain values."""
-    plain: dict[str, Plain] = _converter.unstructure(value)
-    return plain
+    return record_to_plain(value)
 
 
 def task_from(path: Path) -> Task:
@@ -98,12 +94,12 @@ def task_from(path: Path) -> Task:
 
 def task_from_plain(plain: Mapping[str, Plain]) -> Task:
     """The task in plain values."""
-    return _converter.structure(plain, Task)
+    return from_plain(plain, Task)
 
 
 def outcome_from(plain: Mapping[str, Plain]) -> Outcome:
     """The outcome in plain values."""
-    return _converter.structure(plain, Outcome)
+    return from_plain(plain, Outcome)
 
 
 def outcome_of(manifest: Manifest) -> Outcome:

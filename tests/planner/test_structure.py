@@ -14,8 +14,10 @@ from planner.effects import Effect, reference, setting
 from planner.kind import Kind
 from planner.limits import fraction, not_empty, not_negative, positive
 from planner.recipe import parse
-from planner.structure import Fault, faults, settings_of, show, structure, suggestion, with_defaults
+from planner.structure import settings_of, structure, with_defaults
 from state.canonical import Plain
+from state.shapes import Fault, MisfitError
+from state.wording import show, suggestion
 
 ANY: Any = {"effect": Effect.REBUILD, "why": "it counts"}
 
@@ -94,9 +96,9 @@ ACCEPTED: dict[type, list[Any]] = {
 
 
 def told(specification: type, value: Any) -> tuple[Fault, ...]:
-    with pytest.raises(ExceptionGroup) as caught:
+    with pytest.raises(MisfitError) as caught:
         structure(value, specification)
-    return faults(caught.value, specification)
+    return caught.value.faults
 
 
 @pytest.mark.parametrize("specification", ACCEPTED)

@@ -8,12 +8,12 @@ import click
 
 from executor.audit.papers import CARD, FILES, audited, paper
 from executor.audit.subject import DATA, AuditedFile
-from planner.structure import suggestion
 from state import artifacts
 from state.diagnostic import problem
 from state.durable import write_atomically
 from state.layout import Layout
 from state.record import Record
+from state.wording import suggestion
 from tune import __version__
 from tune.project import open_project
 from tune.writing import say

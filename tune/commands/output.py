@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from executor.applying.shelf import Shelf
-from planner.structure import suggestion
 from state import artifacts
 from state.diagnostic import ProblemError, problem
 from state.record import Record, Status
+from state.wording import suggestion
 from tune.project import open_project
 from tune.views.run import LineView
 from tune.views.terminal import console

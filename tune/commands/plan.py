@@ -12,11 +12,11 @@ import click
 
 from planner.overrides import Overrides
 from planner.plan import Plan, Selection, Step
-from planner.structure import suggestion
 from state.diagnostic import Diagnostic, ProblemError, Severity, problem
 from state.durable import write_atomically
 from state.lock import is_dead, read_owner
 from state.plain import as_bytes
+from state.wording import suggestion
 from tune.cli import usage_problem
 from tune.overriding import overriding
 from tune.project import Project, open_project

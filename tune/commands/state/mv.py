@@ -6,9 +6,9 @@ import click
 from attrs import evolve
 
 from executor.applying.provenance import origin
-from planner.structure import suggestion
 from state.diagnostic import problem
 from state.record import State
+from state.wording import suggestion
 from tune.project import open_project
 from tune.writing import lock_timeout, open_writer, say
 

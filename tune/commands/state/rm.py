@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from executor.applying.provenance import origin
-from planner.structure import suggestion
 from state.change import forget
 from state.diagnostic import Diagnostic, ProblemError
+from state.wording import suggestion
 from tune.project import open_project
 from tune.writing import lock_timeout, open_writer, say
 

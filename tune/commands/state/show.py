@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from planner.structure import suggestion
 from state.diagnostic import ProblemError, problem
 from state.durable import write_atomically
 from state.files import digest_file
 from state.lookup import Found, by_address, by_digest
 from state.plain import record_to_plain
 from state.record import State
+from state.wording import suggestion
 from tune.cli import usage_problem
 from tune.project import Project, open_project
 from tune.views.state import print_found, print_record

@@ -1,0 +1,242 @@
+"""Plain values to our classes, strictly: nothing is coerced, and every misfit is found at once, each with its path."""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
+from functools import partial
+from typing import Any, Literal, Self, TypeAlias, Union, get_args, get_origin
+
+import attrs
+from attrs import define, field
+
+from state.canonical import Plain
+from state.values import frozen
+from state.wording import show, suggestion
+
+Reader: TypeAlias = Callable[[Any], Any]
+"""Takes a plain value and gives it in the shape of a type; raises MisfitError."""
+
+
+@frozen
+class Fault:
+    """What is wrong with one field: its dotted path, a sentence, and what to do about it."""
+
+    path: str
+    message: str
+    hint: str = ""
+    summary: str = "Invalid value"
+
+
+class MisfitError(ValueError):
+    """A value that does not have the shape of a type: all that is wrong with it."""
+
+    def __init__(self, *faults: Fault) -> None:
+        """Carry the faults, their paths counted from the value."""
+        super().__init__("; ".join(f"{one.path}: {one.message}".removeprefix(": ") for one in faults))
+        self.faults = faults
+
+    @classmethod
+    def expected(cls, what: str, value: object) -> Self:
+        """The misfit of a value that is of another type."""
+        return cls(Fault("", f"expected {what}, got {show(value)}"))
+
+    def inside(self, name: str) -> Iterator[Fault]:
+        """The faults as those of what holds the value under a name."""
+        return (attrs.evolve(one, path=f"{name}.{one.path}".rstrip(".")) for one in self.faults)
+
+
+class FieldError(MisfitError):
+    """Raised by a validator: the field's value has the right type but cannot be meant."""
+
+    def __init__(self, name: str, message: str) -> None:
+        """Name the field within its own class; what follows in a second line is the hint."""
+        text, _, hint = message.partition("\n")
+        super().__init__(Fault(name, text, hint))
+
+
+@define
+class Shapes:
+    """The readers of all types that are asked for, each made once."""
+
+    numbers_are_finite: bool
+    _readers: dict[Any, Reader] = field(factory=dict, init=False)
+
+    def read(self, value: Any, kind: Any) -> Any:  # noqa: ANN401  a plain value, a type, and an instance of it
+        """The value as an instance of the type; raises MisfitError."""
+        found = self._readers.get(kind)
+        if found is None:
+            found = self._readers[kind] = self._reader(kind)
+        return found(value)
+
+    def _reader(self, kind: Any) -> Reader:  # noqa: ANN401  a type
+        generic = _GENERIC.get(get_origin(kind))
+        if generic is not None:
+            return partial(generic, self, get_args(kind))
+        if attrs.has(kind):
+            return _Table.of(kind, self).read
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            return partial(_member, kind)
+        return _number if kind is float and not self.numbers_are_finite else _PRIMITIVES[kind]
+
+
+@define
+class _Table:
+    """Reads tables as instances of one class; the types of its fields are looked up when they are met."""
+
+    kind: type
+    shapes: Shapes
+    fields: dict[str, attrs.Attribute[Any]]
+    required: tuple[str, ...]
+
+    @classmethod
+    def of(cls, kind: Any, shapes: Shapes) -> _Table:  # noqa: ANN401  an attrs class
+        """The reader of a class."""
+        fields = {one.name: one for one in attrs.fields(attrs.resolve_types(kind))}
+        required = tuple(name for name, one in fields.items() if one.default is attrs.NOTHING)
+        return cls(kind, shapes, fields, required)
+
+    def read(self, value: object) -> object:
+        """The instance; faults come in the order of the fields, and names that are none of them last."""
+        given: dict[str, object] = {}
+        wrong: dict[str, tuple[Fault, ...]] = {}
+        for name, one in _table(value).items():
+            if name not in self.fields:
+                wrong[name] = (self._unknown(name),)
+                continue
+            try:
+                given[name] = self.shapes.read(one, self.fields[name].type)
+            except MisfitError as error:
+                wrong[name] = tuple(error.inside(name))
+        wrong |= {name: (self._missing(name),) for name in self.required if name not in given and name not in wrong}
+        if wrong:
+            order = [*self.fields, *sorted(wrong.keys() - self.fields.keys())]
+            raise MisfitError(*(fault for name in order for fault in wrong.get(name, ())))
+        return self.kind(**given)
+
+    def _unknown(self, name: str) -> Fault:
+        known = list(self.fields)
+        hint = suggestion(name, known) or f"Known fields: {', '.join(known)}."
+        return Fault(name, "there is no such field", hint, "Unknown field")
+
+    def _missing(self, name: str) -> Fault:
+        return missing(name, self.fields[name].metadata.get("refers", ()))
+
+
+def missing(name: str, kinds: tuple[str, ...] = ()) -> Fault:
+    """The fault of a field that is left out; `kinds` are those that it may name."""
+    hint = f'It names a {" or ".join(kinds)}: `{name} = "{kinds[0]}.NAME"`.' if kinds else f"Write `{name} = ...`."
+    return Fault(name, "this field is required", hint, "Missing field")
+
+
+def _exactly(primitive: type, name: str, value: object) -> object:
+    if type(value) is not primitive:
+        raise MisfitError.expected(name, value)
+    return value
+
+
+def _number(value: object) -> float:
+    if type(value) is not float and type(value) is not int:
+        raise MisfitError.expected("a number", value)
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        raise MisfitError.expected("a number", value) from None
+
+
+def _finite(value: object) -> float:
+    number = _number(value)
+    if not math.isfinite(number):
+        raise MisfitError.expected("a number", value)
+    return number
+
+
+_PRIMITIVES: dict[Any, Reader] = {
+    bool: partial(_exactly, bool, "true or false"),
+    int: partial(_exactly, int, "a whole number"),
+    str: partial(_exactly, str, "a string"),
+    float: _finite,
+    Plain: lambda value: value,
+}
+
+
+def _member(kind: type[Enum], value: object) -> Enum:
+    try:
+        return kind(value)
+    except ValueError:
+        raise MisfitError.expected(f"one of {', '.join(show(one.value) for one in kind)}", value) from None
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise MisfitError.expected("a table", value)
+    return value
+
+
+def _list(shapes: Shapes, arguments: tuple[Any, ...], value: object) -> tuple[object, ...]:
+    if not isinstance(value, list | tuple):
+        raise MisfitError.expected("a list", value)
+    made: list[object] = []
+    wrong: list[Fault] = []
+    for position, one in enumerate(value):
+        try:
+            made.append(shapes.read(one, arguments[0]))
+        except MisfitError as error:
+            wrong += error.inside(str(position))
+    if wrong:
+        raise MisfitError(*wrong)
+    return tuple(made)
+
+
+def _mapping(shapes: Shapes, arguments: tuple[Any, ...], value: object) -> Mapping[str, Any]:
+    """A table whose values have one shape; plain ones stay as they are."""
+    given, kind = _table(value), arguments[1]
+    return given if kind is Plain else {name: shapes.read(one, kind) for name, one in given.items()}
+
+
+def _one_of(shapes: Shapes, arguments: tuple[Any, ...], value: object) -> object:
+    """The members of a union are told apart by the value's own type; the last one explains a misfit."""
+    if value is None and type(None) in arguments:
+        return None
+    *others, last = (member for member in arguments if member is not type(None))
+    for member in others:
+        try:
+            return shapes.read(value, member)
+        except MisfitError:
+            continue
+    return shapes.read(value, last)
+
+
+def _literal(_: Shapes, options: tuple[Any, ...], value: object) -> object:
+    if value in options and any(type(value) is type(option) for option in options):
+        return value
+    close = suggestion(value, [one for one in options if isinstance(one, str)]) if isinstance(value, str) else ""
+    names = ", ".join(show(option) for option in options)
+    raise MisfitError(Fault("", f"expected one of {names}; got {show(value)}", close))
+
+
+def _free_table(_: Shapes, __: tuple[Any, ...], value: object) -> Plain:
+    """A table of a recipe in which anything may stand that can be identified."""
+    return _identifiable(_table(value))
+
+
+def _identifiable(value: object) -> Plain:
+    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _identifiable(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_identifiable(one) for one in value]
+    raise MisfitError.expected("a string, number, list or table", value)
+
+
+_GENERIC: dict[Any, Callable[[Shapes, tuple[Any, ...], Any], Any]] = {
+    Union: _one_of,
+    types.UnionType: _one_of,
+    tuple: _list,
+    Literal: _literal,
+    dict: _free_table,
+    Mapping: _mapping,
+}
