@@ -137,5 +137,10 @@ class Kind:
     build: Callable[..., Any] = _nothing_to_build
     """Makes it: (Task, Reporter) -> Outcome, of executor.workers.task and executor.workers.worker_reports."""
 
+    @property
+    def is_written(self) -> bool:
+        """Whether recipes have tables of it; asked without loading the fields of all variants."""
+        return bool(self.variant) or "" in self.specifications
+
 
 Kinds: TypeAlias = Mapping[str, Kind]

@@ -158,7 +158,7 @@ class _Reader:
             self._wrong("Empty recipe", "The recipe defines nothing.", "Start with a `[model.NAME]` table.")
         for kind_name, tables in document.items():
             kind = self.kinds.get(kind_name)
-            if kind is None or not kind.specifications:
+            if kind is None or not kind.is_written:
                 self._unknown_kind(kind_name, kind)
             elif not isinstance(tables, Mapping) or not all(isinstance(one, Mapping) for one in tables.values()):
                 hint = f"Write it as a named table: `[{kind_name}.NAME]`."
@@ -211,12 +211,12 @@ class _Reader:
         if wrong or not tables:
             return Refactoring()
         told = refactoring(tables, self.written.place)
-        kinds = {one.name for one in self.kinds.values() if one.specifications}
+        kinds = {one.name for one in self.kinds.values() if one.is_written}
         self.found += contradictions(told, {*resources, *self.unusable}, kinds)
         return told
 
     def _unknown_kind(self, name: str, kind: Kind | None) -> None:
-        writable = sorted(one.name for one in self.kinds.values() if one.specifications)
+        writable = sorted(one.name for one in self.kinds.values() if one.is_written)
         if kind is not None:
             detail = f"`{name}` is made from the datasets of a train or eval table and cannot be written."
             self._wrong("Derived kind", detail, "Remove the table.", name)
@@ -272,9 +272,9 @@ class _Reader:
         if not kind.variant:
             return kind.specifications[""], ()
         chosen = table.get(kind.variant)
-        known = sorted(kind.specifications)
         if isinstance(chosen, str) and chosen in kind.specifications:
             return kind.specifications[chosen], ()
+        known = sorted(kind.specifications)
         named = chosen if isinstance(chosen, str) else ""
         hint = kind.gone.get(named) or suggestion(named, known) or f"Known: {', '.join(known)}."
         if chosen is None:

@@ -7,7 +7,6 @@ problem for a person to hear of: nothing is built again, or removed, because of 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -128,12 +127,16 @@ def verify(folder: Path) -> tuple[str, ...]:
 
 def discard_incomplete(folder: Path) -> None:
     """Remove what an earlier attempt left behind, unless it is complete."""
+    import shutil
+
     if folder.exists() and read(folder) is None:
         shutil.rmtree(folder)
 
 
 def remove(folder: Path) -> None:
     """Remove a folder, its manifest first, so that no instant shows a manifest without its files."""
+    import shutil
+
     (folder / MANIFEST).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 

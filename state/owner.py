@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import socket
 import time
 from pathlib import Path
 
+from state.host import host_name
 from state.values import frozen
 
 GONE = "gone"
@@ -47,7 +46,7 @@ def this_process(operation: str, plan: str) -> Owner:
     return Owner(
         id=os.urandom(8).hex(),
         user=user(),
-        host=socket.gethostname(),
+        host=host_name(),
         namespace=_namespace(),
         pid=os.getpid(),
         boot=_boot(),
@@ -61,6 +60,8 @@ def this_process(operation: str, plan: str) -> Owner:
 
 def user() -> str:
     """The name of whoever runs the process, or their number where they have no name."""
+    import getpass
+
     try:
         return getpass.getuser()
     except (OSError, KeyError):
@@ -69,7 +70,7 @@ def user() -> str:
 
 def is_here(owner: Owner) -> bool:
     """Whether the owner's process number means something to this process."""
-    return owner.host == socket.gethostname() and owner.namespace == _namespace()
+    return owner.host == host_name() and owner.namespace == _namespace()
 
 
 def is_gone(owner: Owner) -> bool:

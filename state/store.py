@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
 
 from state import format as state_format
 from state.backend import Backend, ConflictError
-from state.clock import timestamp
 from state.diagnostic import Place, problem
-from state.history import Author, History, HistoryEntry
 from state.record import EMPTY, State
+
+if TYPE_CHECKING:
+    from state.history import Author, History
 
 NAME = "state.json"
 
@@ -30,7 +32,9 @@ class Store:
 
     @property
     def history(self) -> History:
-        """All that was ever written."""
+        """All that was ever written; what reads and writes it is loaded when it is, for a plan does neither."""
+        from state.history import History
+
         return History(self.backend)
 
     @property
@@ -52,6 +56,9 @@ class Store:
 
         Raises ProblemError, having changed nothing, if another process wrote in between (compare and swap).
         """
+        from state.clock import timestamp
+        from state.history import HistoryEntry
+
         if self._seen.digest != state.digest and self.load().digest != state.digest:
             raise self._moved(state)
         before = self._seen

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -120,11 +119,10 @@ def _run() -> int:
 
 def _refuse_strangers() -> None:
     """Stop if another distribution has put a package of the same name in front of ours."""
-    home = Path(__file__).resolve().parent.parent
+    home = Path(__file__).resolve().parents[1]
     for name in PACKAGES:
-        spec = find_spec(name)
-        origin = Path(spec.origin).resolve() if spec is not None and spec.origin else None
-        if origin is None or origin.parent.parent != home:
+        origin = import_module(name).__file__
+        if origin is None or Path(origin).resolve().parents[1] != home:
             sys.stderr.write(
                 f"Error: the package `{name}` comes from {origin}, not from tune.\n"
                 "Another distribution has overwritten it: install tune into an environment of its own.\n"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
 
 from planner.situation import Local
 from state import artifacts
+from state.host import host_name
 from state.layout import Layout
 from state.record import Checkpoint, Record
 
@@ -22,7 +22,7 @@ def this_machine(layout: Layout, shared: SharedStore | None = None, content: Byt
     """
 
     def made_here(record: Record) -> bool:
-        return record.provenance.host == socket.gethostname()
+        return record.provenance.host == host_name()
 
     def is_shared(record: Record) -> bool:
         return shared is not None and shared.has(record.action_key)

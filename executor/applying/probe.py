@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from planner.recipe import Recipe
 from planner.structure import settings_of
 from state.diagnostic import Diagnostic, ProblemError, Severity, errors
 from state.files import FileDigests
+from state.host import host_name
 from state.record import Record, State
 from state.values import frozen
 
@@ -44,7 +44,7 @@ class Surroundings:
     def made_here(self, resource: Resource) -> bool:
         """Whether this machine recorded the resource, so that something missing here is missing indeed."""
         record = self.record(resource)
-        return record is None or record.provenance.host == socket.gethostname()
+        return record is None or record.provenance.host == host_name()
 
 
 def assumed(resource: Resource, surroundings: Surroundings, *, builds: bool) -> Probe | None:

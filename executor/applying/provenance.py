@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from executor.workers.task import Outcome
 from state.clock import now, timestamp
 from state.history import Author
+from state.host import host_name
 from state.owner import user
 from state.record import Provenance
 from state.values import frozen
@@ -57,7 +57,7 @@ def origin(recipe: Path, plan: str) -> Origin:
     commit = _git(recipe.parent, "rev-parse", "HEAD")
     # A state in git changes with every apply: it is no part of what a commit says about how something was made.
     dirty = bool(commit and _git(recipe.parent, "status", "--porcelain", "--", ".", ":(exclude).tune"))
-    return Origin(plan, user(), socket.gethostname(), commit, dirty, recipe.name)
+    return Origin(plan, user(), host_name(), commit, dirty, recipe.name)
 
 
 def _git(folder: Path, *arguments: str) -> str:

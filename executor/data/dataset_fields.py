@@ -23,8 +23,8 @@ _TAKEN = "other rows are taken"
 
 
 def _known_type(_: object, field: attrs.Attribute[Any], value: str) -> None:
-    known = sorted(formats.load())
-    if value and value not in known:
+    if value and value not in formats.load():
+        known = sorted(formats.load())
         message = f"expected one of {', '.join(map(show, known))}; got {show(value)}"
         raise FieldError(field.name, f"{message}\n{suggestion(value, known)}")
 

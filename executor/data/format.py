@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
-from executor.data.examples import Example
 from state.canonical import Plain
 from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.data.dataset_fields import Dataset
+    from executor.data.examples import Example
 
 Values: TypeAlias = Mapping[str, Plain]
 """What a row says, by field."""

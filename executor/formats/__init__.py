@@ -5,22 +5,33 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import cache
 
-from executor.data.examples import Text
 from executor.data.format import Format
-from executor.plugins import plugins
+from executor.plugins import OnDemand
 
 
 @cache
 def load() -> Mapping[str, Format]:
     """All formats by name."""
-    return {one.name: one for one in plugins(__name__, __path__, "FORMAT", "tune.formats", Format)}
+    return OnDemand(__name__, "FORMAT", "tune.formats", Format)
+
+
+def yields(name: str, examples: Collection[type]) -> bool:
+    """Whether rows of a format may become one of these classes of executor.data.examples."""
+    return not set(examples).isdisjoint(load()[name].yields)
 
 
 def yielding(examples: Collection[type]) -> tuple[str, ...]:
-    """The names of the formats whose rows may become one of these classes of executor.data.examples."""
-    return tuple(sorted(name for name, one in load().items() if not set(examples).isdisjoint(one.yields)))
+    """The names of all formats that do."""
+    return tuple(sorted(name for name in load() if yields(name, examples)))
+
+
+def is_splittable(name: str) -> bool:
+    """Whether a format yields plain texts only: of a conversation, the parts would answer what they do not hold."""
+    from executor.data.examples import Text
+
+    return set(load()[name].yields) == {Text}
 
 
 def splittable() -> tuple[str, ...]:
-    """The formats that yield plain texts only: of a conversation, the parts would answer what they do not hold."""
-    return tuple(sorted(name for name, one in load().items() if set(one.yields) == {Text}))
+    """The names of all formats that do."""
+    return tuple(sorted(filter(is_splittable, load())))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
@@ -18,8 +19,6 @@ from executor.models import hub
 from executor.sources import fetching, origin
 from executor.sources.detection import not_given, resolved
 from executor.sources.origin import Origin, origin_of, sources_of
-from executor.workers.task import Outcome, Task
-from executor.workers.worker_reports import Reporter
 from planner.kind import Kind, Probe, Resource, Resources
 from planner.structure import settings_of
 from state.canonical import Plain, digest
@@ -27,6 +26,10 @@ from state.diagnostic import Diagnostic, ProblemError
 from state.files import FileDigests
 from state.record import Record
 from state.values import frozen
+
+if TYPE_CHECKING:
+    from executor.workers.task import Outcome, Task
+    from executor.workers.worker_reports import Reporter
 
 CODE = 1
 
@@ -237,6 +240,8 @@ def locate(record: Record, recipe_folder: Path) -> Path:
 
 def build(task: Task, reporter: Reporter) -> Outcome:
     """Fetch the files and read every row."""
+    from executor.workers.task import Outcome
+
     dataset = dataset_of(task.settings)
     reporter.message(f"downloading {', '.join(sources_of(dataset))}")
     seen = examine(task.address, dataset, fetching.fetch(dataset, task.content))

@@ -20,8 +20,6 @@ from executor.kinds.tokens import Tokens, made_before
 from executor.models.lineage import model_sources, root_model, scoring_run, trained_on
 from executor.sources.detection import may_be_chats
 from executor.workers.software import gpus, hardware, versions
-from executor.workers.task import Outcome, Task
-from executor.workers.worker_reports import Reporter
 from planner.effects import Effect, reference, setting, upstream_fields
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.limits import not_empty, positive
@@ -32,6 +30,8 @@ from state.wording import suggestion
 
 if TYPE_CHECKING:
     from executor.evaluation.evaluating import Prediction
+    from executor.workers.task import Outcome, Task
+    from executor.workers.worker_reports import Reporter
 
 CODE = 1
 OF_TOKENS = ("perplexity", "token_accuracy")
@@ -74,13 +74,13 @@ def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:
 
 
 def _faults(evaluation: Evaluation, resources: Resources) -> Iterator[tuple[str, str, str]]:
-    measured, asking = formats.yielding(TRAINED_ALONE), _of_answers(evaluation.metrics)
+    asking = _of_answers(evaluation.metrics)
     if scoring := scoring_run(evaluation.model, resources):
         yield "model", f"{scoring} yields a model that scores texts, and cannot go on with them", "Name another model."
     for address in evaluation.datasets:
         dataset = resources[address].specification
-        if dataset.type and dataset.type not in measured:
-            hint = f"It measures on {', '.join(measured)}."
+        if dataset.type and not formats.yields(dataset.type, TRAINED_ALONE):
+            hint = f"It measures on {', '.join(formats.yielding(TRAINED_ALONE))}."
             yield "datasets", f"{address} is of the type {dataset.type}, which has no answers to measure on", hint
         elif asking and not may_be_chats(dataset):
             yield "datasets", f"{asking[0]} needs chats, and {address} holds plain texts", "Use perplexity there."
@@ -152,6 +152,7 @@ def build(task: Task, reporter: Reporter) -> Outcome:
     from executor.evaluation.evaluating import answer, negative_log_likelihood
     from executor.models.loading import has_gpu, load_model, load_tokenizer
     from executor.tokens.token_files import PROMPTS, TRAIN, read_columns
+    from executor.workers.task import Outcome
 
     settings: Mapping[str, Any] = task.settings
     model = load_model(task.inputs["model"], settings["dtype"], settings["attn_implementation"]).eval()

@@ -5,19 +5,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from executor.applying.probe import Surroundings
 from executor.models.lineage import is_adapter, model_sources, root_model
 from executor.workers.software import versions
-from executor.workers.task import Outcome, Task
-from executor.workers.worker_reports import Reporter
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.limits import not_empty
 from state.canonical import digest_bytes
 from state.diagnostic import Diagnostic, ProblemError
 from state.values import frozen
+
+if TYPE_CHECKING:
+    from executor.workers.task import Outcome, Task
+    from executor.workers.worker_reports import Reporter
 
 CODE = 1
 _OTHER_FILES = "other files are written"
@@ -132,6 +134,7 @@ def build(task: Task, reporter: Reporter) -> Outcome:
     from executor.publishing.destinations import destination
     from executor.publishing.publication import write
     from executor.publishing.quantized_weights import check_tools
+    from executor.workers.task import Outcome
 
     name, private = str(task.settings["to"]), bool(task.settings["private"])
     place = destination(name, Path(task.recipe_folder), private=private)

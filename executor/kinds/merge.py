@@ -5,19 +5,21 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from executor.kinds.model import delivered
 from executor.merging.combination import CHANCE, ELECTING, PRUNING, Combination, CombinationType
 from executor.models.lineage import foundations, is_adapter, merged_adapters, model_sources, root_model, scoring_run
 from executor.workers.software import hardware, versions
-from executor.workers.task import Outcome, Task
-from executor.workers.worker_reports import Reporter
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Resource, Resources, Source
 from planner.limits import not_empty
 from state.diagnostic import Diagnostic
 from state.values import frozen
+
+if TYPE_CHECKING:
+    from executor.workers.task import Outcome, Task
+    from executor.workers.worker_reports import Reporter
 
 CODE = 1
 _OTHER_SUM = "the adapters are combined differently"
@@ -144,6 +146,7 @@ def build(task: Task, reporter: Reporter) -> Outcome:
     from executor.merging.merging import fold
     from executor.models.model_files import copy_tokenizer, identity
     from executor.models.tensor_files import parameter_count
+    from executor.workers.task import Outcome
 
     weights = cast("tuple[float, ...]", tuple(task.settings["weights"]))  # type: ignore[arg-type]
     combination = Combination(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from attrs import Factory, evolve
 
@@ -13,8 +13,6 @@ from executor.applying.probe import Surroundings, assumed
 from executor.models import hub
 from executor.templates import built_in
 from executor.tokens.tokenizer_files import has_tokenizer, own_template, tokenizer_digest
-from executor.workers.task import Input, Outcome, Task
-from executor.workers.worker_reports import Reporter
 from planner.effects import Effect, setting
 from planner.kind import Kind, Probe, Resource, Resources
 from planner.limits import not_negative
@@ -23,6 +21,10 @@ from state.diagnostic import Diagnostic
 from state.record import Record
 from state.values import frozen
 from state.wording import suggestion
+
+if TYPE_CHECKING:
+    from executor.workers.task import Input, Outcome, Task
+    from executor.workers.worker_reports import Reporter
 
 CODE = 1
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -165,6 +167,7 @@ def locate(record: Record, recipe_folder: Path) -> Path:
 def build(task: Task, reporter: Reporter) -> Outcome:
     """Download the repository, or make random weights."""
     from executor.models.model_files import initialise
+    from executor.workers.task import Outcome
 
     if not task.settings["config"]:
         reporter.message(f"downloading {task.settings['source']}")

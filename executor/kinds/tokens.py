@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from attrs import asdict
 
@@ -16,8 +16,6 @@ from executor.sources.origin import Origin, origin_of
 from executor.templating.turn_ends import TrainOnEos
 from executor.tokens.row_layout import LEARNT_FROM, RowLayout
 from executor.tokens.tokenizer_files import has_tokenizer
-from executor.workers.task import Outcome, Task
-from executor.workers.worker_reports import Reporter
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.structure import settings_of
@@ -25,6 +23,10 @@ from state.canonical import Plain
 from state.diagnostic import ProblemError
 from state.layout import Layout
 from state.values import frozen
+
+if TYPE_CHECKING:
+    from executor.workers.task import Outcome, Task
+    from executor.workers.worker_reports import Reporter
 
 CODE = 2
 LIBRARIES = ("tokenizers", "jinja2")
@@ -92,11 +94,12 @@ def readable_with(resource: Resource, surroundings: Surroundings) -> Path | None
 def _rows_are_here(resource: Resource, surroundings: Surroundings) -> bool:
     """Whether all rows can be read; those that are fetched are looked at when they have come."""
     datasets = [surroundings.resources[one] for one in resource.specification.datasets]
-    readable = formats.yielding(LEARNT_FROM[resource.specification.layout])
+    wanted = LEARNT_FROM[resource.specification.layout]
     return all(
         origin_of(one.specification, surroundings.folder) is Origin.LOCAL
         and Source(one.address) in surroundings.known
-        and one.specification.type in readable
+        and bool(one.specification.type)
+        and formats.yields(one.specification.type, wanted)
         for one in datasets
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from attrs import evolve
 
@@ -13,6 +13,7 @@ from executor.kinds.tokens import KIND as TOKENS
 from executor.kinds.tokens import Tokens
 from executor.models import adapter_fields
 from executor.models.lineage import is_adapter, model_sources, root_model, scoring_run
+from executor.plugins import Derived
 from executor.training import (
     deepspeed_file,
     distributed_fields,
@@ -29,8 +30,6 @@ from executor.training.method import Fault, Method
 from executor.training.optimization_fields import schedule_of
 from executor.training.recurrent import packing_faults
 from executor.training.stage import Stage
-from executor.workers.task import Outcome, Task
-from executor.workers.worker_reports import Reporter
 from planner.effects import upstream_fields
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.resume import Layout
@@ -38,6 +37,10 @@ from planner.schedule import Schedule
 from state.canonical import Plain
 from state.diagnostic import Diagnostic
 from state.record import Record
+
+if TYPE_CHECKING:
+    from executor.workers.task import Outcome, Task
+    from executor.workers.worker_reports import Reporter
 
 CODE = 1
 METHODS = methods.load()
@@ -80,22 +83,21 @@ def _chain_faults(stage: Stage, resources: Resources) -> Iterator[Fault]:
 
 def _data_faults(stage: Stage, resources: Resources) -> Iterator[Fault]:
     """Types of rows that do not go with the method or with splitting; one that is not known yet is asked later."""
-    method, splittable = _method(stage), formats.splittable()
-    fitting = formats.yielding(method.learns_from)
+    method = _method(stage)
     named = [("datasets", one) for one in stage.datasets] + [("test_datasets", one) for one in stage.test_datasets]
     for field, address in named:
         kind = resources[address].specification.type
-        if kind and kind not in fitting:
-            hint = f"It trains on {', '.join(fitting)}."
+        if kind and not formats.yields(kind, method.learns_from):
+            hint = f"It trains on {', '.join(formats.yielding(method.learns_from))}."
             yield field, f"{address} is of the type {kind}, which {method.name} cannot train on", hint
-        elif kind and stage.excess_length_strategy == "split" and kind not in splittable:
-            detail = f'"split" is for {" and ".join(splittable)}, and {address} is of the type {kind}'
+        elif kind and stage.excess_length_strategy == "split" and not formats.is_splittable(kind):
+            detail = f'"split" is for {" and ".join(formats.splittable())}, and {address} is of the type {kind}'
             yield "excess_length_strategy", detail, 'Use "truncate" or "drop".'
     yield from answer_faults(stage, resources)
 
 
-def _method(stage: Stage) -> Method:
-    return next(one for one in METHODS.values() if one.specification is type(stage))
+def _method(stage: Any) -> Method:  # noqa: ANN401  a Stage, each of which names its method
+    return METHODS[stage.method]
 
 
 def derive(resource: Resource, resources: Resources) -> tuple[Resource, ...]:
@@ -194,7 +196,7 @@ def build(task: Task, reporter: Reporter) -> Outcome:
 
 KIND = Kind(
     name="train",
-    specifications={method.name: method.specification for method in METHODS.values()},
+    specifications=Derived(METHODS, lambda method: method.specification),
     code=CODE,
     verb="retrain",
     inputs=inputs,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from executor.plugins import plugins
+from executor.plugins import OnDemand
 from executor.training.method import Method
 
 
 def load() -> Mapping[str, Method]:
     """All training methods by name."""
-    return {method.name: method for method in plugins(__name__, __path__, "METHOD", "tune.methods", Method)}
+    return OnDemand(__name__, "METHOD", "tune.methods", Method)

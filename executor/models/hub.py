@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from glob import escape
 from pathlib import Path
 
 from attrs import evolve
@@ -78,6 +77,8 @@ def fetch_dataset(repository: str, commit: str, choose: Callable[[Path, Sequence
 
     def download(patterns: Sequence[str]) -> Path:
         return Path(snapshot_download(repository, repo_type=DATASET, revision=commit, allow_patterns=list(patterns)))
+
+    from glob import escape
 
     try:
         names = HfApi().list_repo_files(repository, revision=commit, repo_type=DATASET)

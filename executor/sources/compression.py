@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import io
-import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from state.diagnostic import Place, problem
@@ -28,6 +25,8 @@ UNREADABLE = (OSError, EOFError, zlib.error)
 def opened(path: Path) -> Iterator[BinaryIO]:
     """A file's bytes in order, decompressed."""
     if path.suffix == ".gz":
+        import gzip
+
         with gzip.open(path, "rb") as stream:
             yield cast("BinaryIO", stream)
     elif path.suffix == ".zst":
@@ -45,6 +44,9 @@ def seekable(path: Path) -> Iterator[BinaryIO]:
         if path.suffix not in SUFFIXES:
             yield stream
             return
+        import shutil
+        from tempfile import TemporaryFile
+
         with TemporaryFile() as whole:
             shutil.copyfileobj(stream, whole, 1 << 20)
             whole.seek(0)

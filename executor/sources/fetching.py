@@ -7,7 +7,7 @@ from pathlib import Path
 
 from executor.data.dataset_fields import Dataset
 from executor.models import hub
-from executor.sources import hub_folder, remote, splits
+from executor.sources import hub_folder, splits
 from executor.sources.origin import Origin, origin_of, sources_of
 from state.diagnostic import Diagnostic, ProblemError, problem
 
@@ -20,6 +20,8 @@ def versions(dataset: Dataset, recipe_folder: Path, commit: str) -> dict[str, st
     Raises ProblemError.
     """
     if origin_of(dataset, recipe_folder) is Origin.STORAGE:
+        from executor.sources import remote
+
         objects = remote.listed(sources_of(dataset))
         if not objects:
             raise problem("Missing file", f"`{', '.join(sources_of(dataset))}` names no object of a known format.")
@@ -39,6 +41,8 @@ def located(dataset: Dataset, recipe_folder: Path, content: Mapping[str, str]) -
         return recipe_folder
     if COMMIT in content:
         return hub.snapshot(sources_of(dataset)[0], content[COMMIT], hub.DATASET)
+    from executor.sources import remote
+
     folder = remote.folder_for(content)
     if not folder.is_dir():
         detail = f"`{', '.join(sources_of(dataset))}` was not fetched to this machine, or the cache was emptied."
@@ -57,6 +61,8 @@ def present(dataset: Dataset, content: Mapping[str, str]) -> Path | None:
 def fetch(dataset: Dataset, content: Mapping[str, str]) -> Path:
     """Download what is not here yet; the folder of it."""
     if COMMIT not in content:
+        from executor.sources import remote
+
         return remote.fetch([remote.Object(address, version) for address, version in content.items()])
     slices = splits.parse(dataset.split) if dataset.split else (splits.Slice(splits.TRAIN),)
 

@@ -6,16 +6,18 @@ from enum import StrEnum
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from executor.data.dataset_fields import Dataset
 from executor.models import hub
-from executor.sources import hub_folder, remote, splits
+from executor.sources import hub_folder, splits
 from executor.sources.file_formats import read_file, suffix
-from executor.sources.paths import folder_files, is_glob, source_files
-from executor.sources.selection import Rows, selected
-from executor.sources.shuffling import shuffled
+from executor.sources.paths import folder_files, is_address, is_glob, source_files
 from state.diagnostic import problem
 from state.values import frozen
+
+if TYPE_CHECKING:
+    from executor.sources.selection import Rows
 
 
 class Origin(StrEnum):
@@ -42,7 +44,7 @@ def sources_of(dataset: Dataset) -> tuple[str, ...]:
 def origin_of(dataset: Dataset, recipe_folder: Path) -> Origin:
     """Where a dataset comes from; what exists beside the recipe goes before a hub id of the same name."""
     first = sources_of(dataset)[0]
-    if remote.is_address(first):
+    if is_address(first):
         return Origin.STORAGE
     could_be_id = hub.is_id(first) and not suffix(first) and not is_glob(first)
     return Origin.HUB if could_be_id and not (recipe_folder / first).exists() else Origin.LOCAL
@@ -73,6 +75,9 @@ def named_files(dataset: Dataset, folder: Path) -> list[tuple[Path, str]]:
 
 def rows(dataset: Dataset, folder: Path) -> Rows:
     """The rows that a dataset takes, in order: sound ones, and broken ones with what is wrong with them."""
+    from executor.sources.selection import selected
+    from executor.sources.shuffling import shuffled
+
     taken = selected(partial(_read, parts(dataset, folder)), dataset)
     return shuffled(taken, dataset.seed) if dataset.shuffle else taken
 

@@ -26,6 +26,11 @@ def source_files(sources: Sequence[str], folder: Path) -> tuple[Path, ...]:
     return tuple(files)
 
 
+def is_address(source: str) -> bool:
+    """Whether a source lies in object storage."""
+    return "://" in source
+
+
 def is_glob(source: str) -> bool:
     """Whether a source is a pattern."""
     return any(character in source for character in "*?[")

@@ -29,11 +29,6 @@ class Object:
     version: str
 
 
-def is_address(source: str) -> bool:
-    """Whether a source lies in object storage."""
-    return "://" in source
-
-
 def listed(sources: Sequence[str]) -> tuple[Object, ...]:
     """The objects that addresses, patterns and folders (ending with a slash) name; raises ProblemError."""
     _need_obstore(sources[0])

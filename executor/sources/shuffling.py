@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
 from executor.data.rows import BrokenRow, Row
@@ -50,6 +49,8 @@ def _numbers(rows: Rows, seed: int) -> Iterator[Numbered | BrokenRow]:
 
 def _through_files(numbered: Iterable[Numbered | BrokenRow]) -> Rows:
     """Deal the rows to files by their number, then put each file in order."""
+    from tempfile import TemporaryDirectory
+
     with TemporaryDirectory(prefix="tune-shuffle-") as name:
         paths = [Path(name, str(at)) for at in range(_FILES)]
         with ExitStack() as stack:

@@ -18,7 +18,7 @@ from state.owner import Owner, this_process
 from tests.processes import running
 
 HOLDS = """
-import socket, sys, time
+import sys, time
 from pathlib import Path
 from state import lock, owner
 from state.folder_backend import FolderBackend
@@ -27,7 +27,7 @@ root, host, ahead, heartbeat = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]
 clock = time.time
 time.time = lambda: clock() + ahead
 if host:
-    socket.gethostname = lambda: host
+    owner.host_name = lambda: host
 lock.HEARTBEAT_SECONDS = heartbeat
 with lock.Lock(FolderBackend(root, ".tune"), owner.this_process("apply recipe.toml", "plan")) as held:
     print("held", held.taken_from is not None, flush=True)

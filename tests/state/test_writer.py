@@ -53,8 +53,9 @@ with writing(Store(backend, "0"), Lock(backend, this_process("apply", "")), Auth
 """
 
 LOSES_THE_LOCK = """
-import socket, sys
+import sys
 from pathlib import Path
+from state import owner
 from state.change import put
 from state.diagnostic import ProblemError
 from state.folder_backend import FolderBackend
@@ -66,9 +67,8 @@ from state.record import Record, Status
 from state.store import Store
 from state.writer import writing
 
-host = socket.gethostname
 if sys.argv[2]:
-    socket.gethostname = lambda: sys.argv[2]
+    owner.host_name = lambda: sys.argv[2]
 backend = FolderBackend(Path(sys.argv[1]), ".tune")
 late = Record("raw", {}, {}, {}, 1, "late", Status.READY)
 with writing(Store(backend, "0"), Lock(backend, this_process("apply", "")), Author("bob", "tune apply")) as writer:
