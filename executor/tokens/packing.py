@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Rows:
     """Documents by their places, in rows."""
 
-    places: NDArray[np.int64]
+    places: NDArray[np.integer]
     """Of all rows' documents, behind each other."""
     counts: NDArray[np.int64]
     """How many documents each row has."""
@@ -44,7 +44,7 @@ def pack(lengths: Sequence[int] | NDArray[np.int32], capacity: int) -> Rows:
     """
     import numpy as np
 
-    sizes = np.asarray(lengths, np.int64)
+    sizes = np.asarray(lengths, np.int32)
     for length in (sizes.min(initial=0), sizes.max(initial=0)):
         if not 0 <= length <= capacity:
             message = f"a document of {length} tokens does not fit into {capacity}"
@@ -53,9 +53,17 @@ def pack(lengths: Sequence[int] | NDArray[np.int32], capacity: int) -> Rows:
     counts = np.bincount(sizes)
     for length in np.flatnonzero(counts)[::-1].tolist():
         filling.add(length, int(counts[length]))
-    rows = np.repeat(np.array(filling.rows, np.int64), filling.taken)
-    longest_first = np.argsort(-sizes, kind="stable")
+    rows = np.repeat(np.array(filling.rows, np.int32), filling.taken)
+    longest_first = _longest_first(sizes, capacity)
     return Rows(longest_first[np.argsort(rows, kind="stable")], np.bincount(rows))
+
+
+def _longest_first(sizes: NDArray[np.int32], capacity: int) -> NDArray[np.int32]:
+    """Places in the order of their sizes, the longest first, by the narrowest integers: memory, and a faster sort."""
+    import numpy as np
+
+    narrow = np.uint16 if capacity <= np.iinfo(np.uint16).max else np.uint32
+    return np.argsort((capacity - sizes).astype(narrow), kind="stable").astype(np.int32)
 
 
 @define

@@ -80,7 +80,7 @@ class TokenWriter:
         def write(batch: _Batch) -> None:
             for hasher, part in zip(columns, batch.parts(), strict=True):
                 hasher.update(part)
-            writer.write_batch(pa.record_batch(batch.arrays(), schema=schema))
+            writer.write_batch(pa.RecordBatch.from_arrays(batch.arrays(), schema=schema))
 
         with (
             pa.OSFile(str(path), "wb") as sink,
@@ -139,54 +139,17 @@ class _Batch:
         return [packed_lists(integers, ends.astype("i")) for integers, ends in columns]
 
 
-@frozen
-class _Columns:
-    """Ids and labels that lie somewhere, as elements of one Arrow array of bytes: it copies them many at once."""
-
-    elements: Any
-    ids: NDArray[np.int64]
-    """Which element holds the ids of each document that is wanted, in the order in which they are."""
-    labels: NDArray[np.int64]
-
-    @staticmethod
-    def of(documents: Documents, places: NDArray[np.int64]) -> _Columns:
-        import numpy as np
-        import pyarrow as pa
-
-        starts, sizes = np.asarray(documents.starts), _INTEGER_BYTES * np.asarray(documents.lengths, np.int64)
-        behind = starts + np.asarray(documents.distances)
-        edges = np.concatenate((starts, starts + sizes, behind, behind + sizes))
-        edges.sort(kind="stable")  # which is fast where most of them are in order
-        edges = edges[np.diff(edges, prepend=-1) > 0]
-        buffers = [None, pa.py_buffer(edges), pa.py_buffer(documents.content)]
-        elements = pa.Array.from_buffers(pa.large_binary(), len(edges) - 1, buffers)
-        ids, labels = (np.searchsorted(edges, one)[places] for one in (starts, behind))
-        return _Columns(elements, ids, labels)
-
-    def copied(self, wanted: slice, tokens: int) -> tuple[memoryview, memoryview]:
-        """The ids and the labels of some documents, which have so many tokens."""
-        import numpy as np
-        import pyarrow as pa
-
-        chosen = np.concatenate((self.ids[wanted], self.labels[wanted]))
-        both = memoryview(self.elements.take(pa.array(chosen)).buffers()[2])
-        middle = _INTEGER_BYTES * tokens
-        return both[:middle], both[middle : 2 * middle]
-
-
 def _batches(documents: Documents, rows: Rows) -> Iterator[_Batch]:
-    """Rows, cut where the next million bytes of ids begin."""
+    """Rows, cut where the next two million bytes of ids begin."""
     import numpy as np
 
-    places = rows.places
-    lengths = np.asarray(documents.lengths)[places]
+    lengths = np.asarray(documents.lengths)[rows.places]
     document_ends = np.append(0, np.cumsum(rows.counts))
-    token_ends = np.append(0, np.cumsum(lengths, dtype=np.int64))[document_ends]
-    columns = _Columns.of(documents, places)
+    token_ends = np.append(0, np.cumsum(np.add.reduceat(lengths, document_ends[:-1], dtype=np.int64)))
     cuts = np.flatnonzero(np.diff(token_ends[1:] // _BATCH_TOKENS)) + 1
     for start, end in pairwise([0, *cuts.tolist(), len(rows)]):
         first, behind = document_ends[start], document_ends[end]
-        ids, labels = columns.copied(slice(first, behind), token_ends[end] - token_ends[start])
+        ids, labels = _copied(documents, rows.places[first:behind], token_ends[end] - token_ends[start])
         yield _Batch(
             document_ends=document_ends[start : end + 1] - first,
             token_ends=token_ends[start : end + 1] - token_ends[start],
@@ -194,6 +157,29 @@ def _batches(documents: Documents, rows: Rows) -> Iterator[_Batch]:
             ids=ids,
             labels=labels,
         )
+
+
+def _copied(documents: Documents, places: NDArray[np.integer], tokens: int) -> tuple[memoryview, memoryview]:
+    """The ids and the labels of some documents, which have so many tokens.
+
+    They are told to Arrow as elements of one array of bytes, which it copies many at once. No `pyarrow.array` here: it
+    imports pandas where that is installed, which takes longer than to pack a million tokens.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    starts = np.asarray(documents.starts)[places]
+    sizes = _INTEGER_BYTES * np.asarray(documents.lengths)[places].astype(np.int64)
+    behind = starts + np.asarray(documents.distances)[places]
+    edges = np.concatenate((starts, starts + sizes, behind, behind + sizes))
+    edges.sort()
+    edges = edges[np.diff(edges, prepend=-1) > 0]
+    buffers = [None, pa.py_buffer(edges), pa.py_buffer(documents.content)]
+    elements = pa.Array.from_buffers(pa.large_binary(), len(edges) - 1, buffers)
+    wanted = np.searchsorted(edges, np.concatenate((starts, behind)))
+    both = elements.take(pa.Array.from_buffers(pa.int64(), len(wanted), [None, pa.py_buffer(wanted)]))
+    copied, middle = memoryview(both.buffers()[2]), _INTEGER_BYTES * tokens
+    return copied[:middle], copied[middle : 2 * middle]
 
 
 def read_columns(path: Path) -> dict[str, list[Any]]:
