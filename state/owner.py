@@ -49,7 +49,7 @@ def this_process(operation: str, plan: str) -> Owner:
         host=host_name(),
         namespace=_namespace(),
         pid=os.getpid(),
-        boot=_boot(),
+        boot=boot(),
         process_start=_process_start(os.getpid()),
         operation=operation,
         plan=plan,
@@ -75,7 +75,7 @@ def is_here(owner: Owner) -> bool:
 
 def is_gone(owner: Owner) -> bool:
     """Whether an owner on this host is no more: its boot is over, or its number means no process or another one."""
-    return owner.boot != _boot() or _process_start(owner.pid) not in (owner.process_start, ALIVE)
+    return owner.boot != boot() or _process_start(owner.pid) not in (owner.process_start, ALIVE)
 
 
 def _namespace() -> str:
@@ -85,7 +85,8 @@ def _namespace() -> str:
         return ""
 
 
-def _boot() -> str:
+def boot() -> str:
+    """Identifies the time since this host was started; "" where nothing tells."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -3,50 +3,63 @@
 One file for each way of encoding (tokenizer, template, masking, code). It only ever grows, by blocks that carry their
 own digest; what a crash left of the last one is cut off. It can be deleted at any time, for it holds nothing but what
 rows and tokenizer say. Encoded rows are read from it, through the page cache, also where they are new: so a row takes
-some hundred bytes of memory, whatever it says.
+some ten bytes of memory, whatever it says.
 
 A block of rows: 40 bytes of header (tag, number of rows, number of tokens, xxh3-128 of what follows); then the columns
-key (24 bytes a row), tokens and trained tokens (4 bytes each); then, row by row, its ids and its labels (4 bytes each).
+key (16 bytes a row), tokens and trained tokens (4 bytes each); then, row by row, its ids and its labels (4 bytes each).
 
 A block of lines, which stood together in a file and are all rows: the same header (no tokens), the key of all lines
-together, and the columns number of the row in this cache, digest of what it says (8 bytes each), and line (4 bytes).
+together, and the columns digest of what the row says (8 bytes), its number in this cache, and its line (4 bytes each).
+
+All of a file is read to check its digests, unless a seal beside it says that nothing has written to it since it was
+closed, and that this machine has not been started anew, so that nothing can have been lost on the way to the disk.
 """
 
 from __future__ import annotations
 
 import fcntl
 import mmap
+import os
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from os import SEEK_END
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import xxhash
 from attrs import define, field
 
+from executor.tokens import file_seal
+from executor.tokens.row_index import RowIndex
 from executor.tokens.token_files import Documents
 from state.values import frozen
 
-_TAG, _TAG_OF_LINES = b"tunerow1", b"tunelin1"
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_TAG, _TAG_OF_LINES = b"tunerow2", b"tunelin2"
 _HEADER = struct.Struct("<8sQQ16s")
-_KEY_BYTES = 24
+_KEY_BYTES = 16
 _COLUMN_BYTES = _KEY_BYTES + 4 + 4
-_LINE_BYTES = 8 + 8 + 4
+_LINE_BYTES = 8 + 4 + 4
 _ID_BYTES = 4
 _TOKEN_BYTES = 2 * _ID_BYTES  # an id and a label
 _PIECE_BYTES = 1 << 20
 """What is read at once where a file is only checked."""
+_KEYS_AT_ONCE = 1 << 20
+"""Keys that are put in order together when they are read."""
 
 
-@frozen
+@frozen(eq=False)
 class Block:
     """Encoded rows."""
 
-    keys: Sequence[bytes]
+    keys: NDArray[np.uint64]
+    """Two integers for each row."""
     lengths: array[int]
     trained: array[int]
     """How many of its tokens are trained, for each row."""
@@ -58,12 +71,12 @@ class Block:
 class KnownLines:
     """What lines of a file that stand together became: rows, each of them."""
 
-    lines: array[int]
-    """Where each row stands, counted from the first line."""
-    numbers: array[int]
-    """Their numbers in the cache."""
     digests: array[int]
     """The first 8 bytes of the digest of what each row says."""
+    numbers: array[int]
+    """Their numbers in the cache."""
+    lines: array[int]
+    """Where each row stands, counted from the first line."""
 
 
 @define
@@ -71,42 +84,66 @@ class RowCache:
     """The encoded rows of one file, numbered in the order in which they came."""
 
     file: BinaryIO
-    places: dict[bytes, int] = field(factory=dict)
-    """The number of a row by its key."""
-    lines: dict[bytes, KnownLines] = field(factory=dict)
-    """Lines that were met together, by the digest of all that they say."""
-    positions: array[int] = field(factory=lambda: array("q"))
-    """Where the ids of a row begin, in bytes."""
     lengths: array[int] = field(factory=lambda: array("i"))
     trained: array[int] = field(factory=lambda: array("i"))
     size: int = 0
+    _blocks: array[int] = field(factory=lambda: array("q"), init=False)
+    """Where each block of rows begins."""
+    _firsts: array[int] = field(factory=lambda: array("q"), init=False)
+    """The number of its first row."""
+    _lines: dict[bytes, int] = field(factory=dict, init=False)
+    """Where the block of lines begins that were met together, by the digest of all that they say."""
+    _index: RowIndex | None = field(default=None, init=False)
+    """Filled when a row is looked for, which takes an edit: lines that are known tell the numbers of their rows."""
 
-    def add(self, block: Block) -> range:
-        """Keep encoded rows; the numbers that they got."""
-        body = b"".join((*block.keys, block.lengths.tobytes(), block.trained.tobytes(), block.rows))
+    def find(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """The numbers of rows by their keys, UNKNOWN where there is none."""
+        if self._index is None:
+            self._index = self._all_keys()
+        return self._index.find(keys)
+
+    def add(self, block: Block) -> int:
+        """Keep encoded rows; the number that the first of them got."""
+        body = b"".join((block.keys.tobytes(), block.lengths.tobytes(), block.trained.tobytes(), block.rows))
         tokens = len(block.rows) // _TOKEN_BYTES
+        first = len(self.lengths)
+        if self._index is not None:
+            self._index.add(block.keys, first)
         self.file.write(_HEADER.pack(_TAG, len(block.keys), tokens, xxhash.xxh3_128_digest(body)) + body)
-        return self._index(block.keys, block.lengths, block.trained)
+        self._note_rows(block.lengths, block.trained, len(body))
+        return first
 
     def add_lines(self, key: bytes, known: KnownLines) -> None:
         """Keep what lines became, whose rows are kept already."""
-        body = b"".join((key, known.numbers.tobytes(), known.digests.tobytes(), known.lines.tobytes()))
+        body = b"".join((key, known.digests.tobytes(), known.numbers.tobytes(), known.lines.tobytes()))
         header = _HEADER.pack(_TAG_OF_LINES, len(known.numbers), 0, xxhash.xxh3_128_digest(body))
         self.file.write(header + body)
-        self.size += _HEADER.size + len(body)
-        self.lines[key] = known
+        self._note_lines(key, len(body))
 
-    def read(self) -> None:
-        """Take up the blocks of the file, up to the first one that is not whole."""
-        piece = memoryview(bytearray(_PIECE_BYTES))
-        end = self.file.seek(0, SEEK_END)
-        self.file.seek(0)
-        while (found := _block(self.file, end - self.size, piece)) is not None:
-            if isinstance(found, Block):
-                self._index(found.keys, found.lengths, found.trained)
+    def lines(self, key: bytes) -> KnownLines | None:
+        """What lines became that were met together before."""
+        start = self._lines.get(key)
+        if start is None:
+            return None
+        _, rows, _, _ = _HEADER.unpack(self._read(start, _HEADER.size))
+        columns = self._read(start + _HEADER.size + _KEY_BYTES, rows * _LINE_BYTES)
+        numbers = array("I", columns[8 * rows :])
+        return KnownLines(array("Q", columns[: 8 * rows]), numbers[:rows], numbers[rows:])
+
+    def read(self, *, trusting: bool = False) -> None:
+        """Take up the blocks of the file, up to the first one that is not whole; trusting, without their digests."""
+        end = os.fstat(self.file.fileno()).st_size
+        while self.size + _HEADER.size <= end:
+            tag, rows, tokens, digest = _HEADER.unpack(self._read(self.size, _HEADER.size))
+            body = {_TAG: rows * _COLUMN_BYTES + tokens * _TOKEN_BYTES, _TAG_OF_LINES: _KEY_BYTES + rows * _LINE_BYTES}
+            start, size = self.size + _HEADER.size, body.get(tag, end)
+            if start + size > end or not (trusting or self._digest(start, size) == digest):
+                return
+            if tag == _TAG:
+                columns = array("i", self._read(start + rows * _KEY_BYTES, rows * (_COLUMN_BYTES - _KEY_BYTES)))
+                self._note_rows(columns[:rows], columns[rows:], size)
             else:
-                self.size += _HEADER.size + _KEY_BYTES + len(found[1].numbers) * _LINE_BYTES
-                self.lines[found[0]] = found[1]
+                self._note_lines(self._read(start, _KEY_BYTES), size)
 
     def content(self) -> memoryview:
         """The file's bytes, for as long as anybody holds on to them."""
@@ -114,33 +151,63 @@ class RowCache:
         return memoryview(mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ) if self.size else b"")
 
     def documents(self, numbers: Sequence[int], content: memoryview) -> Documents:
-        """Some of the rows, by their numbers."""
+        """Some of the rows, by their numbers; what is needed to find others by their keys is let go of."""
         import numpy as np
 
-        chosen = np.asarray(numbers, np.int64)
-        starts, lengths, trained = (
-            np.asarray(column)[chosen] for column in (self.positions, self.lengths, self.trained)
-        )
+        self._index = None
+        chosen = np.asarray(numbers)
+        lengths = np.asarray(self.lengths)[chosen]
         return Documents(
             content,
-            starts=array("q", starts.tobytes()),
-            distances=array("q", (_ID_BYTES * lengths.astype(np.int64)).tobytes()),
-            lengths=array("i", lengths.tobytes()),
-            trained=array("i", trained.tobytes()),
+            starts=_packed("q", self._starts()[chosen]),
+            distances=_packed("i", _ID_BYTES * lengths),
+            lengths=_packed("i", lengths),
+            trained=_packed("i", np.asarray(self.trained)[chosen]),
         )
 
-    def _index(self, keys: Sequence[bytes], lengths: array[int], trained: array[int]) -> range:
+    def _starts(self) -> NDArray[np.int64]:
+        """Where the ids of each row begin, in bytes."""
         import numpy as np
 
-        numbers = range(len(self.lengths), len(self.lengths) + len(keys))
-        start = self.size + _HEADER.size + len(keys) * _COLUMN_BYTES
-        ends = start + _TOKEN_BYTES * np.cumsum(np.append(np.int64(0), lengths))
-        self.size = int(ends[-1])
-        self.places.update(zip(keys, numbers, strict=True))
-        self.positions.frombytes(ends[:-1].tobytes())
+        lengths = np.asarray(self.lengths)
+        starts = np.cumsum(lengths, dtype=np.int64)
+        starts -= lengths
+        starts *= _TOKEN_BYTES
+        for block, (first, behind) in zip(self._blocks, pairwise((*self._firsts, len(lengths))), strict=True):
+            starts[first:behind] += block + _HEADER.size + (behind - first) * _COLUMN_BYTES - starts[first]
+        return starts
+
+    def _all_keys(self) -> RowIndex:
+        import numpy as np
+
+        index, keys, first = RowIndex(), bytearray(), 0
+        for block, (low, high) in zip(self._blocks, pairwise((*self._firsts, len(self.lengths))), strict=True):
+            keys += self._read(block + _HEADER.size, (high - low) * _KEY_BYTES)
+            if high == len(self.lengths) or high - first >= _KEYS_AT_ONCE:
+                index.add(np.frombuffer(bytes(keys), np.uint64).reshape(-1, 2), first)
+                keys, first = bytearray(), high
+        return index
+
+    def _note_rows(self, lengths: array[int], trained: array[int], size: int) -> None:
+        self._blocks.append(self.size)
+        self._firsts.append(len(self.lengths))
         self.lengths.extend(lengths)
         self.trained.extend(trained)
-        return numbers
+        self.size += _HEADER.size + size
+
+    def _note_lines(self, key: bytes, size: int) -> None:
+        self._lines[key] = self.size
+        self.size += _HEADER.size + size
+
+    def _read(self, start: int, size: int) -> bytes:
+        self.file.flush()
+        return os.pread(self.file.fileno(), size, start)
+
+    def _digest(self, start: int, size: int) -> bytes:
+        hasher = xxhash.xxh3_128()
+        for at in range(start, start + size, _PIECE_BYTES):
+            hasher.update(self._read(at, min(_PIECE_BYTES, start + size - at)))
+        return hasher.digest()
 
 
 @contextmanager
@@ -155,10 +222,12 @@ def opened(path: Path) -> Iterator[RowCache]:
                 yield cache
             return
         cache = RowCache(file)
-        cache.read()
+        cache.read(trusting=file_seal.holds(path))
         file.truncate(cache.size)
         file.seek(cache.size)
         yield cache
+        file.flush()
+        file_seal.put(path)
 
 
 @contextmanager
@@ -168,39 +237,7 @@ def temporary(folder: Path) -> Iterator[RowCache]:
         yield RowCache(cast("BinaryIO", file))
 
 
-def _block(file: BinaryIO, left: int, piece: memoryview) -> Block | tuple[bytes, KnownLines] | None:
-    """The block that comes next in what is left of a file, without its rows; None if it is not whole."""
-    header = file.read(_HEADER.size)
-    if len(header) < _HEADER.size:
-        return None
-    tag, rows, tokens, digest = _HEADER.unpack(header)
-    if tag == _TAG_OF_LINES and _HEADER.size + _KEY_BYTES + rows * _LINE_BYTES <= left:
-        return _lines(file.read(_KEY_BYTES + rows * _LINE_BYTES), rows, digest)
-    if tag != _TAG or _HEADER.size + rows * _COLUMN_BYTES + tokens * _TOKEN_BYTES > left:
-        return None
-    return _rows(file, rows, tokens, digest, piece)
-
-
-def _lines(body: bytes, rows: int, digest: bytes) -> tuple[bytes, KnownLines] | None:
-    if xxhash.xxh3_128_digest(body) != digest:
-        return None
-    columns = body[_KEY_BYTES:]
-    numbers, digests = array("q", columns[: 8 * rows]), array("Q", columns[8 * rows : 16 * rows])
-    return body[:_KEY_BYTES], KnownLines(array("i", columns[16 * rows :]), numbers, digests)
-
-
-def _rows(file: BinaryIO, rows: int, tokens: int, digest: bytes, piece: memoryview) -> Block | None:
-    """Keys, lengths and trained tokens of rows; the rows themselves are read piece by piece, only to be digested."""
-    import numpy as np
-
-    keys, columns = file.read(rows * _KEY_BYTES), file.read(rows * (_COLUMN_BYTES - _KEY_BYTES))
-    hasher = xxhash.xxh3_128(keys)
-    hasher.update(columns)
-    to_read = tokens * _TOKEN_BYTES
-    while to_read and (count := file.readinto(piece[:to_read])):  # type: ignore[attr-defined]  # of all files that are opened
-        hasher.update(piece[:count])
-        to_read -= count
-    if hasher.digest() != digest:
-        return None
-    numbers = array("i", columns)
-    return Block(np.frombuffer(keys, f"V{_KEY_BYTES}").tolist(), numbers[:rows], numbers[rows:], b"")
+def _packed(typecode: str, numbers: NDArray[np.integer]) -> array[int]:
+    packed = array(typecode)
+    packed.frombytes(memoryview(numbers).cast("B"))
+    return packed

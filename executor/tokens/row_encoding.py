@@ -13,24 +13,31 @@ from functools import cache
 from itertools import compress
 from multiprocessing import connection, get_context, parent_process
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from attrs import define, field
 
 from executor import formats
 from executor.data.dataset_fields import Dataset
-from executor.data.rows import BrokenRow
+from executor.data.rows import MOST_REPORTED, BrokenRow
 from executor.tokens.documents import Document, Formatter, FormatterSettings, Question
 from executor.tokens.encoder import trained_counts
 from executor.tokens.row_cache import Block, KnownLines, RowCache
 from executor.tokens.row_chunks import Chunk, Parsed, Stretch, cut, short
+from executor.tokens.row_index import UNKNOWN
 from planner.structure import settings_of
 from state.canonical import digest
 from state.diagnostic import Place
 from state.values import frozen
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 NEW_ROWS, ROWS_TO_COME = 1000, 8000
 """So many rows must have been new, and so many must be left, for other processes to be worth their start."""
+_NO_DIGEST = bytes(16)
+"""Of rows that cannot be read, which are never kept."""
 _AHEAD = 2
 """Chunks that another process is given at a time, so that it never waits."""
 _MOST_WAITING = 64
@@ -53,17 +60,19 @@ class EncodedChunk:
 
 @define
 class EncodedRows:
-    """All rows in order, by their number in the cache; and those that are broken."""
+    """All rows in order, by their number in the cache; and the first of those that are broken."""
 
     names: dict[str, int] = field(factory=dict)
     """Files, numbered as they come."""
-    files: array[int] = field(factory=lambda: array("i"))
-    lines: array[int] = field(factory=lambda: array("q"))
-    numbers: array[int] = field(factory=lambda: array("q"))
+    files: array[int] = field(factory=lambda: array("I"))
+    lines: array[int] = field(factory=lambda: array("I"))
+    numbers: array[int] = field(factory=lambda: array("I"))
     digests: array[int] = field(factory=lambda: array("Q"))
     """The first 8 bytes of the digest of what each row says, broken ones included as far as they can be read."""
     questions: list[Question] = field(factory=list)
     broken: list[BrokenRow] = field(factory=list)
+    """As many as are reported one by one, and another one."""
+    broken_count: int = 0
     skipped: int = 0
     """Broken rows that a dataset says to pass over."""
     new: int = 0
@@ -75,35 +84,40 @@ class EncodedRows:
         """Where a row stands."""
         return Place(list(self.names)[self.files[at]], self.lines[at])
 
-    def add(self, chunk: Chunk, digests: Sequence[bytes], numbers: Sequence[int | None]) -> None:
-        """The next rows; those without a number are broken."""
+    def add(self, chunk: Chunk, digests: Sequence[bytes], numbers: NDArray[np.int64]) -> None:
+        """The next rows; those whose number is UNKNOWN are broken."""
         names, lines = chunk.places()
         for name in dict.fromkeys(names):
             self.names.setdefault(name, len(self.names))
-        sound = [number is not None for number in numbers]
+        sound = numbers != UNKNOWN
         self.files.extend(map(self.names.__getitem__, compress(names, sound)))
         self.lines.extend(compress(lines, sound))
-        self.numbers.extend([number for number in numbers if number is not None])
+        self.numbers.extend(numbers[sound].tolist())
         self.digests.frombytes(short(digests))
 
     def add_known(self, stretch: Stretch, known: KnownLines) -> None:
         """The rows of lines that were all met before, and are sound."""
         number = self.names.setdefault(stretch.name, len(self.names))
-        self.files.extend(array("i", [number]) * len(known.numbers))
+        self.files.extend(array("I", [number]) * len(known.numbers))
         self.lines.extend(map(stretch.first.__add__, known.lines))
         self.numbers.extend(known.numbers)
         self.digests.extend(known.digests)
 
+    def add_broken(self, rows: Sequence[BrokenRow]) -> None:
+        """Rows that are to be reported."""
+        self.broken_count += len(rows)
+        self.broken.extend(rows[: MOST_REPORTED + 1 - len(self.broken)])
 
-@frozen
+
+@frozen(eq=False)
 class _Waiting:
     """Rows of which some are being encoded; those have no number yet."""
 
     dataset: Dataset
     chunk: Chunk
     digests: Sequence[bytes]
-    keys: Sequence[bytes]
-    numbers: list[int | None]
+    keys: NDArray[np.uint64]
+    numbers: NDArray[np.int64]
     new: Sequence[int]
     work: Future[EncodedChunk] | None
     """None where nothing was new."""
@@ -158,8 +172,8 @@ class RowEncoding:
         if dataset is not self._salted[0]:
             self._salted = dataset, _salt(dataset)
         stretch = chunk if isinstance(chunk, Stretch) and not self.settings.with_questions else None
-        key = b"" if stretch is None else self._salted[1] + stretch.digest()
-        known = self.cache.lines.get(key)
+        key = b"" if stretch is None else _keys([stretch.digest()], self._salted[1]).tobytes()
+        known = None if stretch is None else self.cache.lines(key)
         if stretch is None:
             self._take_rows(dataset, cut(chunk))
         elif known is None:
@@ -170,11 +184,13 @@ class RowEncoding:
             self._settle(self._waiting.popleft())
 
     def _take_rows(self, dataset: Dataset, chunk: Chunk, first: int = 0, stretch_key: bytes = b"") -> None:
-        digests, salt = chunk.digests(), self._salted[1]
-        keys = [salt + digest for digest in digests]
-        places = {} if self.settings.with_questions else self.cache.places
-        numbers = list(map(places.get, keys))
-        new = [at for at, number in enumerate(numbers) if number is None]
+        import numpy as np
+
+        digests = chunk.digests()
+        keys = _keys([one or _NO_DIGEST for one in digests], self._salted[1])
+        forgotten = self.settings.with_questions
+        numbers = np.full(len(keys), UNKNOWN, np.int64) if forgotten else self.cache.find(keys)
+        new = np.flatnonzero(numbers == UNKNOWN).tolist()
         self._new += len(new)
         work = self._encode(dataset, chunk if len(new) == len(keys) else chunk.some(new)) if new else None
         self._waiting.append(_Waiting(dataset, chunk, digests, keys, numbers, new, work, first, stretch_key))
@@ -211,28 +227,30 @@ class RowEncoding:
             self.found.add_known(one.stretch, one.lines)
             return
         if one.work is not None:
-            encoded = self._result(one, one.work)
-            sound = [one.new[at] for at in encoded.sound]
-            block = Block([one.keys[at] for at in sound], encoded.lengths, encoded.trained, encoded.rows)
-            for at, number in zip(sound, self.cache.add(block) if sound else (), strict=True):
-                one.numbers[at] = number
-            self.found.new += len(sound)
-            self.found.questions.extend(encoded.questions)
-            if one.dataset.on_bad_row == "skip":
-                self.found.skipped += len(encoded.broken)
-            else:
-                self.found.broken.extend(encoded.broken)
+            self._add(one, self._result(one, one.work))
         self.found.add(one.chunk, one.digests, one.numbers)
         if one.stretch_key:
             self._remember(one)
 
+    def _add(self, one: _Waiting, encoded: EncodedChunk) -> None:
+        """Keep what became of rows, and give those that are documents their numbers."""
+        sound = [one.new[at] for at in encoded.sound]
+        if sound:
+            first = self.cache.add(Block(one.keys[sound], encoded.lengths, encoded.trained, encoded.rows))
+            one.numbers[sound] = range(first, first + len(sound))
+        self.found.new += len(sound)
+        self.found.questions.extend(encoded.questions)
+        if one.dataset.on_bad_row == "skip":
+            self.found.skipped += len(encoded.broken)
+        else:
+            self.found.add_broken(encoded.broken)
+
     def _remember(self, one: _Waiting) -> None:
         """Keep what a stretch of lines became, if all of them are sound."""
-        numbers = [number for number in one.numbers if number is not None]
-        if numbers and len(numbers) == len(one.numbers):
-            lines = array("i", [line - one.first for line in one.chunk.places()[1]])
-            digests = array("Q", short(one.digests))
-            self.cache.add_lines(one.stretch_key, KnownLines(lines, array("q", numbers), digests))
+        if len(one.numbers) and (one.numbers != UNKNOWN).all():
+            lines = array("I", [line - one.first for line in one.chunk.places()[1]])
+            numbers = array("I", one.numbers.tolist())
+            self.cache.add_lines(one.stretch_key, KnownLines(array("Q", short(one.digests)), numbers, lines))
 
     def _result(self, one: _Waiting, work: Future[EncodedChunk]) -> EncodedChunk:
         """What became of the rows; those of a process that died, of too little memory perhaps, are encoded here."""
@@ -284,8 +302,16 @@ def _formatter(settings: FormatterSettings) -> Formatter:
     return settings.formatter()
 
 
+def _keys(digests: Sequence[bytes], salt: bytes) -> NDArray[np.uint64]:
+    """The keys of what is digested, two integers each, by how it is read."""
+    import numpy as np
+
+    keys: NDArray[np.uint64] = np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
+    return keys ^ np.frombuffer(salt, np.uint64)
+
+
 def _salt(dataset: Dataset) -> bytes:
-    """8 bytes for how rows are read: the format, and the settings that decide about it."""
+    """16 bytes for how rows are read: the format, and the settings that decide about it."""
     one = formats.load()[dataset.type]
     fields = {name: settings_of(dataset)[name] for name in one.fields}
-    return bytes.fromhex(digest({"type": dataset.type, "fields": fields}))[:8]
+    return bytes.fromhex(digest({"type": dataset.type, "fields": fields}))

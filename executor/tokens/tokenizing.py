@@ -123,7 +123,7 @@ def _encode(task: Task, encoding: RowEncoding, reporter: Reporter) -> EncodedRow
         rows = encoding.finish()
     reporter.progress(len(rows.numbers), total, "rows")
     if rows.broken:
-        raise ProblemError(broken_rows(rows.broken))
+        raise ProblemError(broken_rows(rows.broken, rows.broken_count))
     return rows
 
 

@@ -119,7 +119,7 @@ def text_of(ids: Sequence[int], folder: Path) -> str:
 
 
 def cache_of(folder: Path) -> Path:
-    (file,) = (folder / ".tune" / "cache" / "rows").iterdir()
+    (file,) = (one for one in (folder / ".tune" / "cache" / "rows").iterdir() if not one.suffix)
     return file
 
 
@@ -267,8 +267,9 @@ def encode(folder: Path, name: str, processes: int, dataset: Dataset = CHATS) ->
             encoding.take(dataset, chunk)
         rows = encoding.finish()
         content = cache.content()
-        kept = [(cache.positions[at], cache.lengths[at]) for at in rows.numbers]
-        return rows, [bytes(content[start : start + 8 * length]) for start, length in kept]
+        kept = cache.documents(rows.numbers, content)
+        edges = zip(kept.starts, kept.lengths, strict=True)
+        return rows, [bytes(content[start : start + 8 * length]) for start, length in edges]
 
 
 def test_processes_and_chunks_change_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,8 +370,8 @@ def test_of_a_cache_that_was_cut_anywhere_the_whole_blocks_are_used(
     monkeypatch.setattr(row_cache, "_PIECE_BYTES", 100)
     first = build(folder, QUESTIONS)
     whole = cache_of(folder).read_bytes()
-    second, third = (match.start() for match in list(re.finditer(b"tunerow1", whole))[1:])
-    lines = whole.rindex(b"tunelin1")
+    second, third = (match.start() for match in list(re.finditer(b"tunerow2", whole))[1:])
+    lines = whole.rindex(b"tunelin2")
     cuts = ((len(whole), 0), (len(whole) - 1, 0), (lines + 10, 0), (lines, 0), (lines - 1, 2), (third + 39, 2))
     for size, new in (*cuts, (third, 2), (third - 1, 2), (second, 7), (second - 1, 7)):
         cache_of(folder).write_bytes(whole[:size])
