@@ -223,12 +223,11 @@ def faults(row: Row, dataset: Dataset) -> Iterator[BrokenRow]:
         yield BrokenRow(row.place, str(error))
 
 
-def check_unchanged(settings: Mapping[str, Plain], folder: Path, expected: str) -> bool:
+def check_unchanged(settings: Mapping[str, Plain], folder: Path, expected: str, digests: FileDigests) -> bool:
     """Whether the files are still those that were probed; what was fetched by its version cannot change."""
     dataset = dataset_of(settings)
     if origin_of(dataset, folder) is not Origin.LOCAL:
         return True
-    digests = FileDigests()
     content = [digests.digest(path) for path, _ in origin.named_files(dataset, folder)]
     return identity(settings, content) == expected
 

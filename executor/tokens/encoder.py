@@ -12,6 +12,7 @@ from executor.data.examples import IGNORED
 from executor.templating.chat_template import Rendered
 from executor.tokens.byte_pairs import BytePairs, byte_pairs
 from executor.tokens.encoding import NOTHING_TRAINED, Encoded, labelled, whole
+from executor.tokens.piece_table import PieceTable
 from executor.tokens.space_pieces import SpacePieces, space_pieces
 from state.values import frozen
 
@@ -36,6 +37,11 @@ class Encoder:
     def name(self) -> str:
         """How texts are encoded, for the record; the ids are the same."""
         return "tokenizers" if self.direct is None else "pre-token cache"
+
+    @property
+    def table(self) -> PieceTable | None:
+        """The pieces that were met, if that is how texts are encoded."""
+        return None if self.direct is None or self.direct.batches is None else self.direct.batches.table
 
     def conversations(self, rendered: Sequence[Rendered]) -> list[Encoded | RowError]:
         """Rendered conversations; no special tokens are added, and a token is trained if any of its characters is.

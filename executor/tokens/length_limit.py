@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from attrs import define, field
 
@@ -21,7 +21,7 @@ class Fitted:
     """Documents within the limit."""
 
     documents: Documents
-    rows: array[int]
+    rows: Sequence[int]
     """Which of the rows that are left each document comes from: several are parts of one row that was split."""
     truncated: int
     """Rows that were cut off or split."""
@@ -31,18 +31,18 @@ class Fitted:
     """Rows of which no trained token was left."""
 
 
-def too_long(lengths: Sequence[int], place: Callable[[int], Place], limit: int, strategy: str) -> list[BrokenRow]:
+def too_long(lengths: Iterable[int], place: Callable[[int], Place], limit: int, strategy: str) -> Iterator[BrokenRow]:
     """The rows that are longer than is allowed, where the recipe says that this is an error."""
-    if strategy != "error":
-        return []
-    return [BrokenRow(place(at), _TOO_LONG.format(lengths[at], limit)) for at in _longer(lengths, limit)]
+    if strategy == "error":
+        longer = ((at, length) for at, length in enumerate(lengths) if length > limit)
+        yield from (BrokenRow(place(at), _TOO_LONG.format(length, limit)) for at, length in longer)
 
 
 def fit(documents: Documents, limit: int, strategy: str) -> Fitted:
     """Documents of at most `limit` tokens. Rows of which nothing is trained any more are left out."""
     long = _longer(documents.lengths, limit)
     if not long:
-        return Fitted(documents, array("q", range(len(documents.lengths))), 0, 0, 0)
+        return Fitted(documents, range(len(documents.lengths)), 0, 0, 0)
     chosen = _Chosen(documents)
     untrained = 0
     for at, length in enumerate(documents.lengths):
@@ -56,8 +56,10 @@ def fit(documents: Documents, limit: int, strategy: str) -> Fitted:
     return Fitted(chosen.made, chosen.rows, 0 if strategy == "drop" else len(long), dropped, untrained)
 
 
-def _longer(lengths: Sequence[int], limit: int) -> list[int]:
-    return [at for at, length in enumerate(lengths) if length > limit]
+def _longer(lengths: Sequence[int], limit: int) -> Sequence[int]:
+    import numpy as np
+
+    return array("I", np.flatnonzero(np.asarray(lengths) > limit).astype(np.uint32).tobytes())
 
 
 @define
@@ -66,12 +68,12 @@ class _Chosen:
 
     source: Documents
     made: Documents = field(init=False)
-    rows: array[int] = field(factory=lambda: array("q"))
+    rows: array[int] = field(factory=lambda: array("I"))
     _count: int = 0
 
     def __attrs_post_init__(self) -> None:
         """Nothing yet."""
-        self.made = Documents(self.source.content, array("q"), array("q"), array("i"), array("i"))
+        self.made = Documents(self.source.content, array("q"), array("i"), array("i"), array("i"))
 
     def add(self, at: int, parts: Sequence[tuple[int, int]]) -> bool:
         """Take parts of a document, from and to a token; whether any of them is trained and thus taken."""

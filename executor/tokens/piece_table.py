@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import xxhash
 from attrs import define, field
+
+from state.durable import write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +29,7 @@ _SLOTS_PER_PIECE = 3
 _MIX = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xFF51AFD7ED558CCD
 """Odd numbers without a pattern, from xxh3 and MurmurHash3."""
 _FREE = -1
+_DIGEST_BYTES = 16
 
 
 @define
@@ -51,6 +58,48 @@ class PieceTable:
         for ids in (b"", *self.fixed):
             self._keep(ids)
         self._make_slots(_FIRST_SLOTS)
+
+    def __len__(self) -> int:
+        """How many pieces are known, and nothing."""
+        return len(self._starts) - 1
+
+    def save(self, path: Path) -> None:
+        """Write all pieces to a file, behind a digest."""
+        import numpy as np
+
+        taken, others = self._numbers != _FREE, list(self._others)
+        content = BytesIO()
+        np.savez(
+            content,
+            low=self._low[taken],
+            high=self._high[taken],
+            numbers=self._numbers[taken],
+            starts=np.asarray(self._starts),
+            ids=np.asarray(self._ids),
+            others=np.frombuffer(b"".join(others), np.uint8),
+            sizes=np.array([len(one) for one in others], np.int64),
+            numbers_of_others=np.array(list(self._others.values()), np.int64),
+        )
+        write_atomically(path, xxhash.xxh3_128_digest(content.getbuffer()) + content.getvalue())
+
+    def load(self, path: Path) -> None:
+        """Know the pieces that a file holds, instead of those that are known; a damaged file holds none."""
+        import numpy as np
+
+        found = path.read_bytes() if path.is_file() else b""
+        digest, content = found[:_DIGEST_BYTES], found[_DIGEST_BYTES:]
+        if xxhash.xxh3_128_digest(content) != digest:
+            return
+        with np.load(BytesIO(content), allow_pickle=False) as file:
+            held = dict(file)
+        self._starts, self._ids = array("i", held["starts"].tobytes()), array("i", held["ids"].tobytes())
+        said, ends = held["others"].tobytes(), np.cumsum(held["sizes"]).tolist()
+        pieces = [said[start:end] for start, end in pairwise((0, *ends))]
+        self._others = dict(zip(pieces, held["numbers_of_others"].tolist(), strict=True))
+        self._make_slots(_FIRST_SLOTS)
+        if len(self._starts) * _SLOTS_PER_PIECE > len(self._numbers):
+            self._grow()
+        self._place(held["low"], held["high"], held["numbers"])
 
     def numbers(self, content: bytes, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int32]:
         """The numbers of pieces, which lie somewhere in a content; until the next call, which may forget them all."""

@@ -239,5 +239,5 @@ def temporary(folder: Path) -> Iterator[RowCache]:
 
 def _packed(typecode: str, numbers: NDArray[np.integer]) -> array[int]:
     packed = array(typecode)
-    packed.frombytes(memoryview(numbers).cast("B"))
+    packed.frombytes(memoryview(numbers).cast("B"))  # type: ignore[arg-type]  # arrays are buffers, also to Python 3.11
     return packed

@@ -36,15 +36,19 @@ class Stretch:
     name: str
     first: int
     """The number of the first line."""
-    text: bytes
+    beginning: bytes
+    """Of the first line, as far as it was read before."""
+    rest: memoryview
 
     def digest(self) -> bytes:
         """16 bytes for all that the lines say."""
-        return xxhash.xxh3_128_digest(self.text)
+        hasher = xxhash.xxh3_128(self.beginning)
+        hasher.update(self.rest)
+        return hasher.digest()
 
     def lines(self) -> Lines:
         """The lines that are not blank."""
-        lines = [line.strip() for line in self.text.split(b"\n")]
+        lines = [line.strip() for line in b"".join((self.beginning, self.rest)).split(b"\n")]
         said = list(filter(None, lines))
         numbers: Sequence[int] = range(self.first, self.first + len(lines))
         return Lines(self.name, numbers if len(said) == len(lines) else list(compress(numbers, lines)), said)
@@ -149,26 +153,25 @@ def _stretches(path: Path, name: str) -> Iterator[Stretch]:
     with compression.opened(path) as stream:
         number, beginning = 1, b""
         while block := stream.read(_BLOCK_BYTES):
-            whole, end, rest = block.rpartition(b"\n")
-            if end:
-                text = beginning + whole
-                yield Stretch(name, number, text)
-                number, beginning = number + _count_line_ends(text) + 1, rest
+            end = block.rfind(b"\n")
+            if end >= 0:
+                yield Stretch(name, number, beginning, memoryview(block)[:end])
+                number, beginning = number + _count_line_ends(block, end) + 1, block[end + 1 :]
             else:
-                beginning += rest
+                beginning += block
             if len(beginning) > json_lines.LONGEST_LINE:
-                yield Stretch(name, number, beginning)
+                yield Stretch(name, number, beginning, memoryview(b""))
                 number, beginning = number + 1, b""
                 while (rest := stream.readline(_BLOCK_BYTES)) and not rest.endswith(b"\n"):
                     pass
-        yield Stretch(name, number, beginning)
+        yield Stretch(name, number, beginning, memoryview(b""))
 
 
-def _count_line_ends(text: bytes) -> int:
-    """Their number; `count` looks at each byte, which takes longer than all else that is done with known lines."""
-    count, at = 0, text.find(b"\n")
+def _count_line_ends(text: bytes, end: int) -> int:
+    """Their number before a place; `count` looks at each byte, which takes longer than all else that is done here."""
+    count, at = 0, text.find(b"\n", 0, end)
     while at >= 0:
-        count, at = count + 1, text.find(b"\n", at + 1)
+        count, at = count + 1, text.find(b"\n", at + 1, end)
     return count
 
 

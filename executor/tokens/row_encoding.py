@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
-from itertools import compress
 from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -19,15 +19,15 @@ from attrs import define, field
 
 from executor import formats
 from executor.data.dataset_fields import Dataset
-from executor.data.rows import MOST_REPORTED, BrokenRow
+from executor.data.rows import BrokenRow
 from executor.tokens.documents import Document, Formatter, FormatterSettings, Question
+from executor.tokens.encoded_rows import EncodedRows
 from executor.tokens.encoder import trained_counts
 from executor.tokens.row_cache import Block, KnownLines, RowCache
 from executor.tokens.row_chunks import Chunk, Parsed, Stretch, cut, short
 from executor.tokens.row_index import UNKNOWN
 from planner.structure import settings_of
 from state.canonical import digest
-from state.diagnostic import Place
 from state.values import frozen
 
 if TYPE_CHECKING:
@@ -56,57 +56,6 @@ class EncodedChunk:
     """Their ids and labels, each row's behind each other."""
     questions: Sequence[Question]
     broken: Sequence[BrokenRow]
-
-
-@define
-class EncodedRows:
-    """All rows in order, by their number in the cache; and the first of those that are broken."""
-
-    names: dict[str, int] = field(factory=dict)
-    """Files, numbered as they come."""
-    files: array[int] = field(factory=lambda: array("I"))
-    lines: array[int] = field(factory=lambda: array("I"))
-    numbers: array[int] = field(factory=lambda: array("I"))
-    digests: array[int] = field(factory=lambda: array("Q"))
-    """The first 8 bytes of the digest of what each row says, broken ones included as far as they can be read."""
-    questions: list[Question] = field(factory=list)
-    broken: list[BrokenRow] = field(factory=list)
-    """As many as are reported one by one, and another one."""
-    broken_count: int = 0
-    skipped: int = 0
-    """Broken rows that a dataset says to pass over."""
-    new: int = 0
-    """How many were not in the cache."""
-    encoder: str = ""
-    """By which way new rows were encoded."""
-
-    def place(self, at: int) -> Place:
-        """Where a row stands."""
-        return Place(list(self.names)[self.files[at]], self.lines[at])
-
-    def add(self, chunk: Chunk, digests: Sequence[bytes], numbers: NDArray[np.int64]) -> None:
-        """The next rows; those whose number is UNKNOWN are broken."""
-        names, lines = chunk.places()
-        for name in dict.fromkeys(names):
-            self.names.setdefault(name, len(self.names))
-        sound = numbers != UNKNOWN
-        self.files.extend(map(self.names.__getitem__, compress(names, sound)))
-        self.lines.extend(compress(lines, sound))
-        self.numbers.extend(numbers[sound].tolist())
-        self.digests.frombytes(short(digests))
-
-    def add_known(self, stretch: Stretch, known: KnownLines) -> None:
-        """The rows of lines that were all met before, and are sound."""
-        number = self.names.setdefault(stretch.name, len(self.names))
-        self.files.extend(array("I", [number]) * len(known.numbers))
-        self.lines.extend(map(stretch.first.__add__, known.lines))
-        self.numbers.extend(known.numbers)
-        self.digests.extend(known.digests)
-
-    def add_broken(self, rows: Sequence[BrokenRow]) -> None:
-        """Rows that are to be reported."""
-        self.broken_count += len(rows)
-        self.broken.extend(rows[: MOST_REPORTED + 1 - len(self.broken)])
 
 
 @frozen(eq=False)
@@ -150,11 +99,14 @@ class RowEncoding:
     """How many rows there will be, more or less."""
     processes: int = field(factory=lambda: len(os.sched_getaffinity(0)) - 1)
     """Other processes that may be started to help."""
+    pieces: Path | None = None
+    """Where pieces of text are kept with their ids, so that the next time they are not new."""
     found: EncodedRows = field(factory=EncodedRows, init=False)
     _waiting: deque[_Waiting | _Known] = field(factory=deque, init=False)
     _pool: ProcessPoolExecutor | None = field(default=None, init=False)
     _new: int = field(default=0, init=False)
     _formatter: Formatter | None = field(default=None, init=False)
+    _known_pieces: int = field(default=0, init=False)
     _salted: tuple[Dataset | None, bytes] = field(default=(None, b""), init=False)
     """The dataset that was read last, and what its rows are told apart by."""
 
@@ -199,6 +151,9 @@ class RowEncoding:
         """All rows, when the last one is encoded."""
         while self._waiting:
             self._settle(self._waiting.popleft())
+        table = None if self._formatter is None else self._formatter.encoder.table
+        if self.pieces is not None and table is not None and len(table) > self._known_pieces:
+            table.save(self.pieces)
         return self.found
 
     def _encode(self, dataset: Dataset, chunk: Chunk) -> Future[EncodedChunk]:
@@ -220,6 +175,10 @@ class RowEncoding:
         if self._formatter is None:
             self._formatter = self.settings.formatter()
             self.found.encoder = self._formatter.encoder.name
+            table = self._formatter.encoder.table
+            if self.pieces is not None and table is not None:
+                table.load(self.pieces)
+                self._known_pieces = len(table)
         return encode_chunk(self._formatter, dataset, chunk)
 
     def _settle(self, one: _Waiting | _Known) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,23 +76,11 @@ class TokenWriter:
         schema = pa.schema([(name, integers) for name in ("input_ids", "labels", "seq_lengths")])
         columns = [xxhash.xxh3_128() for _ in range(4)]
 
-        def write(batch: _Batch) -> None:
-            for hasher, part in zip(columns, batch.parts(), strict=True):
-                hasher.update(part)
-            writer.write_batch(pa.RecordBatch.from_arrays(batch.arrays(), schema=schema))
-
-        with (
-            pa.OSFile(str(path), "wb") as sink,
-            pa.ipc.new_stream(sink, schema) as writer,
-            ThreadPoolExecutor(1) as beside,  # neither digesting nor writing holds Python back
-        ):
-            written: Future[None] | None = None
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
             for batch in _batches(documents, rows):
-                if written is not None:
-                    written.result()
-                written = beside.submit(write, batch)
-            if written is not None:
-                written.result()
+                for hasher, part in zip(columns, batch.parts(), strict=True):
+                    hasher.update(part)
+                writer.write_batch(pa.RecordBatch.from_arrays(batch.arrays(), schema=schema))
         self._hasher.update(f"{path.name}:{len(rows)}\n".encode() + b"".join(one.digest() for one in columns))
 
     def prompts(self, path: Path, prompts: Sequence[tuple[array[int], str]]) -> None:
@@ -162,24 +149,35 @@ def _batches(documents: Documents, rows: Rows) -> Iterator[_Batch]:
 def _copied(documents: Documents, places: NDArray[np.integer], tokens: int) -> tuple[memoryview, memoryview]:
     """The ids and the labels of some documents, which have so many tokens.
 
-    They are told to Arrow as elements of one array of bytes, which it copies many at once. No `pyarrow.array` here: it
-    imports pandas where that is installed, which takes longer than to pack a million tokens.
+    They are told to Arrow as elements of arrays of bytes, which it copies many at once: each document, and what lies
+    between it and the next one. Labels lie in the same order as ids.
+    """
+    import numpy as np
+
+    starts, first, at = np.unique(np.asarray(documents.starts)[places], return_index=True, return_inverse=True)
+    chosen = places[first]
+    sizes = _INTEGER_BYTES * np.asarray(documents.lengths)[chosen].astype(np.int64)
+    behind = starts + np.asarray(documents.distances)[chosen]
+    ids, labels = (_elements(documents.content, low, sizes, 2 * at) for low in (starts, behind))
+    size = _INTEGER_BYTES * tokens
+    return ids[:size], labels[:size]
+
+
+def _elements(
+    content: memoryview, starts: NDArray[np.int64], sizes: NDArray[np.int64], wanted: NDArray[np.int64]
+) -> memoryview:
+    """Some of the parts that begin in order at `starts`, at the even places, and of what is between them, joined.
+
+    No `pyarrow.array` here: it imports pandas where that is installed, which takes longer than a million tokens do.
     """
     import numpy as np
     import pyarrow as pa
 
-    starts = np.asarray(documents.starts)[places]
-    sizes = _INTEGER_BYTES * np.asarray(documents.lengths)[places].astype(np.int64)
-    behind = starts + np.asarray(documents.distances)[places]
-    edges = np.concatenate((starts, starts + sizes, behind, behind + sizes))
-    edges.sort()
-    edges = edges[np.diff(edges, prepend=-1) > 0]
-    buffers = [None, pa.py_buffer(edges), pa.py_buffer(documents.content)]
-    elements = pa.Array.from_buffers(pa.large_binary(), len(edges) - 1, buffers)
-    wanted = np.searchsorted(edges, np.concatenate((starts, behind)))
-    both = elements.take(pa.Array.from_buffers(pa.int64(), len(wanted), [None, pa.py_buffer(wanted)]))
-    copied, middle = memoryview(both.buffers()[2]), _INTEGER_BYTES * tokens
-    return copied[:middle], copied[middle : 2 * middle]
+    edges = np.stack((starts, starts + sizes), axis=1)
+    buffers = [None, pa.py_buffer(edges), pa.py_buffer(content)]
+    elements = pa.Array.from_buffers(pa.large_binary(), edges.size - 1, buffers)
+    taken = elements.take(pa.Array.from_buffers(pa.int64(), len(wanted), [None, pa.py_buffer(wanted)]))
+    return memoryview(taken.buffers()[2])
 
 
 def read_columns(path: Path) -> dict[str, list[Any]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
 from executor.data.dataset_fields import dataset_of
+from executor.data.rows import MOST_REPORTED
 from executor.kinds.dataset import broken_rows, check_unchanged
 from executor.kinds.model import delivered, template_text
 from executor.sources.detection import may_be_chats
@@ -17,12 +18,12 @@ from executor.templating.turn_ends import TrainOnEos
 from executor.tokens import answer_rows, row_cache
 from executor.tokens.answer_files import AnswerWriter
 from executor.tokens.documents import Formatter, FormatterSettings
+from executor.tokens.encoded_rows import EncodedRows
 from executor.tokens.length_limit import Fitted, fit, too_long
 from executor.tokens.packing import Rows, alone, pack
-from executor.tokens.row_cache import RowCache
 from executor.tokens.row_chunks import chunks
 from executor.tokens.row_difference import FILE, order_digest, set_digest, write_digests
-from executor.tokens.row_encoding import EncodedRows, RowEncoding
+from executor.tokens.row_encoding import RowEncoding
 from executor.tokens.row_layout import RowLayout
 from executor.tokens.token_files import PROMPTS, TRAIN, VALIDATION, Documents, TokenWriter
 from executor.tokens.tokenizer_files import tokenizer_digest
@@ -34,6 +35,7 @@ from planner.kind import Resource
 from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic, ProblemError, problem
 from state.files import FileDigests
+from state.layout import Layout
 
 CODE = 1
 """Raised when rows are encoded differently, so that nothing of an earlier way is found in the cache."""
@@ -75,21 +77,20 @@ def tokenize(task: Task, reporter: Reporter) -> Outcome:
     """Encode every row that is new, cut or refuse the long ones, hold some back, pack the rest, write Arrow files."""
     tokenizer, template = delivered(task.one("tokenizer"), Path(task.recipe_folder))
     formatting = formatter_settings(task.settings, tokenizer, template if "chat_template" in task.inputs else None)
-    with _cache(task, formatting) as cache:
-        rows = _encode(task, RowEncoding(formatting, cache, _expected(task)), reporter)
+    known = cache_file(Path(task.tune_folder), formatting)
+    # Questions are not kept, so that of rows with questions none are known.
+    caching = row_cache.temporary(task.output_folder) if formatting.with_questions else row_cache.opened(known)
+    with caching as cache:
+        rows = _encode(
+            task, RowEncoding(formatting, cache, _expected(task), pieces=known.with_suffix(".pieces")), reporter
+        )
         documents = cache.documents(rows.numbers, cache.content())
         lengths = answer_rows.lengths(documents, formatting.layout)
-        if long := too_long(lengths, rows.place, *_limit(task)):
-            raise ProblemError(broken_rows(long))
+        long = too_long(lengths, rows.place, *_limit(task))
+        if first := list(islice(long, MOST_REPORTED + 1)):
+            raise ProblemError(broken_rows(first, len(first) + sum(1 for _ in long)))
         written = _write if formatting.layout in ("documents", "steps") else _write_answers
         return written(task, documents, rows)
-
-
-def _cache(task: Task, formatting: FormatterSettings) -> AbstractContextManager[RowCache]:
-    """The rows that are known; of those with questions none are, because questions are not kept."""
-    if formatting.with_questions:
-        return row_cache.temporary(task.output_folder)
-    return row_cache.opened(cache_file(Path(task.tune_folder), formatting))
 
 
 def cache_file(tune_folder: Path, formatting: FormatterSettings) -> Path:
@@ -111,10 +112,10 @@ def _expected(task: Task) -> int:
 
 def _encode(task: Task, encoding: RowEncoding, reporter: Reporter) -> EncodedRows:
     """All rows; raises ProblemError with the broken ones, but for those of datasets that skip them."""
-    total = encoding.expected
+    total, digests = encoding.expected, FileDigests(Layout(Path(task.recipe_folder)).file_digests)
     with encoding:
         for dataset in task.inputs["datasets"]:
-            if not check_unchanged(dataset.settings, Path(dataset.folder), dataset.digest):
+            if not check_unchanged(dataset.settings, Path(dataset.folder), dataset.digest, digests):
                 raise data_moved(dataset.address)
             fields = dataset_of(dataset.settings)
             for chunk in chunks(fields, Path(dataset.folder)):

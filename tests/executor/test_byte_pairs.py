@@ -6,10 +6,11 @@ import json
 import unicodedata
 from array import array
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from executor.tokens.byte_pairs import BytePairs, byte_pairs
@@ -165,6 +166,40 @@ def test_words_that_were_met_are_remembered_and_forgotten_again(monkeypatch: pyt
     for text in ("one two three four five", "five one two", "one", "one <|im_end|>, and a word of more than 16 bytes"):
         expected = array("i", TOKENIZERS["qwen"].encode(text).ids).tobytes()
         assert [encoder.encode(text), *encoder.encode_all([text])] == [expected, expected]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(several=st.lists(texts.filter(lambda text: "\0" not in text), max_size=5))
+def test_pieces_that_were_saved_are_not_asked_for_again(tmp_path: Path, several: list[str]) -> None:
+    first, second = byte_pairs(TOKENIZERS["qwen"]), byte_pairs(TOKENIZERS["qwen"])
+    assert first is not None
+    assert first.batches is not None
+    assert second is not None
+    assert second.batches is not None
+    expected, file = first.encode_all(several), tmp_path / "rows.pieces"
+    first.batches.table.save(file)
+    second.batches.table.load(file)
+    assert len(second.batches.table) == len(first.batches.table)
+    second.batches.table.ids_of = dict[bytes, bytes]().__getitem__
+    assert second.encode_all(several) == expected
+
+
+def test_saved_pieces_that_were_damaged_are_asked_for_again(tmp_path: Path) -> None:
+    encoder, file = byte_pairs(TOKENIZERS["qwen"]), tmp_path / "rows.pieces"
+    assert encoder is not None
+    assert encoder.batches is not None
+    table = encoder.batches.table
+    known, expected = len(table), encoder.encode_all(["one two"])
+    table.load(file)
+    table.save(file)
+    content = bytearray(file.read_bytes())
+    for at in range(0, len(content), 97):
+        file.write_bytes(content[:at])
+        table.load(file)
+        file.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        table.load(file)
+        assert encoder.encode_all(["one two"]) == expected
+        assert len(table) >= known
 
 
 REFUSED: Mapping[str, Any] = {

@@ -164,9 +164,9 @@ def test_files_that_changed_since_are_noticed(tmp_path: Path) -> None:
     write(tmp_path, SHARED)
     given = settings_of(Dataset(source="x.jsonl", type="alpaca"))
     expected = identity(given, [digest_file(tmp_path / "x.jsonl")])
-    assert check_unchanged(given, tmp_path, expected)
+    assert check_unchanged(given, tmp_path, expected, FileDigests())
     write(tmp_path, SHARED, SHARED)
-    assert not check_unchanged(given, tmp_path, expected)
+    assert not check_unchanged(given, tmp_path, expected, FileDigests())
 
 
 TYPES = ", ".join(f'"{name}"' for name in sorted(formats.load()))

@@ -23,10 +23,11 @@ from executor.kinds.dataset import identity
 from executor.kinds.tokens import Tokens
 from executor.tokens import row_cache, row_chunks, row_encoding
 from executor.tokens.documents import FormatterSettings
+from executor.tokens.encoded_rows import EncodedRows
 from executor.tokens.packing import Rows
 from executor.tokens.row_chunks import Lines, chunks, cut
 from executor.tokens.row_difference import FILE, RowDifference, difference, read_digests, since
-from executor.tokens.row_encoding import EncodedRows, RowEncoding
+from executor.tokens.row_encoding import RowEncoding
 from executor.tokens.token_files import PROMPTS, TRAIN, VALIDATION, Documents, TokenWriter, read_columns
 from executor.tokens.tokenizing import tokenize
 from executor.workers.task import Input, Outcome, Task
