@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: quickstart test test-fast test-gpu test-kills check bench bench-merge bench-plan bench-rows bench-state bench-tokenize bench-train clean
+.PHONY: quickstart test test-fast test-gpu test-kills check bench bench-memory bench-merge bench-plan bench-rows bench-state bench-tokenize bench-train clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/python examples/quickstart/tour.py
@@ -30,13 +30,16 @@ check: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: bench-merge bench-plan bench-rows bench-state bench-tokenize bench-train
+bench: bench-memory bench-merge bench-plan bench-rows bench-state bench-tokenize bench-train
 
 bench-plan: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_plan.py
 
 bench-merge: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_merge.py
+
+bench-memory: $(VENV)/installed
+	$(BIN)/python -m benchmarks.bench_memory
 
 bench-rows: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_rows.py

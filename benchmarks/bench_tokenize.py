@@ -22,7 +22,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,8 @@ from executor.workers.task import Input, Task
 from executor.workers.worker_reports import Reporter
 from planner.structure import settings_of
 from state.canonical import Plain
-from state.files import digest_file
+from state.files import FileDigests
+from state.layout import Layout
 
 HOUSE = Path(__file__).parent.parent
 CHATS, MANY_CHATS = 20_000, 100_000
@@ -147,13 +148,18 @@ def processor() -> float:
 
 def make_data(folder: Path) -> None:
     """Some chats and many, and 1 % more of either; and a tokenizer that is trained on some."""
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-
     chats = list(islice(make_chats(), MANY_CHATS + MANY_CHATS // 100))
     lines = [json.dumps({"messages": one}, ensure_ascii=False) + "\n" for one in chats]
     for name, count in (("chats", CHATS), ("many_chats", MANY_CHATS)):
         (folder / f"{name}.jsonl").write_text("".join(lines[:count]), encoding="utf-8")
         (folder / f"more_{name}.jsonl").write_text("".join(lines[: count + count // 100]), encoding="utf-8")
+    make_tokenizer(folder, (message["content"] for chat in chats[:5000] for message in chat))
+
+
+def make_tokenizer(folder: Path, texts: Iterable[str]) -> None:
+    """A byte-level BPE that is trained on some texts."""
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
     tokenizer: Any = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     cut, to_bytes = (
@@ -166,7 +172,7 @@ def make_data(folder: Path) -> None:
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
     )
-    tokenizer.train_from_iterator((message["content"] for chat in chats[:5000] for message in chat), trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     made = folder / "tokenizer"
     made.mkdir()
     tokenizer.save(str(made / "tokenizer.json"))
@@ -292,8 +298,12 @@ def build(
     from executor.tokens.tokenizing import tokenize
 
     dataset = Dataset(source=source, type="chat_template")
-    content = digest_file(folder / source)
-    rows = (folder / source).read_bytes().count(b"\n")
+    (folder / ".tune").mkdir(exist_ok=True)
+    digests = FileDigests(Layout(folder).file_digests)
+    content = digests.digest(folder / source)  # as a plan does, which remembers it
+    digests.save()
+    with (folder / source).open("rb") as file:
+        rows = sum(1 for _ in file)
     model: dict[str, Plain] = {
         "source": "tokenizer",
         "chat_template": "tokenizer",
