@@ -86,3 +86,14 @@ def test_a_length_that_cannot_fit_is_an_error(size: int) -> None:
 def test_real_lengths_leave_nearly_no_padding() -> None:
     sizes = lognormal(200_000, 300, 2048)
     assert fill(sizes, pack(sizes, 2048), 2048) > 0.999
+
+
+@settings(deadline=None)
+@given(lengths, st.integers(1, 50))
+def test_documents_are_packed_with_those_near_them(sizes: list[int], together: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packing, "_TOGETHER", together)
+        rows = pack(sizes, CAPACITY)
+    parts = [sizes[start : start + together] for start in range(0, len(sizes), together)]
+    expected = [(at, one_by_one(part, CAPACITY)) for at, part in enumerate(parts)]
+    assert rows == [[at * together + place for place in row] for at, part in expected for row in part]
