@@ -14,13 +14,14 @@ from state.values import frozen
 Path: TypeAlias = tuple[str, ...]
 
 _KEY_PART = re.compile(r"""\s*(?:"((?:[^"\\\n]|\\.)*)"|'([^'\n]*)'|([A-Za-z0-9_-]+))\s*""")
+_TABLE = re.compile(r"=\s*{")
 _STRING = re.compile(r'"""(?:[^\\]|\\.)*?"""(?!")|\'\'\'.*?\'\'\'(?!\')|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'', re.DOTALL)
 
 
 def positions(text: str) -> dict[str, tuple[int, int]]:
     """Line and column, counted from 1, of every table header and key, by dotted path; the text must be valid TOML.
 
-    Array-of-tables entries are numbered from 0: `moved.0.from`. Keys of inline tables are not looked into.
+    Array-of-tables entries are numbered from 0: `moved.0.from`. Inline tables are not looked for in lists.
     """
     return dict(_Scanner(text).scan())
 
@@ -53,6 +54,11 @@ class _Scanner:
     def scan(self) -> Iterator[tuple[str, tuple[int, int]]]:
         for statement in self.statements():
             yield ".".join(statement.path), self._place(statement.start)
+            if statement.value and _TABLE.match(self.text, statement.value):
+                self.at = statement.value
+                for path, start in self._inside(statement.path):
+                    yield ".".join(path), self._place(start)
+                self.at = statement.end
 
     def statements(self) -> Iterator[Statement]:
         while self._skip_blank():
@@ -64,6 +70,23 @@ class _Scanner:
                 path, value = (*self.table, *self._key()), self.at
                 self._skip_value()
             yield Statement(path, start, self.at, value)
+
+    def _inside(self, path: Path) -> Iterator[tuple[Path, int]]:
+        """The keys of the inline table that is the value of a key, if it is one; goes behind the value."""
+        self.at += 1
+        self._skip_blank()
+        if not self.text.startswith("{", self.at):
+            self._skip_value("\n,}")
+            return
+        self.at += 1
+        while self._skip_blank() and not self.text.startswith("}", self.at):
+            start = self.at
+            inner = (*path, *self._key())
+            yield inner, start
+            yield from self._inside(inner)
+            self._skip_blank()
+            self.at += self.text.startswith(",", self.at)
+        self.at += 1
 
     def _skip_blank(self) -> bool:
         """Go to the next header or key; False at the end of the text."""
@@ -98,7 +121,7 @@ class _Scanner:
             self.at += 1
         return tuple(parts)
 
-    def _skip_value(self) -> None:
+    def _skip_value(self, ends: str = "\n") -> None:
         """Go behind a value: strings may hold anything, brackets may span lines."""
         depth = 0
         while self.at < len(self.text):
@@ -109,7 +132,7 @@ class _Scanner:
             if character == "#":
                 self._to_end_of_line()
                 continue
-            if character == "\n" and depth == 0:
+            if character in ends and depth == 0:
                 return
             depth += (character in "[{") - (character in "]}")
             self.at += 1

@@ -36,7 +36,7 @@ def read_yaml(text: str, file: str) -> tuple[dict[str, Any], dict[str, Place]]:
     scalars = {"int": make.construct_yaml_int, "float": make.construct_yaml_float, "bool": make.construct_yaml_bool}
     reader = _Reader(file, {f"{_TAG}{name}": one for name, one in scalars.items()})
     if not isinstance(root, MappingNode):
-        raise reader.wrong("a recipe is a mapping of kinds", root)
+        raise reader.wrong("the whole must be a mapping", root)
     return reader.plain(root, ""), reader.where
 
 

@@ -15,6 +15,7 @@ from executor.models import adapter_fields
 from executor.models.lineage import is_adapter, model_sources, root_model, scoring_run
 from executor.plugins import Derived
 from executor.training import (
+    accelerate_file,
     deepspeed_file,
     distributed_fields,
     kernel_fields,
@@ -152,9 +153,10 @@ def _teacher(resource: Resource, resources: Resources) -> dict[str, tuple[Source
 def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     """Resolve what the recipe leaves open, and read what it names besides: functions, and rows to evaluate on."""
     stage: Stage = resource.specification
-    share = stage.batch_size // distributed_fields.known_processes(stage.distributed)
+    told, wrong = accelerate_file.probed(resource, surroundings.folder)
+    distributed, diagnostics = deepspeed_file.probed(resource, told, surroundings.folder)
+    share = stage.batch_size // distributed_fields.known_processes(distributed)
     micro = share if stage.micro_batch_size == "auto" else stage.micro_batch_size
-    distributed, diagnostics = deepspeed_file.probed(resource, stage.distributed, surroundings.folder)
     arguments = scheduler_arguments.resolved(stage.lr_scheduler, stage.lr_scheduler_kwargs)
     leaks = packing_faults(stage, surroundings.resources, surroundings.folder)
     return Probe(
@@ -166,6 +168,7 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
             **precision_fields.resolved(stage),
         },
         diagnostics=(
+            *wrong,
             *diagnostics,
             *_told("Contradicting fields", resource, leaks),
             *evaluation_diagnostics(resource, surroundings),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from attrs import evolve
 
-from executor.training.distributed_fields import Distributed
+from executor.training.distributed_fields import Device, Distributed
 from planner.kind import Resource
 from state.canonical import Plain
 from state.diagnostic import Diagnostic, ProblemError, problem
@@ -27,8 +27,9 @@ OWNED = {
 }
 """Blocks of DeepSpeed's that the recipe has fields for: they may be there if all that they say is "auto"."""
 STAGES = (1, 2, 3)
-DEVICES = {"none": False, "cpu": True}
-"""Where states can be offloaded to, and whether that is offloading."""
+DEVICES = get_args(Device)
+TAKEN_OVER = ("zero_stage", "offload_optimizer", "offload_parameters", "nvme_path")
+"""Fields of the recipe's own that a configuration says."""
 AUTO = "auto"
 
 
@@ -39,10 +40,9 @@ def probed(resource: Resource, table: Distributed, folder: Path) -> tuple[Distri
         found = resolved(table, folder)
     except ProblemError as error:
         return table, tuple(evolve(one, place=place) for one in error.diagnostics)
-    names = ("zero_stage", "offload_optimizer", "offload_parameters")
     twice = [
         name
-        for name in names
+        for name in TAKEN_OVER
         if f"distributed.{name}" in resource.places and getattr(found, name) != getattr(table, name)
     ]
     return found, tuple(
@@ -73,7 +73,9 @@ def resolved(table: Distributed, folder: Path) -> Distributed:
         if block in zero:
             rest = dict(_table(zero.pop(block)))
             if "device" in rest:
-                found[name] = DEVICES[_device(rest.pop("device"), block)]
+                found[name] = _device(rest.pop("device"), block)
+            if "nvme_path" in rest:
+                found["nvme_path"] = _same(rest.pop("nvme_path"), found.get("nvme_path"))
             zero |= {block: rest} if rest else {}
     return evolve(table, **found, config={**config, **({"zero_optimization": zero} if zero else {})})
 
@@ -107,9 +109,16 @@ def without_auto(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _device(device: object, block: str) -> str:
     if device not in DEVICES:
-        detail = f"Its `{block}` goes to {device}, and what is trained here is offloaded to the CPU, if at all."
-        raise problem("Damaged configuration", detail, 'Set its device to "cpu" or "none".')
+        detail = f"Its `{block}` goes to {device}, which DeepSpeed does not know."
+        raise problem("Damaged configuration", detail, f"Devices are {', '.join(DEVICES)}.")
     return str(device)
+
+
+def _same(path: object, other: object) -> object:
+    if other not in (None, path):
+        detail = f"What is offloaded goes to two places, `{other}` and `{path}`."
+        raise problem("Damaged configuration", detail, "Set one `nvme_path` for both.")
+    return path
 
 
 def _read(path: Path) -> dict[str, Plain]:

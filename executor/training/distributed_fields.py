@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
-from typing import Any, Literal
+from pathlib import PurePath
+from typing import Any, Literal, TypeAlias
 
 from executor.training.dropout import neutral_without_dropout
 from planner.effects import Effect, setting
@@ -11,12 +12,15 @@ from planner.limits import positive
 from state.canonical import Plain
 from state.values import frozen
 
+Device: TypeAlias = Literal["none", "cpu", "nvme"]
+"""Where states are kept while no GPU needs them: on a GPU all the same, in the host's memory, on its disk."""
 SHARDING = "the same sums in another order"
 MASKS = "every process draws dropout masks of its own"
 ONLY_FOR = {
     "zero_stage": ("deepspeed",),
     "offload_optimizer": ("deepspeed",),
     "offload_parameters": ("deepspeed", "fsdp"),
+    "nvme_path": ("deepspeed",),
     "reshard_after_forward": ("fsdp",),
     "transformer_layer_cls_to_wrap": ("fsdp",),
     "state_dict_type": ("fsdp",),
@@ -30,6 +34,8 @@ NEUTRAL = frozenset(
     }
 )
 """Blocks of a DeepSpeed configuration that leave the training what it is."""
+_OFFLOADED = {"none": "", "cpu": "-offload", "nvme": "-nvme"}
+"""How checkpoints are called by where optimizer states were."""
 PARAMETERS_SHARED_OUT = 3
 """The ZeRO stage from which on parameters are shared out, and can be offloaded."""
 
@@ -62,8 +68,10 @@ class Distributed:
     nodes: int = setting(1, effect=neutral_without_dropout, why=MASKS, validator=positive)
     zero_stage: Literal[1, 2, 3] = setting(2, effect=Effect.NUMERICS, why=SHARDING)
     """1: optimizer states are shared out, 2: gradients too, 3: parameters too."""
-    offload_optimizer: bool = setting(default=False, effect=Effect.NUMERICS, why="the CPU rounds differently")
-    offload_parameters: bool = setting(default=False, effect=Effect.NUMERICS, why="the CPU rounds differently")
+    offload_optimizer: Device = setting("none", effect=Effect.NUMERICS, why="the CPU rounds differently")
+    offload_parameters: Device = setting("none", effect=Effect.NUMERICS, why="the CPU rounds differently")
+    nvme_path: str = setting("", effect=Effect.RUNTIME, why="bytes are the same wherever they lie")
+    """The folder on a disk of each node that "nvme" means, from the root."""
     reshard_after_forward: bool = setting(
         default=True, effect=Effect.RUNTIME, why="parameters are gathered again, bit by bit the same"
     )
@@ -74,21 +82,42 @@ class Distributed:
     )
     config: str | dict[str, Plain] = setting("", effect=neutral_if_known, why="DeepSpeed is configured by it")
     """A DeepSpeed configuration, as a file or here; "": none is needed. State keeps what it says, not where it lies."""
+    accelerate_config: str = setting("", effect=Effect.METADATA, why="it is read into the other fields")
+    """The file of an accelerate configuration; "": none is needed. What it says becomes the fields of this table."""
 
 
 def faults(
     table: Distributed, batch_size: int, micro_batch_size: int | str, written: Container[str]
 ) -> Iterator[tuple[str, str, str]]:
     """What is wrong with the fields together: path, detail, hint. `written` holds the paths that the recipe has."""
+    if table.accelerate_config:
+        return  # asked again when the file is read
     strategy = table.strategy
     for name, strategies in ONLY_FOR.items():
         if f"distributed.{name}" in written and strategy not in strategies:
             hint = f"It is for strategy = {' or '.join(strategies)}."
             yield f"distributed.{name}", f'it means nothing to the strategy "{strategy}"', hint
-    if strategy == "deepspeed" and table.offload_parameters and table.zero_stage < PARAMETERS_SHARED_OUT:
-        detail = f"ZeRO stage {table.zero_stage} keeps all parameters on every GPU"
-        yield "distributed.offload_parameters", detail, f"Set `zero_stage` = {PARAMETERS_SHARED_OUT}."
+    yield from _offload_faults(table)
     yield from _process_faults(table, batch_size, micro_batch_size)
+
+
+def _offload_faults(table: Distributed) -> Iterator[tuple[str, str, str]]:
+    devices = {"offload_optimizer": table.offload_optimizer, "offload_parameters": table.offload_parameters}
+    if table.strategy == "deepspeed" and table.zero_stage < PARAMETERS_SHARED_OUT:
+        if table.offload_parameters != "none":
+            detail = f"ZeRO stage {table.zero_stage} keeps all parameters on every GPU"
+            yield "distributed.offload_parameters", detail, f"Set `zero_stage` = {PARAMETERS_SHARED_OUT}."
+        if table.offload_optimizer == "nvme":
+            detail = f"ZeRO stage {table.zero_stage} can keep states in the host's memory, not on its disk"
+            yield "distributed.offload_optimizer", detail, f'Set `zero_stage` = {PARAMETERS_SHARED_OUT}, or use "cpu".'
+    if table.strategy == "fsdp" and table.offload_parameters == "nvme":
+        yield "distributed.offload_parameters", "FSDP keeps nothing on disks", 'Use "cpu", or strategy = "deepspeed".'
+    on_disk = [name for name, device in devices.items() if device == "nvme"]
+    if on_disk and not PurePath(table.nvme_path).is_absolute():
+        detail = f"`nvme_path` = {table.nvme_path!r} is no folder to put it in"
+        yield f"distributed.{on_disk[0]}", detail, 'Set `nvme_path` to one from the root, such as "/local_nvme".'
+    if table.nvme_path and not on_disk:
+        yield "distributed.nvme_path", "nothing is offloaded there", 'Set `offload_optimizer` = "nvme", or remove it.'
 
 
 def checkpoint_format(settings: Mapping[str, Plain]) -> str:
@@ -98,7 +127,7 @@ def checkpoint_format(settings: Mapping[str, Plain]) -> str:
         case "fsdp":
             return f"fsdp-{table['state_dict_type']}"
         case "deepspeed":
-            return f"zero-{table['zero_stage']}{'-offload' if table['offload_optimizer'] else ''}"
+            return f"zero-{table['zero_stage']}{_OFFLOADED[table['offload_optimizer']]}"
     return "torch"
 
 

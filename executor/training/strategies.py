@@ -38,7 +38,7 @@ def _fsdp_configuration(table: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "version": 2,
         "reshard_after_forward": table["reshard_after_forward"],
-        "cpu_offload": table["offload_parameters"],
+        "cpu_offload": table["offload_parameters"] == "cpu",
         "state_dict_type": f"{table['state_dict_type'].upper()}_STATE_DICT",
         **({"transformer_layer_cls_to_wrap": wrapped} if wrapped else {}),
     }
@@ -61,13 +61,17 @@ def deepspeed_configuration(settings: Mapping[str, Any], world: World) -> dict[s
             "stage": table["zero_stage"],
             # Whole weights are what a checkpoint can be published from, and what the artifact is.
             "stage3_gather_16bit_weights_on_model_save": True,
-            **{name: {"device": "cpu", "pin_memory": has_gpu()} for name, asked in offloads.items() if asked},
+            **{name: _offloaded(device, table["nvme_path"]) for name, device in offloads.items() if device != "none"},
         },
         "zero_allow_untested_optimizer": True,
         # DeepSpeed's own Adam for the CPU has to be compiled: worth it only where the CPU helps out a GPU.
         "zero_force_ds_cpu_optimizer": has_gpu(),
     }
     return merged(table["config"] or {}, ours)
+
+
+def _offloaded(device: str, nvme_path: str) -> dict[str, Any]:
+    return {"device": device, "pin_memory": has_gpu(), **({"nvme_path": nvme_path} if device == "nvme" else {})}
 
 
 def start_deepspeed() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from attrs import evolve
@@ -12,7 +12,7 @@ from attrs import evolve
 from executor import kinds
 from executor.methods.sft import Sft
 from executor.training.deepspeed_file import faults, merged, resolved
-from executor.training.distributed_fields import Distributed
+from executor.training.distributed_fields import Device, Distributed
 from executor.training.strategies import deepspeed_configuration
 from executor.workers.world import World
 from planner.desired import effect_of
@@ -21,6 +21,7 @@ from planner.recipe import parse
 from planner.structure import settings_of
 from state.diagnostic import ProblemError
 
+TWO = World("deepspeed", 2)
 USUAL: dict[str, Any] = {
     "fp16": {"enabled": "auto", "loss_scale": "auto"},
     "bf16": {"enabled": "auto"},
@@ -46,7 +47,7 @@ def test_a_usual_file_sets_the_fields_of_the_recipe_and_keeps_the_rest(tmp_path:
         "deepspeed",
         2,
         zero_stage=3,
-        offload_optimizer=True,
+        offload_optimizer="cpu",
         config={
             "steps_per_print": 100,
             "zero_optimization": {
@@ -62,11 +63,22 @@ def test_a_usual_file_sets_the_fields_of_the_recipe_and_keeps_the_rest(tmp_path:
     assert resolved(table, tmp_path) == table
 
 
+def test_a_file_may_offload_to_one_folder_of_a_disk(tmp_path: Path) -> None:
+    there, elsewhere = ({"device": "nvme", "nvme_path": path} for path in ("/disk", "/elsewhere"))
+    config: dict[str, Any] = {"zero_optimization": {"stage": 3, "offload_optimizer": there, "offload_param": there}}
+    table = resolved(Distributed("deepspeed", config=config), tmp_path)
+    assert (table.offload_optimizer, table.offload_parameters, table.nvme_path) == ("nvme", "nvme", "/disk")
+    assert (table.config, list(faults(table))) == ({}, [])
+    config["zero_optimization"]["offload_param"] = elsewhere
+    with pytest.raises(ProblemError, match="goes to two places, `/disk` and `/elsewhere`"):
+        resolved(Distributed("deepspeed", config=config), tmp_path)
+
+
 def test_what_is_handed_to_deepspeed_is_the_file_under_what_the_recipe_says(tmp_path: Path) -> None:
     (tmp_path / "ds.json").write_text(json.dumps(USUAL))
     table = settings_of(resolved(Distributed("deepspeed", 2, config="ds.json"), tmp_path))
     settings = {"distributed": table, "batch_size": 8, "micro_batch_size": 2, "max_grad_norm": 0.5, "bf16": False}
-    made = deepspeed_configuration(settings, World("deepspeed", 2))
+    made = deepspeed_configuration(settings, TWO)
     assert made["steps_per_print"] == 100
     assert made["gradient_accumulation_steps"] == 2
     assert made["gradient_clipping"] == 0.5
@@ -77,6 +89,23 @@ def test_what_is_handed_to_deepspeed_is_the_file_under_what_the_recipe_says(tmp_
         "stage3_gather_16bit_weights_on_model_save": True,
         "offload_optimizer": {"device": "cpu", "pin_memory": False},
     }
+
+
+@pytest.mark.torch
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("stage", [1, 2, 3])
+@pytest.mark.parametrize("device", ["none", "cpu", "nvme"])
+def test_deepspeed_itself_understands_what_it_is_handed(stage: Literal[1, 2, 3], device: Device) -> None:
+    from deepspeed.runtime.zero.config import get_zero_config
+
+    parameters = device if stage == 3 else "none"
+    table = Distributed("deepspeed", 2, 1, stage, device, parameters, "/disk" if device == "nvme" else "")
+    settings = {"distributed": settings_of(table), "batch_size": 8, "micro_batch_size": 2}
+    made = get_zero_config(deepspeed_configuration(settings | {"max_grad_norm": 1.0, "bf16": True}, TWO))
+    assert made.stage == stage
+    for found, wanted in ((made.offload_optimizer, device), (made.offload_param, parameters)):
+        assert (found.device if found is not None else "none") == wanted
+        assert (str(found.nvme_path) if wanted == "nvme" else "/disk") == "/disk"
 
 
 @pytest.mark.parametrize(
@@ -93,10 +122,10 @@ def test_what_the_recipe_decides_is_refused(tmp_path: Path, config: dict[str, An
     assert [detail for _, detail, _ in faults(table)] == [said]
 
 
-NVME = '{"zero_optimization": {"stage": 3, "offload_param": {"device": "nvme"}}}'
+TAPE = '{"zero_optimization": {"stage": 3, "offload_param": {"device": "tape"}}}'
 
 
-@pytest.mark.parametrize("content", ["{", "[1]", '{"zero_optimization": 3}', NVME])
+@pytest.mark.parametrize("content", ["{", "[1]", '{"zero_optimization": 3}', TAPE])
 def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "ds.json").write_text(content)
     with pytest.raises(ProblemError):

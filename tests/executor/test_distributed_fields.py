@@ -33,16 +33,43 @@ from state.canonical import Plain
         ),
         ({"zero_stage": 3}, 8, 2, ['distributed.zero_stage: it means nothing to the strategy "auto"']),
         (
-            {"strategy": "ddp", "offload_parameters": True},
+            {"strategy": "ddp", "offload_parameters": "cpu"},
             8,
             2,
             ['distributed.offload_parameters: it means nothing to the strategy "ddp"'],
         ),
         (
-            {"strategy": "deepspeed", "offload_parameters": True},
+            {"strategy": "deepspeed", "offload_parameters": "cpu"},
             8,
             2,
             ["distributed.offload_parameters: ZeRO stage 2 keeps all parameters on every GPU"],
+        ),
+        (
+            {"strategy": "deepspeed", "zero_stage": 1, "offload_optimizer": "nvme", "nvme_path": "/disk"},
+            8,
+            2,
+            ["distributed.offload_optimizer: ZeRO stage 1 can keep states in the host's memory, not on its disk"],
+        ),
+        (
+            {"strategy": "deepspeed", "zero_stage": 3, "offload_parameters": "nvme", "nvme_path": "disk"},
+            8,
+            2,
+            ["distributed.offload_parameters: `nvme_path` = 'disk' is no folder to put it in"],
+        ),
+        (
+            {"strategy": "deepspeed", "offload_optimizer": "cpu", "nvme_path": "/disk"},
+            8,
+            2,
+            ["distributed.nvme_path: nothing is offloaded there"],
+        ),
+        (
+            {"strategy": "fsdp", "offload_parameters": "nvme"},
+            8,
+            2,
+            [
+                "distributed.offload_parameters: FSDP keeps nothing on disks",
+                "distributed.offload_parameters: `nvme_path` = '' is no folder to put it in",
+            ],
         ),
     ],
 )
@@ -83,7 +110,8 @@ def test_what_a_change_costs(path: str, strategy: str, bf16: bool, dropout: floa
         ({"strategy": "fsdp", "processes": 4}, Layout("fsdp-sharded")),
         ({"strategy": "fsdp", "state_dict_type": "full"}, Layout("fsdp-full")),
         ({"strategy": "deepspeed", "processes": 4, "zero_stage": 3}, Layout("zero-3", 4)),
-        ({"strategy": "deepspeed", "offload_optimizer": True}, Layout("zero-2-offload")),
+        ({"strategy": "deepspeed", "offload_optimizer": "cpu"}, Layout("zero-2-offload")),
+        ({"strategy": "deepspeed", "zero_stage": 3, "offload_optimizer": "nvme"}, Layout("zero-3-nvme")),
     ],
 )
 def test_how_checkpoints_are_laid_out(table: dict[str, Any], expected: Layout) -> None:

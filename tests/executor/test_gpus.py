@@ -28,14 +28,15 @@ pytestmark = [pytest.mark.gpu, pytest.mark.torch, pytest.mark.filterwarnings("ig
     [
         Distributed("ddp", 2),
         Distributed("fsdp", 2),
-        Distributed("fsdp", 2, offload_parameters=True, state_dict_type="full"),
-        Distributed("deepspeed", 1, zero_stage=2, offload_optimizer=True),
+        Distributed("fsdp", 2, offload_parameters="cpu", state_dict_type="full"),
+        Distributed("deepspeed", 1, zero_stage=2, offload_optimizer="cpu"),
         Distributed("deepspeed", 2, zero_stage=1),
         Distributed("deepspeed", 2, zero_stage=2),
         Distributed("deepspeed", 2, zero_stage=3),
-        Distributed("deepspeed", 2, zero_stage=3, offload_optimizer=True, offload_parameters=True),
+        Distributed("deepspeed", 2, zero_stage=3, offload_optimizer="cpu", offload_parameters="cpu"),
+        Distributed("deepspeed", 1, zero_stage=3, offload_optimizer="nvme", nvme_path="/"),
     ],
-    ids=["ddp", "fsdp", "fsdp-offload", "one-gpu-offload", "zero-1", "zero-2", "zero-3", "zero-3-offload"],
+    ids=["ddp", "fsdp", "fsdp-offload", "one-gpu-offload", "zero-1", "zero-2", "zero-3", "zero-3-offload", "nvme"],
 )
 def test_the_losses_on_several_gpus_are_those_on_one(
     laboratory: Laboratory,  # noqa: F811
@@ -49,6 +50,7 @@ def test_the_losses_on_several_gpus_are_those_on_one(
     assert table.strategy in ("ddp", "fsdp", "deepspeed")
     if visible_gpus() < table.processes:
         pytest.skip(f"{table.processes} GPUs are needed")
+    table = evolve(table, nvme_path=str(tmp_path)) if table.nvme_path else table
     stage = evolve(BASIC, adapter=adapter, bf16=bf16)
     alone = run(laboratory.task(stage))
     act("train")

@@ -47,6 +47,9 @@ DROPOUT = "adapter.lora_dropout = 0.1"
 FOUR_BITS = "adapter.type = qlora"
 STOPPING = "evaluation.early_stopping_patience = 3"
 DEEPSPEED = "distributed.strategy = deepspeed; distributed.processes = 2"
+ON_DISK = (
+    f"{DEEPSPEED}; distributed.zero_stage = 3; distributed.offload_optimizer = nvme; distributed.nvme_path = /disk"
+)
 FSDP = "distributed.strategy = fsdp; distributed.processes = 2"
 GUARDS = (
     "loss_watchdog_threshold", "loss_watchdog_patience", "exploding_loss", "flat_loss_steps", "clipped_steps",
@@ -178,8 +181,9 @@ ROWS: list[tuple[str, str, str, str]] = [
     ("distributed.processes", "micro_batch_size = 4", "2", Action.UPDATE),
     ("distributed.processes", f"micro_batch_size = 4; {DROPOUT}", "2", Action.REBUILD),
     ("distributed.zero_stage", DEEPSPEED, "1", Action.UPDATE),
-    ("distributed.offload_optimizer", DEEPSPEED, "true", Action.UPDATE),
-    ("distributed.offload_parameters", FSDP, "true", Action.UPDATE),
+    ("distributed.offload_optimizer", DEEPSPEED, '"cpu"', Action.UPDATE),
+    ("distributed.offload_parameters", FSDP, '"cpu"', Action.UPDATE),
+    ("distributed.nvme_path", ON_DISK, '"/other"', Action.UPDATE),
     ("distributed.reshard_after_forward", FSDP, "false", Action.UPDATE),
     ("distributed.transformer_layer_cls_to_wrap", FSDP, '["LlamaDecoderLayer"]', Action.UPDATE),
     ("distributed.state_dict_type", FSDP, '"full"', Action.UPDATE),
@@ -187,7 +191,9 @@ ROWS: list[tuple[str, str, str, str]] = [
     ("label_smoothing_factor", "", "0.1", Action.REBUILD),
     ("group_by_length", "", "true", Action.REBUILD),
 ]
-INPUTS = {"model", "datasets", "test_datasets", "method", "distributed.nodes", "distributed.config"}
+INPUTS = {"model", "datasets", "test_datasets", "method", "distributed.nodes"} | {
+    *("distributed.config", "distributed.accelerate_config"),
+}
 """Inputs, which are compared by digest; the name of the specification itself; what has but
 one value so far; what is a file."""
 NOTHING_AROUND = Surroundings(Path("nowhere"), FileDigests(), State("nowhere", 0), {})

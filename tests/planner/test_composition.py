@@ -61,7 +61,7 @@ def test_each_key_keeps_its_place() -> None:
         "": "recipe.toml:3:1",
         ".colour": "base.toml:2:1",
         ".steps": "recipe.toml:4:1",
-        ".deep.one": "base.toml:4:1",
+        ".deep.one": "base.toml:4:10",
         ".deep.two": "recipe.toml:6:1",
     }
 

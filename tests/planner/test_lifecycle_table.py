@@ -169,13 +169,13 @@ def test_ignored_edits_leave_the_recorded_value_and_are_told(workshop: Workshop)
         Diagnostic(
             "Ignored change",
             'thing.a.colour stays "red", as it was made: "blue" is ignored.',
-            place=Place("recipe.toml", 5, 1),
+            place=Place("recipe.toml", 5, 14),
             severity=Severity.WARNING,
         ),
         Diagnostic(
             "Ignored change",
             "thing.a.steps stays 4, as it was made: 9 is ignored.",
-            place=Place("recipe.toml", 5, 1),
+            place=Place("recipe.toml", 5, 14),
             severity=Severity.WARNING,
         ),
     )

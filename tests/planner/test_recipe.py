@@ -181,8 +181,8 @@ def test_wrong_types_are_never_made_to_fit() -> None:
         ("recipe.toml:6:1", "thing.x.steps: expected a whole number, got 3.7."),
         ("recipe.toml:7:1", 'thing.x.rate: expected a number, got "3".'),
         ("recipe.toml:8:1", 'thing.x.packing: expected true or false, got "no".'),
-        ("recipe.toml:9:1", "thing.x.adapter.r: expected a whole number, got true."),
-        ("recipe.toml:9:1", "thing.x.adapter.bias: expected true or false, got 1."),
+        ("recipe.toml:9:12", "thing.x.adapter.r: expected a whole number, got true."),
+        ("recipe.toml:9:22", "thing.x.adapter.bias: expected true or false, got 1."),
         ("recipe.toml:11:1", 'thing.y.base: expected a string, got ["raw.a"].'),
         ("recipe.toml:12:1", 'thing.y.more: expected a list, got "raw.a".'),
         ("recipe.toml:13:1", "thing.y.rate: expected a number, got nan."),
@@ -382,6 +382,9 @@ def test_awkward_but_valid_toml_has_its_positions() -> None:
         "table": (16, 3),
         "table.indented": (17, 3),
         "table.inline": (18, 1),
+        "table.inline.a": (18, 12),
+        "table.inline.b": (18, 19),
+        "table.inline.b.c": (18, 25),
         "table.sub.table.x": (19, 1),
         "table.sub.table.x.key": (20, 1),
         "many.0": (21, 1),
@@ -454,4 +457,6 @@ def test_every_position_is_that_of_the_text_of_the_key(document: tuple[str, dict
     starts = {}
     for path, (line, column) in positions(text).items():
         starts[path] = sum(len(one) + 1 for one in lines[: line - 1]) + column - 1
-    assert starts == expected
+    inside = starts.keys() - expected.keys()
+    assert {path: at for path, at in starts.items() if path not in inside} == expected
+    assert all(text.startswith(("k =", '"]" ='), starts[path]) for path in inside)
