@@ -69,9 +69,9 @@ def desire(
     desired = []
     for resource in recipe.resources.values():
         probe: Probe = resource.kind.probe(resource, surroundings)
-        resources[resource.address] = _resolved(resource, probe)
+        whole = resources[resource.address] = _resolved(resource, probe)
         # What the recipe left open may not fit, now that it is known.
-        found += [*probe.diagnostics, *resource.kind.check(resource, resources)]
+        found += [*probe.diagnostics, *resource.kind.check(whole, resources)]
         known |= {Source(resource.address, part): digest for part, digest in probe.known.items()}
         desired.append(_desired(resource, probe, resources))
     # The same row can be found broken by its dataset and by the tokens that are made of it.

@@ -11,9 +11,9 @@ from attrs import define, evolve, field
 from executor.training.accelerate_keys import AS_IT_IS, AUTO, FIELDS, HINTS, SECTIONS, decided
 from executor.training.distributed_fields import Distributed
 from planner.kind import Resource
-from planner.structure import suggestion
 from planner.yaml_text import read_yaml
 from state.diagnostic import Diagnostic, Place, ProblemError, problem
+from state.wording import suggestion
 
 REMOVE = "Remove it there."
 
@@ -123,5 +123,5 @@ class _Reading:
                 self.faults.append((key, "for which there is nothing here", hint or REMOVE))
 
     def _contradicts(self, key: str, name: str, ours: object) -> None:
-        why = f"and the recipe says `{name}` = {ours!r}" if ours is not None else f"which `{name}` decides"
+        why = f"and the recipe's `{name}` makes it {ours!r}" if ours is not None else f"which `{name}` decides"
         self.faults.append((key, why, f"Say it in one place: change `{name}`, or remove it there."))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import frozen
-
 from executor.training.distributed_fields import PARAMETERS_SHARED_OUT, Distributed, known_processes
 from executor.workers.world import World, accumulation
+from state.values import frozen
 
 AUTO = "auto"
 _DEVICES = {"none": "none", "cpu": "cpu", "nvme": "nvme"}
@@ -23,7 +22,7 @@ class Meaning:
     """A field of the recipe's table, and what it calls the values of a key."""
 
     field: str
-    values: Mapping[object, object] | Callable[[Any], object]
+    values: Mapping[Any, object] | Callable[[Any], object]
     """All that the key may have; or what makes the field's value of it, raising what a wrong value makes it raise."""
 
 

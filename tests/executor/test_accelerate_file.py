@@ -75,7 +75,7 @@ num_machines: 2
 num_processes: 8
 """
 FSDP = '`fsdp_config.fsdp_offload_params` is True, and the strategy is "auto"'
-STEPS = "`deepspeed_config.gradient_accumulation_steps` is 4, and the recipe says `batch_size` = 2"
+STEPS = "`deepspeed_config.gradient_accumulation_steps` is 4, and the recipe's `batch_size` makes it 2"
 REFUSED = {
     *("command_file", "commands", "tpu_name", "tpu_vm", "tpu_zone"),
     *("fp8_config", "megatron_lm_config", "mpirun_config", "parallelism_config"),
@@ -132,19 +132,19 @@ def test_a_file_sets_the_fields_of_the_recipe(tmp_path: Path, content: str, expe
             ZERO,
             ", zero_stage = 2",
             11,
-            "`deepspeed_config.zero_stage` is 3, and the recipe says `distributed.zero_stage` = 2",
+            "`deepspeed_config.zero_stage` is 3, and the recipe's `distributed.zero_stage` makes it 2",
         ),
         (
             "num_processes: 2",
             ", processes = 4",
             1,
-            "`num_processes` is 2, and the recipe says `distributed.processes` = 4",
+            "`num_processes` is 2, and the recipe's `distributed.processes` makes it 4",
         ),
         (
             "debug: false\nmixed_precision: fp16",
             "",
             2,
-            "`mixed_precision` is 'fp16', and the recipe says `bf16` = 'bf16'",
+            "`mixed_precision` is 'fp16', and the recipe's `bf16` makes it 'bf16'",
         ),
         ("num_machines: 2\nnum_processes: 3", "", 2, "`num_processes` is 3, which 2 machines cannot share evenly"),
         ("distributed_type: MEGATRON_LM", "", 1, "`distributed_type` is 'MEGATRON_LM', which is no value for it here"),

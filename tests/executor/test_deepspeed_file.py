@@ -10,6 +10,7 @@ import pytest
 from attrs import evolve
 
 from executor import kinds
+from executor.applying.probe import desire
 from executor.methods.sft import Sft
 from executor.training.deepspeed_file import faults, merged, resolved
 from executor.training.distributed_fields import Device, Distributed
@@ -20,6 +21,8 @@ from planner.effects import Effect
 from planner.recipe import parse
 from planner.structure import settings_of
 from state.diagnostic import ProblemError
+from state.files import FileDigests
+from state.record import State
 
 TWO = World("deepspeed", 2)
 USUAL: dict[str, Any] = {
@@ -144,8 +147,7 @@ def test_blocks_that_nobody_has_classified_rebuild(config: dict[str, Any], effec
     assert effect_of(Sft, "distributed.config.x", settings) is effect
 
 
-def test_a_configuration_can_stand_in_the_recipe_itself() -> None:
-    recipe = """
+RECIPE = """
 [model.tiny]
 source = "model"
 [dataset.chats]
@@ -158,11 +160,24 @@ datasets = ["dataset.chats"]
 learning_rate = 1e-3
 [train.it.distributed]
 strategy = "deepspeed"
-[train.it.distributed.config]
-zero_optimization = { stage = 1, overlap_comm = true }
 """
-    found = parse(recipe, "recipe.toml", kinds.load()).resources["train.it"].specification.distributed
+
+
+def test_a_configuration_can_stand_in_the_recipe_itself() -> None:
+    inside = "[train.it.distributed.config]\nzero_optimization = { stage = 1, overlap_comm = true }\n"
+    found = parse(RECIPE + inside, "recipe.toml", kinds.load()).resources["train.it"].specification.distributed
     assert found.config == {"zero_optimization": {"stage": 1, "overlap_comm": True}}
+
+
+def test_what_stands_in_a_file_is_held_to_the_recipe_like_what_stands_in_it(tmp_path: Path) -> None:
+    (tmp_path / "ds.json").write_text(json.dumps({"optimizer": {"type": "SGD"}, "zero_optimization": {"stage": 4}}))
+    recipe = parse(f'{RECIPE}config = "ds.json"\n', "recipe.toml", kinds.load())
+    with pytest.raises(ProblemError) as found:
+        desire(recipe, tmp_path, FileDigests(), State("nowhere", 0))
+    assert [one.detail for one in found.value.diagnostics if "config" in one.detail] == [
+        "train.it.distributed.config: its `optimizer` is for the recipe to say.",
+        "train.it.distributed.config: its ZeRO stage is 4.",
+    ]
 
 
 def test_tables_are_merged_one_by_one() -> None:

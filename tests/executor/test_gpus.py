@@ -46,11 +46,11 @@ def test_the_losses_on_several_gpus_are_those_on_one(
     adapter: Adapter | None,
     bf16: bool,  # noqa: FBT001
 ) -> None:
+    table = evolve(table, nvme_path=str(tmp_path)) if table.nvme_path else table
     assert isinstance(table.processes, int)
     assert table.strategy in ("ddp", "fsdp", "deepspeed")
     if visible_gpus() < table.processes:
         pytest.skip(f"{table.processes} GPUs are needed")
-    table = evolve(table, nvme_path=str(tmp_path)) if table.nvme_path else table
     stage = evolve(BASIC, adapter=adapter, bf16=bf16)
     alone = run(laboratory.task(stage))
     act("train")
