@@ -29,6 +29,11 @@ class Layout:
         """What the stat cache remembers."""
         return self.root / "cache" / "file_digests.json"
 
+    @property
+    def tokenizers(self) -> Path:
+        """Tokenizers as models change them, for plans, which are made before models are."""
+        return self.root / "cache" / "tokenizers"
+
     def artifact(self, kind: str, name: str, key: str) -> Path:
         """The folder of what a resource of this action key produces."""
         return self.root / "artifacts" / kind / _file_name(name) / key

@@ -12,6 +12,7 @@ from executor.applying.replay_differences import differences
 from executor.kinds.model import template_text
 from executor.models import model_files
 from executor.tokens.tokenizer_files import tokenizer_digest
+from executor.tokens.vocabulary import changed_identity
 from executor.workers.launch import Emit, Stop
 from executor.workers.task import Input, Outcome, Task
 from planner.kind import Kind, Kinds
@@ -128,11 +129,12 @@ class Replaying:
         from_hub, own = "commit" in record.content, record.settings["chat_template"] == "tokenizer"
         if from_hub and (part != "chat_template" or own):
             return False  # a commit does not change
-        tokenizer = self.layout.recipe_folder / str(record.settings["tokenizer"]) if record.artifact else folder
+        named = str(record.settings["tokenizer"] or record.settings["source"])
+        tokenizer = self.layout.recipe_folder / named if record.artifact else folder
         if part == "chat_template":
             return digest(template_text(record.settings, tokenizer, self.layout.recipe_folder)) != recorded
         if part == "tokenizer":
-            return tokenizer_digest(tokenizer, self.digests) != recorded
+            return changed_identity(tokenizer_digest(tokenizer, self.digests), record.settings) != recorded
         return not record.artifact and model_files.source_identity(folder, self.digests) != recorded
 
     def _differences(self, record: Record, task: Task) -> Iterator[str]:

@@ -50,7 +50,7 @@ def hub_id(material: Material) -> str:
 
 def hub_package(material: Material) -> str:
     """The package URL of a model from the hub at its commit, or "" (the same specification, type huggingface)."""
-    name, commit = hub_id(material), hub_commit(material)
+    name, commit = "" if material.record.artifact else hub_id(material), hub_commit(material)
     return f"pkg:huggingface/{quote(name)}@{commit}" if name and material.is_model else ""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -11,16 +11,18 @@ from attrs import Factory, evolve
 
 from executor.applying.probe import Surroundings, assumed
 from executor.models import hub
+from executor.models.model_fields import check, is_made, is_template, where_drawn, without_positions
 from executor.templates import built_in
 from executor.tokens.tokenizer_files import has_tokenizer, own_template, tokenizer_digest
+from executor.tokens.vocabulary import changed_identity, changes_tokenizer
 from planner.effects import Effect, setting
-from planner.kind import Kind, Probe, Resource, Resources
+from planner.kind import Kind, Probe, Resource
 from planner.limits import not_negative
+from planner.structure import settings_of
 from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic
 from state.record import Record
 from state.values import frozen
-from state.wording import suggestion
 
 if TYPE_CHECKING:
     from executor.workers.task import Input, Outcome, Task
@@ -40,47 +42,26 @@ class Model:
     """For a hub id: a commit, or a branch or tag, which is resolved once and then stays."""
     config: dict[str, Plain] = setting(Factory(dict), effect=Effect.REBUILD, why="the architecture is another")
     """For random weights: `model_type` and the fields of that architecture's configuration."""
-    seed: int = setting(42, effect=Effect.REBUILD, why="the random weights follow it", validator=not_negative)
+    seed: int = setting(42, effect=where_drawn, why="the random weights follow it", validator=not_negative)
+    """For random weights, and for the rows of added tokens."""
     tokenizer: str = setting("", effect=Effect.METADATA, why="the files decide, not where they lie")
     """For random weights: the folder of the tokenizer."""
     chat_template: str = setting("tokenizer", effect=Effect.METADATA, why="the template's text decides")
     """ "tokenizer" for the one that comes with it, a built-in one by name, or a .jinja file relative to the recipe."""
+    tokens: tuple[str, ...] = setting((), effect=Effect.REBUILD, why="the vocabulary is another")
+    """Texts that become one token each, added to the vocabulary; the embedding grows with it."""
+    special_tokens: dict[str, Plain] = setting(Factory(dict), effect=Effect.REBUILD, why="the vocabulary is another")
+    """Control tokens by role: bos_token, eos_token, pad_token, unk_token, and a list of `additional_special_tokens`.
+    What the vocabulary lacks is added to it."""
+    rope_scaling: dict[str, Plain] = setting(Factory(dict), effect=Effect.REBUILD, why="positions are told differently")
+    """How rotary positions reach further than those that the model was made for: `rope_type`, `factor` and what else
+    transformers' `rope_parameters` has. For random weights, `config` has them."""
     description: str = setting("", effect=Effect.METADATA, why="it is a note")
-
-
-def check(resource: Resource, _: Resources) -> tuple[Diagnostic, ...]:
-    """The fields must describe exactly one origin."""
-    return tuple(
-        Diagnostic("Contradicting fields", f"{resource.address}: {detail}", hint, resource.place(path))
-        for path, detail, hint in _faults(resource.specification)
-    )
-
-
-def _faults(model: Model) -> Iterator[tuple[str, str, str]]:
-    origins = "Give `source` (a folder or hub id), or `config` and `tokenizer` for random weights."
-    if bool(model.source) == bool(model.config):
-        yield "", "exactly one of `source` and `config` is needed.", origins
-    if model.config and not model.tokenizer:
-        yield "config", "random weights need a `tokenizer` folder.", 'Write `tokenizer = "FOLDER"` beside it.'
-    if model.config and not isinstance(model.config.get("model_type"), str):
-        yield "config", "`config.model_type` is needed.", 'For instance `model_type = "llama"`.'
-    if model.source and model.tokenizer:
-        yield "tokenizer", "a `source` brings its own tokenizer.", "Remove `tokenizer`."
-    if model.config and model.revision:
-        yield "revision", "random weights have no revision.", "Remove `revision`."
-    if not _is_template(model.chat_template):
-        known = f"Known: {', '.join(built_in())}."
-        detail = 'expected "tokenizer", the name of a built-in template, or a .jinja file.'
-        yield "chat_template", detail, suggestion(model.chat_template, list(built_in())) or known
-
-
-def _is_template(name: str) -> bool:
-    return name == "tokenizer" or name.endswith(".jinja") or name in built_in()
 
 
 def _assumed(resource: Resource, surroundings: Surroundings) -> Probe | None:
     """What state says of it where it cannot be read; no facts, which its files would not tell either."""
-    found = assumed(resource, surroundings, builds=bool(resource.specification.config))
+    found = assumed(resource, surroundings, builds=is_made(settings_of(resource.specification)))
     return evolve(found, facts={}) if found is not None else None
 
 
@@ -99,24 +80,28 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
         hint = "Paths are relative to the recipe's folder; a hub id has the form `organisation/name`."
         missing = Probe(diagnostics=(Diagnostic("Missing file", detail, hint, resource.place(name)),))
         return _assumed(resource, surroundings) or missing
-    known = {
+    content = {
         "tokenizer": tokenizer_digest(folder, surroundings.digests),
         "chat_template": digest(template if template is not None else own_template(folder)),
     }
+    known = {**content, "tokenizer": changed_identity(content["tokenizer"], settings_of(model))}
     if model.config:
         # The artifact carries tokenizer and template, so they are part of what is built; the weights do not depend
         # on them, and what is trained on the weights sees only the weights' own digest.
-        return Probe(content=known, known=known)
+        return Probe(content=content, known=known)
     from executor.models.model_files import source_identity
 
     weights = source_identity(folder, surroundings.digests)
-    return Probe(content={"weights": weights, **known}, known={"": weights, **known}, builds=False)
+    if is_made(settings_of(model)):
+        diagnostics = without_positions(resource, folder)
+        return Probe(content={"weights": weights, **content}, known=known, diagnostics=diagnostics)
+    return Probe(content={"weights": weights, **content}, known={"": weights, **known}, builds=False)
 
 
 def _template(resource: Resource, folder: Path) -> tuple[str | None, Diagnostic | None]:
     """The text of the template that the recipe names; None for the tokenizer's own."""
     name = resource.specification.chat_template
-    if name == "tokenizer" or not _is_template(name):
+    if name == "tokenizer" or not is_template(name):
         return None, None
     try:
         return _named_template(name, folder), None
@@ -140,11 +125,11 @@ def _probe_hub(resource: Resource, surroundings: Surroundings, template: str | N
             return Probe(diagnostics=(hub.at(resolved, resource.place("source")),))
         commit = resolved
     known = {
-        "": digest({"hub": commit}),
-        "tokenizer": digest({"hub": commit, "part": "tokenizer"}),
+        "tokenizer": changed_identity(digest({"hub": commit, "part": "tokenizer"}), settings_of(model)),
         "chat_template": digest(template if template is not None else {"hub": commit, "part": "chat_template"}),
     }
-    return Probe(content={"commit": commit, "chat_template": known["chat_template"]}, known=known)
+    whole = {} if is_made(settings_of(model)) else {"": digest({"hub": commit})}
+    return Probe(content={"commit": commit, "chat_template": known["chat_template"]}, known={**whole, **known})
 
 
 def recorded_commit(model: Model, record: Record | None) -> str:
@@ -165,18 +150,40 @@ def locate(record: Record, recipe_folder: Path) -> Path:
 
 
 def build(task: Task, reporter: Reporter) -> Outcome:
-    """Download the repository, or make random weights."""
-    from executor.models.model_files import initialise
+    """Download the repository, change what came, or make random weights."""
     from executor.workers.task import Outcome
 
-    if not task.settings["config"]:
-        reporter.message(f"downloading {task.settings['source']}")
-        hub.download(str(task.settings["source"]), task.content["commit"])
-        return Outcome(digest({"hub": task.content["commit"]}), has_artifact=False)
-    tokenizer = Path(task.recipe_folder) / str(task.settings["tokenizer"])
-    template = template_text(task.settings, tokenizer, Path(task.recipe_folder))
-    config = cast("Mapping[str, Plain]", task.settings["config"])
-    return initialise(config, cast("int", task.settings["seed"]), tokenizer, template, task.output_folder)
+    settings, commit = task.settings, task.content.get("commit")
+    if commit:
+        reporter.message(f"downloading {settings['source']}")
+        hub.download(str(settings["source"]), commit)
+        if not is_made(settings):
+            return Outcome(digest({"hub": commit}), has_artifact=False)
+    folder = Path(task.recipe_folder)
+    if settings["config"]:
+        return _initialise(task)
+    from executor.models.changed_model import change
+
+    source = hub.snapshot(str(settings["source"]), commit) if commit else folder / str(settings["source"])
+    template = template_text(settings, source, folder)
+    return change(source, settings, template, task.output_folder, Path(task.tune_folder))
+
+
+def _initialise(task: Task) -> Outcome:
+    import tempfile
+
+    from executor.models.model_files import initialise
+    from executor.tokens.vocabulary import extend
+
+    named = Path(task.recipe_folder) / str(task.settings["tokenizer"])
+    template = template_text(task.settings, named, Path(task.recipe_folder))
+    config, seed = cast("Mapping[str, Plain]", task.settings["config"]), cast("int", task.settings["seed"])
+    with tempfile.TemporaryDirectory(dir=task.tune_folder, prefix="tokenizer-") as scratch:
+        if not changes_tokenizer(task.settings):
+            return initialise(config, seed, named, template, task.output_folder)
+        added = extend(named, task.settings, Path(scratch))
+        made = initialise(config, seed, Path(scratch), template, task.output_folder)
+        return evolve(made, facts={**made.facts, "added_tokens": dict(added)})
 
 
 def delivered(model: Input, recipe_folder: Path) -> tuple[Path, str | None]:
@@ -185,7 +192,7 @@ def delivered(model: Input, recipe_folder: Path) -> tuple[Path, str | None]:
     For a model the recipe says which template; what was trained or merged carries its own.
     """
     name = str(model.settings.get("tokenizer", ""))
-    folder = recipe_folder / name if name else Path(model.folder)
+    folder = recipe_folder / name if name and not changes_tokenizer(model.settings) else Path(model.folder)
     if "chat_template" not in model.settings:
         return folder, own_template(folder)
     return folder, template_text(model.settings, folder, recipe_folder)

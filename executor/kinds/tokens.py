@@ -16,6 +16,7 @@ from executor.sources.origin import Origin, origin_of
 from executor.templating.turn_ends import TrainOnEos
 from executor.tokens.row_layout import LEARNT_FROM, RowLayout
 from executor.tokens.tokenizer_files import has_tokenizer
+from executor.tokens.vocabulary import extended
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.structure import settings_of
@@ -88,7 +89,9 @@ def readable_with(resource: Resource, surroundings: Surroundings) -> Path | None
     model = settings_of(surroundings.resources[resource.specification.model].specification)
     folder = surroundings.folder / str(model["tokenizer"] or model["source"])
     libraries = all(find_spec(library) is not None for library in LIBRARIES)
-    return folder if libraries and has_tokenizer(folder) and _rows_are_here(resource, surroundings) else None
+    if not (libraries and has_tokenizer(folder) and _rows_are_here(resource, surroundings)):
+        return None
+    return extended(folder, model, Layout(surroundings.folder).tokenizers)
 
 
 def _rows_are_here(resource: Resource, surroundings: Surroundings) -> bool:

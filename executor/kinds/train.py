@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +15,7 @@ from executor.kinds.tokens import Tokens
 from executor.models import adapter_fields
 from executor.models.lineage import is_adapter, model_sources, root_model, scoring_run
 from executor.plugins import Derived
+from executor.tokens.vocabulary import named_tokens
 from executor.training import (
     accelerate_file,
     deepspeed_file,
@@ -78,8 +80,22 @@ def _chain_faults(stage: Stage, resources: Resources) -> Iterator[Fault]:
     if _method(stage).layout == "prompts" and beta and stage.adapter is None and is_adapter(resources[stage.model]):
         detail = "with `beta`, the model is compared with the folder that it came from, and an adapter is none"
         yield "model", detail, "Merge it first, and name the merge; or train an adapter."
+    yield from _untrained(stage, resources)
     if scoring := scoring_run(stage.model, resources):
         yield "model", f"{scoring} yields a model that scores texts, and cannot go on with them", "Name another model."
+
+
+def _untrained(stage: Stage, resources: Resources) -> Iterator[Fault]:
+    """Tokens that the model adds, next to an adapter that would leave them as they were drawn."""
+    base, adapter = resources[stage.model], stage.adapter
+    if base.kind.name != "model" or adapter is None:
+        return
+    added = named_tokens(base.specification.tokens, base.specification.special_tokens)
+    left = [one for one in added if one not in adapter.trainable_tokens]
+    if left and not {*adapter_fields.EMBEDDINGS}.intersection((*adapter.modules_to_save, *adapter.target_modules)):
+        named = ", ".join(json.dumps(one, ensure_ascii=False) for one in (*adapter.trainable_tokens, *left))
+        detail = f"{base.address} adds {', '.join(left)}, and the adapter leaves their rows as they were drawn"
+        yield "adapter", detail, f"Set trainable_tokens = [{named}], or name the embedding in `modules_to_save`."
 
 
 def _data_faults(stage: Stage, resources: Resources) -> Iterator[Fault]:

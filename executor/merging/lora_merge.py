@@ -22,6 +22,7 @@ from typing import Any
 from attrs import evolve
 
 from executor.merging.merged_tensor import MergedTensor
+from executor.models.adapter_fields import EMBEDDINGS, HEADS
 from executor.models.peft_adapter import Adapter, Change, read_adapter
 from executor.models.shards import AS_IT_IS, shared_out
 from executor.models.tensor_files import (
@@ -42,8 +43,6 @@ from state.values import frozen
 DTYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 """What a recipe calls a dtype -> what a file calls it."""
 FLOATS = ("F64", "F32", "BF16", "F16")
-EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "embed_in")
-HEADS = ("lm_head", "embed_out")
 HEAD_TENSOR = "lm_head.weight"
 GENERATING = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 """Ends of the names of architectures that have an output matrix over the vocabulary."""

@@ -23,6 +23,7 @@ INITIAL = ("default", "gaussian", "orthogonal", "olora", "pissa", "loftq")
 CONVERTED = re.compile(r"olora|pissa(_niter_[1-9]\d*)?")
 """Beginnings that take part of the base into the adapter, which is converted when it is finished: then it is a plain
 one, of twice the rank, for the base as it was."""
+EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "embed_in")
 HEADS = ("lm_head", "embed_out")
 
 
@@ -58,6 +59,8 @@ class Adapter:
     """Ends of the names of parameters that are no module's matrix: the experts of a mixture of experts."""
     modules_to_save: tuple[str, ...] = setting((), effect=Effect.REBUILD, why=OTHER_PARAMETERS)
     """Modules that are trained whole."""
+    trainable_tokens: tuple[str, ...] = setting((), effect=Effect.REBUILD, why=OTHER_PARAMETERS)
+    """Tokens whose rows of the embedding, and of the output's matrix, are trained; all other rows stay as they are."""
     layers_to_transform: tuple[int, ...] = setting((), effect=Effect.REBUILD, why=OTHER_PARAMETERS)
     """Numbers of the layers that get an adapter; all if empty."""
     rank_pattern: dict[str, Plain] = setting(Factory(dict), effect=Effect.REBUILD, why=SHAPED, validator=_numbers)
@@ -108,6 +111,7 @@ def _faults(stage: Any, adapter: Adapter) -> Iterator[tuple[str, str, str]]:  # 
         yield "target_modules", detail, f'Remove it here, and use modules_to_save = ["{name}"] to train it whole.'
     for name in (one for one in adapter.modules_to_save if one in adapter.target_modules):
         yield "modules_to_save", f"`{name}` is in `target_modules` too", "Remove it from one of the two."
+    yield from _row_faults(stage, adapter)
     if adapter.layers_to_transform and adapter.target_modules == "all-linear":
         detail = 'PEFT picks layers for modules that are named, not for "all-linear"'
         yield "layers_to_transform", detail, "Name the modules in `target_modules`."
@@ -130,6 +134,18 @@ def _faults(stage: Any, adapter: Adapter) -> Iterator[tuple[str, str, str]]:  # 
         yield "init_lora_weights", detail, "Use another stage, or remove it."
     if adapter.converted:
         yield from _unconvertible(stage, adapter)
+
+
+def _row_faults(stage: Any, adapter: Adapter) -> Iterator[tuple[str, str, str]]:  # noqa: ANN401  as above
+    if not adapter.trainable_tokens:
+        return
+    whole = [one for one in (*adapter.modules_to_save, *adapter.target_modules) if one in (*EMBEDDINGS, *HEADS)]
+    if whole:
+        yield "trainable_tokens", f"all rows of `{whole[0]}` are trained", "Remove one of the two."
+    table = stage.distributed
+    if table.strategy == "fsdp" or (table.strategy == "deepspeed" and table.zero_stage == 3):  # noqa: PLR2004  its name
+        detail = "single rows can be trained only where every process holds all of them"
+        yield "trainable_tokens", detail, "Use ddp, or ZeRO stage 1 or 2."
 
 
 def _unconvertible(stage: Any, adapter: Adapter) -> Iterator[tuple[str, str, str]]:  # noqa: ANN401  as above

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from executor.merging.lora_merge import CONV1D_MODELS, DTYPES, HEADS
+from executor.merging.lora_merge import CONV1D_MODELS, DTYPES
+from executor.models.adapter_fields import HEADS
 from executor.models.peft_adapter import CONFIG_FILE, Adapter, Change, read_adapter
 from executor.models.tensor_files import TensorEntry, parameter_count, read_headers
 from state.canonical import Plain

@@ -15,11 +15,18 @@ AS_THEY_ARE = ("r", "lora_alpha", "lora_dropout", "use_rslora", "lora_bias", "ra
 FUSED = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
 FUSED_MODULES = ("out_proj", "conv1d")
 """Matrices that Mamba's kernels read themselves, past any adapter: PEFT refuses these models with them."""
+ADAPTER = "default"
+"""PEFT's name for the only adapter of a model."""
 PLAIN_START = ("default", "loftq")
 
 
-def adapter_configuration(adapter: Mapping[str, Any] | None, task: str = "CAUSAL_LM", model_type: str = "") -> Any:  # noqa: ANN401  PEFT has no types
-    """PEFT's LoraConfig for a `[train.NAME.adapter]` table; None where all weights are trained."""
+def adapter_configuration(
+    adapter: Mapping[str, Any] | None, task: str, model_type: str, rows: Mapping[str, list[int]] | None
+) -> Any:  # noqa: ANN401  PEFT has no types
+    """PEFT's LoraConfig for a `[train.NAME.adapter]` table; None where all weights are trained.
+
+    `rows` are the ids of tokens by the module of which only their rows are trained.
+    """
     if adapter is None:
         return None
     from peft import LoraConfig
@@ -32,6 +39,7 @@ def adapter_configuration(adapter: Mapping[str, Any] | None, task: str = "CAUSAL
     return LoraConfig(
         task_type=task,
         target_modules=target if isinstance(target, str) else list(target),
+        trainable_token_indices=None if rows is None else dict(rows),
         use_dora=adapter["type"] == "dora",
         init_lora_weights=True if start in PLAIN_START else start,
         **fields,

@@ -74,7 +74,7 @@ def _edit_configuration(
     adapter = folder / "adapter_config.json"
     if adapter.is_file():
         base, on_base_alone = records[foundations[0].address], len(foundations) == 2  # noqa: PLR2004  base and adapter
-        commit = base.content.get("commit") if on_base_alone else None
+        commit = base.content.get("commit") if on_base_alone and not base.artifact else None
         name = base.settings["source"] if commit else None
         _write_json(adapter, {**json.loads(adapter.read_bytes()), "base_model_name_or_path": name, "revision": commit})
 

@@ -38,7 +38,8 @@ class Served:
 def served(materials: Sequence[Material], folders: Sequence[Input]) -> Served:
     """A model of these foundations; a problem for what no server loads."""
     whole, about = materials[0], materials[-1]
-    base, revision = (hub_id(whole), hub_commit(whole)) if hub_id(whole) else (folders[0].folder, "")
+    from_hub = hub_id(whole) and not whole.record.artifact
+    base, revision = (hub_id(whole), hub_commit(whole)) if from_hub else (folders[0].folder, "")
     if len(materials) == 1:
         return Served(about.address, base, revision)
     adapter = about.record.settings["adapter"]

@@ -29,9 +29,11 @@ from executor.tokens.row_layout import RowLayout
 from executor.tokens.supervision import RowSummary, overlap, summarise, supervision
 from executor.tokens.tokenizer_files import has_tokenizer
 from executor.tokens.tokenizing import formatter_of, template_for
+from executor.tokens.vocabulary import extended
 from planner.kind import Resource, Resources
 from planner.structure import settings_of
 from state.diagnostic import Diagnostic, ProblemError, problem
+from state.layout import Layout
 from state.record import Record, State
 from state.values import frozen
 from state.wording import suggestion
@@ -145,6 +147,7 @@ def preview(tokens: Resource, resources: Resources, folder: Path, state: State, 
     specification: Tokens = tokens.specification
     model, datasets = resources[specification.model], [resources[one] for one in specification.datasets]
     tokenizer = tokenizer_folder(model, folder, state)
+    tokenizer = extended(tokenizer, settings_of(model.specification), Layout(folder).tokenizers)
     formatting = _formatter(tokens, model, datasets, tokenizer, folder)
     strategy = specification.excess_length_strategy
     limit = specification.sequence_len if strategy != "split" else sys.maxsize

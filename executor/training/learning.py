@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from executor.models.lora import ADAPTER
 from executor.models.peft_adapter import PREFIX
 from executor.models.quantization import fold
 from executor.models.tensor_files import read_headers
 from executor.workers.task import Input
 from state.diagnostic import problem
 
-ADAPTER = "default"
-"""PEFT's name for the only adapter of a model."""
 RATIO = "lr_ratio"
 """Of a group of parameters: its learning rate over that of the recipe; a checkpoint keeps it."""
 

@@ -5,7 +5,6 @@ Attention is told where a document begins by the positions of its tokens; a recu
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -43,17 +42,10 @@ def packing_faults(stage: Any, resources: Resources, folder: Path) -> Iterator[t
     """Packing for a model that cannot keep documents apart, as far as its configuration can be read here."""
     if not stage.sample_packing:
         return
+    from executor.models.model_files import configuration
+
     root = resources[root_model(stage.model, resources)]
-    config = root.specification.config or _read(folder / root.specification.source / "config.json")
+    config = root.specification.config or configuration(folder / root.specification.source)
     if is_recurrent(config):
         detail = f"layers of {root.address} carry a state from one document of a packed row into the next"
         yield "sample_packing", detail, "Remove it; `group_by_length` saves padding too."
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    """A configuration, if there is one; whether it is sound is for others to say."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from executor.models.lora import adapter_configuration, keep_adapters_exact
+from executor.models.trained_rows import show_biases, token_rows
 
 if TYPE_CHECKING:
     from executor.training.training_run import Run
@@ -24,13 +25,15 @@ def common(run: Run, model: Any = None, task: str = "CAUSAL_LM") -> dict[str, An
     """What every trainer is made with, beside its arguments and what sets it apart; `task` is what PEFT calls it."""
     from executor.tokens.token_files import TRAIN, VALIDATION
 
-    trained = run.model() if model is None else model
+    trained, tokenizer = run.model() if model is None else model, run.tokenizer()
+    adapter = run.settings["adapter"]
+    rows = token_rows(adapter, trained, tokenizer)
     return {
         "model": trained,
         "train_dataset": run.rows(TRAIN),
         "eval_dataset": run.rows(VALIDATION),
-        "processing_class": run.tokenizer(),
-        "peft_config": adapter_configuration(run.settings["adapter"], task, trained.config.model_type),
+        "processing_class": tokenizer,
+        "peft_config": adapter_configuration(adapter, task, trained.config.model_type, rows),
     }
 
 
@@ -40,6 +43,7 @@ def ready(trainer: Any) -> Any:  # noqa: ANN401  TRL has no types
 
     trainer.remove_callback(PrinterCallback)
     keep_adapters_exact(trainer.model)
+    show_biases(trainer.model)
     return trainer
 
 

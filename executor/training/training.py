@@ -15,6 +15,7 @@ from executor.evaluation.selection import chosen_facts, evaluation_at
 from executor.kinds.model import delivered
 from executor.models import lora, model_files
 from executor.models.sharded_checkpoint import is_sharded, load
+from executor.models.trained_rows import prove_trained
 from executor.tokens.token_files import VALIDATION
 from executor.training import determinism, filling, learning, strategies
 from executor.training.best_model import best_folder
@@ -81,6 +82,7 @@ def _trainer(method: Method, run: Run) -> Any:  # noqa: ANN401  transformers has
     trainer = method.train(run)
     del loading
     strategies.prove(trainer, world)
+    prove_trained(trainer.model, trainer.processing_class, run.task.inputs["model"])
     if run.lacking_rows and filling.can_fill(trainer.train_dataset):
         filling.fill(trainer, len(trainer.train_dataset) - 1, micro_batch(run.settings, world) * world.size)
     elif run.lacking_rows:

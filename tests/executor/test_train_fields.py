@@ -142,6 +142,7 @@ ROWS: list[tuple[str, str, str, str]] = [
     ("adapter.exclude_modules", LORA, '["q_proj"]', Action.REBUILD),
     ("adapter.target_parameters", LORA, '["experts.down_proj"]', Action.REBUILD),
     ("adapter.modules_to_save", LORA, '["lm_head"]', Action.REBUILD),
+    ("adapter.trainable_tokens", LORA, '["<|im_end|>"]', Action.REBUILD),
     ("adapter.layers_to_transform", 'adapter.target_modules = ["q_proj"]', "[0, 1]", Action.REBUILD),
     ("adapter.rank_pattern", LORA, "{ q_proj = 8 }", Action.REBUILD),
     ("adapter.alpha_pattern", LORA, "{ q_proj = 8 }", Action.REBUILD),
