@@ -93,17 +93,18 @@ class Preview:
     def histogram(self) -> tuple[tuple[int, int, int], ...]:
         """Numbers of rows by tokens: (from, to, rows), in at most BARS equal steps of a round width.
 
-        The last step takes the longest hundredth of the rows, however long: a few long rows must not hide the others.
+        The longest hundredth of the rows, however long, has one more step: a few long rows must not hide the others.
         """
         lengths = sorted(row.length for row in self.rows)
         if not lengths:
             return ()
         usual = lengths[len(lengths) - 1 - len(lengths) // 100]
         width = _round_width(usual)
-        first, last = lengths[0] // width, usual // width
-        counts = Counter(min(length // width, last) for length in lengths)
-        edges = [(at * width, (at + 1) * width - 1) for at in range(first, last + 1)]
-        edges[-1] = (edges[-1][0], max(edges[-1][1], lengths[-1]))
+        first, behind = lengths[0] // width, usual // width + 1
+        counts = Counter(min(length // width, behind) for length in lengths)
+        edges = [(at * width, (at + 1) * width - 1) for at in range(first, behind)]
+        if counts[behind]:
+            edges.append((behind * width, lengths[-1]))
         return tuple((low, high, counts[low // width]) for low, high in edges)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from executor.applying.probe import Surroundings
 from executor.data.rows import BrokenRow
-from executor.kinds.dataset import broken_rows
+from executor.kinds.dataset import broken_rows, faults
 from executor.kinds.tokens import Tokens, readable_with
 from executor.sources.detection import resolved
 from executor.sources.origin import rows
@@ -36,7 +36,7 @@ class Sample:
     complete: bool
     """Whether these are all rows."""
     diagnostics: tuple[Diagnostic, ...]
-    """What is wrong with them, with the template for their model, and under their length limit."""
+    """What is wrong with them that their dataset does not tell, with the template, and under the length limit."""
 
 
 NOTHING = Sample((), complete=True, diagnostics=())
@@ -74,12 +74,16 @@ def _sample(resource: Resource, tokenizer: Path, surroundings: Surroundings) -> 
     complete = True
     for dataset in (resolved(one.specification, folder) for one in datasets):
         remaining = rows(dataset, folder)
-        for one in formatting.documents(dataset, islice(remaining, MOST_ROWS)):
+        first, refused = list(islice(remaining, MOST_ROWS)), list[BrokenRow]()
+        for one in formatting.documents(dataset, iter(first)):
             if isinstance(one, Document):
                 cut = limit if strategy == "truncate" else sys.maxsize
                 found.append(summarise(one.place, one.encoded, cut, tokens.layout))
-            elif dataset.on_bad_row == "error":
-                broken.append(one)
+            else:
+                refused.append(one)
+        if refused and dataset.on_bad_row == "error":
+            told = {row.place for row in first if isinstance(row, BrokenRow) or any(faults(row, dataset))}
+            broken += [one for one in refused if one.place not in told]
         complete = complete and next(remaining, None) is None
     broken += too_long([one.length for one in found], lambda at: found[at].place, limit, strategy)
     losses = supervision(found, limit, complete=complete) if strategy == "truncate" else ()
