@@ -14,7 +14,7 @@ test: $(VENV)/installed
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 test-fast: $(VENV)/installed
-	$(BIN)/pytest -m "not torch and not slow"
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not torch and not slow and not processes"
 
 # Where there are NVIDIA GPUs, with a torch that has CUDA.
 test-gpu: $(VENV)/installed

@@ -24,8 +24,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+STARTING = {"empty", "fresh", "quickstart", "s3_server", "hub_server"}
+"""Fixtures for tests that start commands of tune or servers: half a second each, and there are hundreds of them."""
+
+
+def _starts_processes(item: pytest.Function) -> bool:
+    where = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return "s3" in where or bool(STARTING.intersection(item.fixturenames))
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a GPU where there is none."""
+    """Mark what starts processes, and leave out what needs a GPU where there is none."""
+    for item in items:
+        if isinstance(item, pytest.Function) and _starts_processes(item):
+            item.add_marker("processes")
     left_out = [item for item in items if "gpu" in item.keywords]
     if left_out and not visible_gpus():
         config.hook.pytest_deselected(items=left_out)

@@ -273,6 +273,7 @@ def encode(folder: Path, name: str, processes: int, dataset: Dataset = CHATS) ->
         return rows, [bytes(content[start : start + 8 * length]) for start, length in edges]
 
 
+@pytest.mark.slow
 def test_processes_and_chunks_change_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [json.dumps(row) for row in QUESTIONS]
     lines[5] = '{"messages": []}'

@@ -59,6 +59,7 @@ def problems(text: str, folder: Path, *, planned: bool) -> tuple[Diagnostic, ...
     return ()
 
 
+@pytest.mark.slow
 def test_every_mistake_has_a_place_and_a_way_out(folder: Path) -> None:
     assert [problems(one, folder, planned=False) for one in RECIPES] == [()] * len(RECIPES)
     random = Random(20_261_128)  # noqa: S311  nothing secret

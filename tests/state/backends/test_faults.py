@@ -137,6 +137,7 @@ def test_a_server_that_only_answers_with_errors_is_a_problem_and_nothing_was_wri
     assert straight.get("state.json") is None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("s3_credentials")
 def test_a_server_that_says_nothing_is_a_problem(tmp_path: Path) -> None:
     small, large = tmp_path / "small", tmp_path / "large"
