@@ -10,6 +10,7 @@ from attrs import field
 from planner.effects import Effect, declared, input_effect
 from planner.kind import Source
 from state.canonical import Plain, digest, encode
+from state.plain import SCALARS
 from state.record import Splice
 from state.values import frozen
 
@@ -60,13 +61,10 @@ def flatten(settings: Mapping[str, Plain], prefix: str = "") -> dict[str, Plain]
     return flat
 
 
-_SCALARS = (str, int, float, bool, type(None))
-
-
 def same(one: Plain, other: Plain) -> bool:
     """Whether two values are one to an identity: `1`, `1.0` and `true` are three, however deep they stand."""
-    if isinstance(one, _SCALARS) or isinstance(other, _SCALARS):
-        return type(one) is type(other) and one == other
+    if type(one) in SCALARS or type(other) in SCALARS:
+        return one is other or (type(one) is type(other) and one == other)
     if not one and not other:
         return isinstance(one, Mapping) is isinstance(other, Mapping)
     return encode(one) == encode(other)

@@ -74,11 +74,9 @@ def _decides(situation: Situation, record: Record, field: str) -> bool:
 
 def _field_changes(desired: Desired, record: Record) -> Iterator[FieldChanged]:
     recorded = with_defaults(record.settings, desired.specification)
-    differing = [
-        name
-        for name in recorded.keys() | desired.settings.keys()
-        if not same(recorded.get(name), desired.settings.get(name))
-    ]
+    wanted = desired.settings
+    gone = [name for name in recorded if name not in wanted and recorded[name] is not None]
+    differing = [name for name, value in wanted.items() if not same(recorded.get(name), value)] + gone
     before, after = (
         flatten({name: settings[name] for name in differing if name in settings})
         for settings in (recorded, desired.settings)

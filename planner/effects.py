@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import cache
+from operator import attrgetter
 from typing import Any, TypeAlias, cast
 
 import attrs
@@ -93,6 +94,13 @@ def reference_names(specification: type) -> tuple[str, ...]:
 def own_fields(specification: type) -> tuple[str, ...]:
     """The names of the fields whose values are kept among the resource's own settings."""
     return tuple(field.name for field in attrs.fields(specification) if in_settings(field))
+
+
+@cache
+def own_values(specification: type) -> Callable[[object], tuple[object, ...]]:
+    """A function from an instance of a class to the values of its own fields."""
+    names = own_fields(specification)
+    return attrgetter(*names) if len(names) > 1 else lambda one: tuple(getattr(one, name) for name in names)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from attrs import define, field
 
@@ -64,13 +65,22 @@ class StateVersion:
     digest: str
 
 
+class Meaning(Protocol):
+    """What a recipe says, in one digest; working it out takes time that a plan which nobody saves can do without."""
+
+    @property
+    def digest(self) -> str:
+        """Of what the recipe means."""
+
+
 @frozen
 class Plan:
     """What has to be done so that the models match the recipe: an upper bound, applied step by step."""
 
     recipe: str
     """File name of the recipe, relative to the folder that holds `.tune/`."""
-    recipe_digest: str
+    meaning: Meaning = field(eq=False)
+    """What the recipe said when the plan was made."""
     state: StateVersion
     steps: tuple[Step, ...]
     diagnostics: tuple[Diagnostic, ...] = ()
@@ -85,13 +95,18 @@ class Plan:
         """The steps that do anything at all."""
         return tuple(step for step in self.steps if step.action is not Action.REUSE)
 
+    @property
+    def recipe_digest(self) -> str:
+        """Of what the recipe meant when the plan was made."""
+        return self.meaning.digest
+
     def count(self, action: Action) -> int:
         """How many steps have this action."""
         return sum(step.action is action for step in self.steps)
 
 
-def make(desired: Sequence[Desired], state: State, kinds: Kinds, local: Local, recipe: tuple[str, str]) -> Plan:
-    """The plan that takes a state to what is desired (inputs first); `recipe` is its file name and digest."""
+def make(desired: Sequence[Desired], state: State, kinds: Kinds, local: Local, recipe: tuple[str, Meaning]) -> Plan:
+    """The plan that takes a state to what is desired (inputs first); `recipe` is its file name and what it means."""
     planning = Planning(state, kinds, local)
     steps = [planning.step(one) for one in desired]
     wanted = {one.address for one in desired}

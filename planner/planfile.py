@@ -19,9 +19,17 @@ from state.diagnostic import Diagnostic, Place, Severity, problem
 from state.plain import from_plain, record_to_plain
 from state.record import Checkpoint
 from state.secrets import without_secrets
+from state.values import frozen
 
 FORMAT = "tune-plan/1"
 _REASONS = {code: reason for reason, code in CODES.items()}
+
+
+@frozen
+class SavedMeaning:
+    """What a saved plan says of what its recipe meant."""
+
+    digest: str
 
 
 def to_plain(plan: Plan) -> dict[str, Plain]:
@@ -157,7 +165,7 @@ def _plan_from_plain(body: Mapping[str, Any]) -> Plan:
     recipe = body["recipe"]
     return Plan(
         recipe=recipe["path"],
-        recipe_digest=recipe["digest"],
+        meaning=SavedMeaning(recipe["digest"]),
         state=from_plain(body["state"], StateVersion),
         steps=tuple(_step_from_plain(step) for step in body["steps"]),
         diagnostics=tuple(diagnostic_from_plain(one) for one in body["diagnostics"]),

@@ -10,6 +10,7 @@ from attrs import field
 from planner.desired import Desired
 from planner.diff import WORKS
 from planner.effects import Effect, setting
+from planner.kind import Resources
 from planner.limits import positive
 from planner.plan import Plan, Step
 from state.diagnostic import NOWHERE, Diagnostic, Place, Severity
@@ -64,12 +65,9 @@ def unpriced(limits: Limits) -> Iterator[Diagnostic]:
         yield Diagnostic("Missing price", detail, hint, limits.place("max_cost"))
 
 
-def exceeded(plan: Plan, desired: Sequence[Desired], places: Mapping[str, Place], limits: Limits) -> list[Diagnostic]:
-    """An error for each limit that a plan exceeds, and a warning where that cannot be told.
-
-    `places` says where the revision of each resource was written.
-    """
-    found = list(_unpinned(plan, desired, places)) if limits.policy.require_pinned_revisions else []
+def exceeded(plan: Plan, desired: Sequence[Desired], resources: Resources, limits: Limits) -> list[Diagnostic]:
+    """An error for each limit that a plan exceeds, and a warning where that cannot be told."""
+    found = list(_unpinned(plan, desired, resources)) if limits.policy.require_pinned_revisions else []
     if limits.policy.max_gpu_hours is None and limits.policy.max_cost is None:
         return found
     working = [step for step in plan.steps if step.action in WORKS and step.inputs]
@@ -104,7 +102,7 @@ def _gpu_hours(step: Step) -> float:
     return cast("float", step.estimate["gpu_seconds"]) / HOUR
 
 
-def _unpinned(plan: Plan, desired: Sequence[Desired], places: Mapping[str, Place]) -> Iterator[Diagnostic]:
+def _unpinned(plan: Plan, desired: Sequence[Desired], resources: Resources) -> Iterator[Diagnostic]:
     """What was resolved to a commit that the recipe does not name."""
     planned = {step.address for step in plan.steps}
     for one in desired:
@@ -112,4 +110,4 @@ def _unpinned(plan: Plan, desired: Sequence[Desired], places: Mapping[str, Place
         if commit and one.address in planned and one.settings.get("revision") != commit:
             detail = f"{one.address} comes from a hub without a commit: what is there can change."
             hint = f'Write `revision = "{commit}"`, which is what it is now.'
-            yield Diagnostic("Policy", detail, hint, places.get(one.address, NOWHERE))
+            yield Diagnostic("Policy", detail, hint, resources[one.address].place("revision"))

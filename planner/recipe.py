@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 from attrs import define, evolve, field, fields
@@ -20,7 +21,7 @@ from planner.secret_values import secrets_in
 from planner.state_table import STATE, StateTable, unused
 from planner.structure import settings_of, structure
 from planner.variables import VARIABLES, with_variables
-from planner.written import Written, read
+from planner.written import Places, Written, read
 from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic, Place, ProblemError, errors
 from state.shapes import Fault, MisfitError
@@ -44,7 +45,7 @@ class Recipe:
     limits: Limits = field(factory=Limits)
     """What a plan may not exceed."""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Of what the recipe means: comments, order and spelled-out defaults do not count."""
         return digest({address: _meaning(resource) for address, resource in sorted(self.resources.items())})
@@ -142,15 +143,17 @@ class _Reader:
     found: list[Diagnostic] = field(factory=list)
     unusable: set[str] = field(factory=set)
     """Addresses of tables that are no resources because of their problems."""
-    _inside: dict[str, dict[str, Place]] = field(factory=dict, init=False)
-    """The places of the fields of every block, by address and path below it."""
 
-    def __attrs_post_init__(self) -> None:
+    @cached_property
+    def _inside(self) -> dict[str, dict[str, Place]]:
+        """The places of the fields of every block, by address and path below it."""
+        found: dict[str, dict[str, Place]] = {}
         for path, place in self.written.where.items():
             kind, _, rest = path.partition(".")
             name, _, below = rest.partition(".")
             if below:
-                self._inside.setdefault(f"{kind}.{name}", {})[below] = place
+                found.setdefault(f"{kind}.{name}", {})[below] = place
+        return found
 
     def resources(self) -> Iterator[Resource]:
         document = {name: one for name, one in self.written.tables.items() if name not in _NO_RESOURCES}
@@ -185,7 +188,7 @@ class _Reader:
         else:
             hint = f"Write it as a named table: `[{HARDWARE}.NAME]`."
             self._wrong("Table without a name", f"`{HARDWARE}` must hold named tables.", hint, HARDWARE)
-        places = {one.name: self.written.place(f"{POLICY}.{one.name}") for one in fields(Policy)}
+        places = Places(lambda: {one.name: self.written.place(f"{POLICY}.{one.name}") for one in fields(Policy)})
         found = Limits(policy, {name: one for name, one in hardware.items() if one is not None}, places)
         self.found += unpriced(found)
         return found
@@ -238,7 +241,7 @@ class _Reader:
             self._fault(address, fault, f"{address}.{fault.path}")
         told: set[Fault] = set()
         # All members vary the same fields, so that these stand at the same places.
-        places = self._places(address, found[0]) if found else {}
+        places = Places(partial(self._places, address, found[0])) if found else {}
         for member in found:
             yield from self._resource(kind, address, member, places, told)
         if not wrong and not told:

@@ -39,13 +39,12 @@ def make_plan(
     recipe: Recipe, desired: Sequence[Desired], known: Renamed, selection: Selection, kinds: Kinds, local: Local
 ) -> Plan:
     """The plan for what is `resolved`; raises ProblemError if it would do what the recipe forbids."""
-    plan = make(desired, known.state, kinds, local, (recipe.file, recipe.digest))
+    plan = make(desired, known.state, kinds, local, (recipe.file, recipe))
     plan = narrowed(explained(plan, known.before, recipe), selection)
     by_address = {one.address: one for one in desired}
-    places = {address: one.place("revision") for address, one in recipe.resources.items()}
     found = [
         *broken_protection(plan, by_address, known.state, recipe, kinds),
-        *exceeded(plan, desired, places, recipe.limits),
+        *exceeded(plan, desired, recipe.resources, recipe.limits),
     ]
     if errors(found):
         raise ProblemError(errors(found))

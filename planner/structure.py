@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
 import attrs
 
-from planner.effects import fields, own_fields, table_class
+from planner.effects import fields, own_fields, own_values, table_class
 from state.canonical import Plain
-from state.plain import to_plain
+from state.plain import SCALARS, to_plain
 from state.shapes import Shapes
 
 _shapes = Shapes(numbers_are_finite=True)
@@ -23,7 +23,10 @@ def structure(value: Mapping[str, Plain], specification: type) -> Any:  # noqa: 
 
 def settings_of(specification: attrs.AttrsInstance) -> dict[str, Plain]:
     """The values that are a resource's own: neither references nor what belongs to a derived input."""
-    return {name: to_plain(getattr(specification, name)) for name in own_fields(type(specification))}
+    kind = type(specification)
+    values: Iterator[tuple[str, Any]] = zip(own_fields(kind), own_values(kind)(specification), strict=True)
+    # Most values are plain already, and a recipe may have ten thousand times thirty of them.
+    return {name: value if type(value) in SCALARS else to_plain(value) for name, value in values}
 
 
 def with_defaults(settings: Mapping[str, Plain], specification: type) -> dict[str, Plain]:

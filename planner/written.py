@@ -4,14 +4,38 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any
 
-from planner.positions import positions
 from state.diagnostic import Place, problem
 from state.values import frozen
 
 YAML_SUFFIXES = (".yaml", ".yml")
+
+
+class Places(Mapping[str, Place]):
+    """Where things stand by dotted path, looked for when the first is asked for: a plan without changes tells none."""
+
+    def __init__(self, find: Callable[[], Mapping[str, Place]]) -> None:
+        """Take what looks for them."""
+        self._find = find
+
+    @cached_property
+    def _found(self) -> Mapping[str, Place]:
+        return self._find()
+
+    def __getitem__(self, path: str) -> Place:
+        """The place of a path; raises KeyError where there is none."""
+        return self._found[path]
+
+    def __iter__(self) -> Iterator[str]:
+        """The paths, in the order in which they stand."""
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._found)
 
 
 @frozen
@@ -48,7 +72,7 @@ def read(text: str, file: str) -> Written:
         written = Written(file, *read_yaml(text, file))
     else:
         tables = _read_toml(text, file)
-        written = Written(file, tables, {path: Place(file, *at) for path, at in positions(text).items()})
+        written = Written(file, tables, Places(partial(_places_in_toml, text, file)))
     if _NUL.search(text):
         for path in _with_nul(written.tables, ""):
             raise problem(
@@ -78,6 +102,12 @@ def replaced(tables: object, path: Sequence[str], value: object) -> Any:  # noqa
     copy = dict(tables) if isinstance(tables, Mapping) else {}
     copy[path[0]] = replaced(copy.get(path[0]), path[1:], value)
     return copy
+
+
+def _places_in_toml(text: str, file: str) -> dict[str, Place]:
+    from planner.positions import positions
+
+    return {path: Place(file, *at) for path, at in positions(text).items()}
 
 
 def _read_toml(text: str, file: str) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class Entries(Mapping[str, T], Generic[T]):
     def _parse(self, name: str, line: bytes) -> T:
         # Never a KeyError: `get` would take a record that cannot be read for one that is not there.
         try:
-            return from_plain(json.loads(line), self._kind)
+            return from_plain(json.loads(line.decode()), self._kind)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             detail = f"The entry `{name}` of the state is no {self._kind.__name__}: {error!r}."
             raise problem("Damaged state", detail, "Restore the state from version control or a backup.") from None

@@ -16,7 +16,7 @@ from state.shapes import Shapes
 T = TypeVar("T")
 
 _LATER = "later"
-_SCALARS = frozenset({str, int, float, bool, type(None)})
+SCALARS = frozenset({str, int, float, bool, type(None)})
 _shapes = Shapes(numbers_are_finite=False)
 
 
@@ -35,7 +35,7 @@ def later_fields(kind: type) -> tuple[str, ...]:
 
 def to_plain(value: object) -> Plain:
     """A value of any of our classes, or of JSON's types, as plain values; a sequence becomes a list."""
-    if type(value) in _SCALARS:
+    if type(value) in SCALARS:
         return cast("Plain", value)
     if isinstance(value, Mapping):
         return {name: to_plain(one) for name, one in value.items()}

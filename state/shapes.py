@@ -7,7 +7,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from functools import partial
-from typing import Any, Literal, Self, TypeAlias, Union, get_args, get_origin
+from typing import Any, Literal, Self, TypeAlias, Union, cast, get_args, get_origin
 
 import attrs
 from attrs import define, field
@@ -66,12 +66,22 @@ class Shapes:
 
     def read(self, value: Any, kind: Any) -> Any:  # noqa: ANN401  a plain value, a type, and an instance of it
         """The value as an instance of the type; raises MisfitError."""
+        return self.reader(kind)(value)
+
+    def reader(self, kind: Any) -> Reader:  # noqa: ANN401  a type
+        """What reads values of the type."""
         found = self._readers.get(kind)
         if found is None:
-            found = self._readers[kind] = self._reader(kind)
-        return found(value)
+            found = self._readers[kind] = self._made(kind)
+        return found
 
-    def _reader(self, kind: Any) -> Reader:  # noqa: ANN401  a type
+    def taken(self, kind: Any) -> type | None:  # noqa: ANN401  a type
+        """The type of plain values that are instances of the type as they are; None if there is none."""
+        if kind in (str, int, bool) or (kind is float and not self.numbers_are_finite):
+            return cast("type", kind)
+        return dict if get_origin(kind) is Mapping and get_args(kind)[1] is Plain else None
+
+    def _made(self, kind: Any) -> Reader:  # noqa: ANN401  a type
         generic = _GENERIC.get(get_origin(kind))
         if generic is not None:
             return partial(generic, self, get_args(kind))
@@ -90,6 +100,9 @@ class _Table:
     shapes: Shapes
     fields: dict[str, attrs.Attribute[Any]]
     required: tuple[str, ...]
+    readers: dict[str, Reader] = field(factory=dict, init=False)
+    taken: dict[str, type | None] = field(factory=dict, init=False)
+    """By field the type of plain values that are taken as they are, which most of a state are."""
 
     @classmethod
     def of(cls, kind: Any, shapes: Shapes) -> _Table:  # noqa: ANN401  an attrs class
@@ -103,23 +116,29 @@ class _Table:
         given: dict[str, object] = {}
         wrong: dict[str, tuple[Fault, ...]] = {}
         for name, one in _table(value).items():
-            if name not in self.fields:
-                wrong[name] = (self._unknown(name),)
+            if type(one) is self.taken.get(name):
+                given[name] = one
                 continue
             try:
-                given[name] = self.shapes.read(one, self.fields[name].type)
+                given[name] = (self.readers.get(name) or self._reader(name))(one)
             except MisfitError as error:
-                wrong[name] = tuple(error.inside(name))
+                wrong[name] = tuple(error.inside(name) if name in self.fields else error.faults)
         wrong |= {name: (self._missing(name),) for name in self.required if name not in given and name not in wrong}
         if wrong:
             order = [*self.fields, *sorted(wrong.keys() - self.fields.keys())]
             raise MisfitError(*(fault for name in order for fault in wrong.get(name, ())))
         return self.kind(**given)
 
-    def _unknown(self, name: str) -> Fault:
-        known = list(self.fields)
-        hint = suggestion(name, known) or f"Known fields: {', '.join(known)}."
-        return Fault(name, "there is no such field", hint, "Unknown field")
+    def _reader(self, name: str) -> Reader:
+        """The reader of a field, made when the field is first met."""
+        if name not in self.fields:
+            known = list(self.fields)
+            hint = suggestion(name, known) or f"Known fields: {', '.join(known)}."
+            raise MisfitError(Fault(name, "there is no such field", hint, "Unknown field"))
+        kind = self.fields[name].type
+        self.taken[name] = self.shapes.taken(kind)
+        found = self.readers[name] = self.shapes.reader(kind)
+        return found
 
     def _missing(self, name: str) -> Fault:
         return missing(name, self.fields[name].metadata.get("refers", ()))
@@ -170,9 +189,9 @@ def _member(kind: type[Enum], value: object) -> Enum:
 
 
 def _table(value: object) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
+    if type(value) is not dict and not isinstance(value, Mapping):  # the abstract class takes ten times as long
         raise MisfitError.expected("a table", value)
-    return value
+    return cast("Mapping[str, Any]", value)
 
 
 def _list(shapes: Shapes, arguments: tuple[Any, ...], value: object) -> tuple[object, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from executor.data.rows import BrokenRow, Row
@@ -32,9 +32,10 @@ _JUMPING = (".parquet", ".arrow")
 
 def suffix(name: str) -> str:
     """The ending that tells the format, without that of compression; "" for one that is not known."""
-    path = PurePath(name)
-    ending = PurePath(path.stem).suffix if path.suffix in compression.SUFFIXES else path.suffix
-    return ending.lower() if ending.lower() in _READERS else ""
+    compressed = next((one for one in compression.SUFFIXES if name.endswith(one)), "")
+    stem, dot, ending = name.removesuffix(compressed).rpartition(".")
+    found = dot + ending.lower()
+    return found if found in _READERS and stem and not stem.endswith("/") else ""
 
 
 def read_file(path: Path, name: str) -> Iterator[Row | BrokenRow]:

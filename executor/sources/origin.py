@@ -46,7 +46,7 @@ def origin_of(dataset: Dataset, recipe_folder: Path) -> Origin:
     first = sources_of(dataset)[0]
     if is_address(first):
         return Origin.STORAGE
-    could_be_id = hub.is_id(first) and not suffix(first) and not is_glob(first)
+    could_be_id = not suffix(first) and hub.is_id(first) and not is_glob(first)
     return Origin.HUB if could_be_id and not (recipe_folder / first).exists() else Origin.LOCAL
 
 

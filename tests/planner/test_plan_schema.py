@@ -109,7 +109,7 @@ DIAGNOSTICS = some.builds(Diagnostic, WORDS, WORDS, WORDS, PLACES, some.sampled_
 PLANS = some.builds(
     Plan,
     recipe=WORDS,
-    recipe_digest=WORDS,
+    meaning=some.builds(planfile.SavedMeaning, WORDS),
     state=an_instance(StateVersion),
     steps=some.lists(STEPS, max_size=3).map(tuple),
     overrides=some.builds(Overrides, some.dictionaries(WORDS, WORDS, max_size=2), ADDRESSES),

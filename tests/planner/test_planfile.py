@@ -112,7 +112,7 @@ MERGED = evolve(
 )
 SMALL = Plan(
     "recipe.toml",
-    "0c0c",
+    planfile.SavedMeaning("0c0c"),
     StateVersion("5d0c7e1a", 7, "d6bd"),
     (DATA, STEP, MERGED),
     (Diagnostic("Assumption", "data/b.jsonl is not here.", "", Place("recipe.toml", 3, 1), Severity.WARNING),),

@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve
 
 from planner.desired import Desired
+from planner.kind import Resource
 from planner.plan import Selection
 from planner.policy import Limits, Policy, exceeded
 from planner.recipe import parse
@@ -93,7 +94,8 @@ def test_a_commit_that_the_recipe_does_not_name_is_refused(finished: Workshop) -
 
     def found(revision: str) -> list[Diagnostic]:
         one = Desired("raw.data", "raw", {"revision": revision}, {"commit": "d04e"}, {}, 1, Raw)
-        return exceeded(plan, [one], {"raw.data": place}, strict)
+        written = Resource("raw.data", KINDS["raw"], Raw("rows.txt"), {"revision": place})
+        return exceeded(plan, [one], {"raw.data": written}, strict)
 
     assert found("main") == [
         Diagnostic(
