@@ -64,7 +64,7 @@ def flatten(settings: Mapping[str, Plain], prefix: str = "") -> dict[str, Plain]
 def same(one: Plain, other: Plain) -> bool:
     """Whether two values are one to an identity: `1`, `1.0` and `true` are three, however deep they stand."""
     if type(one) in SCALARS or type(other) in SCALARS:
-        return one is other or (type(one) is type(other) and one == other)
+        return type(one) is type(other) and one == other
     if not one and not other:
         return isinstance(one, Mapping) is isinstance(other, Mapping)
     return encode(one) == encode(other)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from planner.desired import Desired, effect_of, flatten, same
 from planner.effects import Effect, declared, input_effect
@@ -20,6 +20,7 @@ from planner.reason import (
 from planner.resume import accepts_splices
 from planner.situation import Situation
 from planner.structure import with_defaults
+from state.canonical import Plain
 from state.record import InputRecord, Record
 from state.values import frozen
 
@@ -74,9 +75,7 @@ def _decides(situation: Situation, record: Record, field: str) -> bool:
 
 def _field_changes(desired: Desired, record: Record) -> Iterator[FieldChanged]:
     recorded = with_defaults(record.settings, desired.specification)
-    wanted = desired.settings
-    gone = [name for name in recorded if name not in wanted and recorded[name] is not None]
-    differing = [name for name, value in wanted.items() if not same(recorded.get(name), value)] + gone
+    differing = _differing(recorded, desired.settings)
     before, after = (
         flatten({name: settings[name] for name in differing if name in settings})
         for settings in (recorded, desired.settings)
@@ -92,6 +91,13 @@ def _field_changes(desired: Desired, record: Record) -> Iterator[FieldChanged]:
             yield FieldChanged(path, before.get(path), after.get(path), effect, why)
     if desired.protected != record.protected:
         yield FieldChanged(f"{LIFECYCLE}.protect", record.protected, desired.protected, Effect.METADATA, WHY)
+
+
+def _differing(recorded: Mapping[str, Plain], wanted: Mapping[str, Plain]) -> list[str]:
+    """The names whose values differ; nearly none do, and most are found to be the same object, which is quick."""
+    pairs = zip(wanted, map(recorded.get, wanted), wanted.values(), strict=True)
+    changed = [name for name, before, after in pairs if before is not after and not same(before, after)]
+    return changed + [name for name in recorded if name not in wanted and recorded[name] is not None]
 
 
 def _content_changes(desired: Desired, record: Record) -> list[Reason]:

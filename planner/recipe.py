@@ -256,7 +256,8 @@ class _Reader:
         specification, wrong = self._specification(kind, table_of_kind)
         lifecycle = Lifecycle()
         if specification is not None:
-            lifecycle, wrong = _lifecycle(member.table.get(LIFECYCLE, {}), specification, kind)
+            if LIFECYCLE in member.table:
+                lifecycle, wrong = _lifecycle(member.table[LIFECYCLE], specification, kind)
             try:
                 made = structure(table_of_kind, specification)
             except MisfitError as error:

@@ -29,9 +29,8 @@ def check_references(resources: Resources, unusable: Collection[str] = ()) -> tu
 
 
 def _check_fields(resource: Resource, resources: Resources, unusable: Collection[str]) -> Iterator[Diagnostic]:
-    fields = attrs.fields_dict(type(resource.specification))
     for name, targets in reference_fields(resource.specification):
-        fitting = referenced_kinds(fields[name])
+        fitting = referenced_kinds(getattr(attrs.fields(type(resource.specification)), name))
         for target in (one for one in targets if one not in unusable):
             if target not in resources:
                 yield _unknown(resource, name, target, fitting, resources)

@@ -51,7 +51,8 @@ def requested(desired: Sequence[Desired], selection: Selection, recorded: Collec
     ]
     if wrong:
         raise ProblemError(wrong)
-    return tuple(evolve(one, generation=one.generation + (one.address in selection.replace)) for one in desired)
+    anew = set(selection.replace)
+    return tuple(evolve(one, generation=one.generation + 1) if one.address in anew else one for one in desired)
 
 
 def narrowed(plan: Plan, selection: Selection) -> Plan:
@@ -60,6 +61,8 @@ def narrowed(plan: Plan, selection: Selection) -> Plan:
     A target comes with its inputs, and what is made from something excluded is excluded with it, so that every step
     finds what it needs.
     """
+    if not selection.target and not selection.exclude:
+        return evolve(plan, selection=selection)
     graph = _Graph(
         {
             step.address: frozenset(one.source.address for group in step.inputs.values() for one in group)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, cast
 
 import attrs
 
-from state.canonical import Plain
+from state.canonical import TABLES, Plain
 from state.shapes import Shapes
 
 T = TypeVar("T")
@@ -37,10 +36,10 @@ def to_plain(value: object) -> Plain:
     """A value of any of our classes, or of JSON's types, as plain values; a sequence becomes a list."""
     if type(value) in SCALARS:
         return cast("Plain", value)
-    if isinstance(value, Mapping):
-        return {name: to_plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return [to_plain(one) for one in value]
+    if isinstance(value, TABLES):
+        return {name: to_plain(one) for name, one in value.items()}
     return cast("Plain", value.value) if isinstance(value, Enum) else record_to_plain(value)
 
 

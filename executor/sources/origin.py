@@ -70,6 +70,12 @@ def parts(dataset: Dataset, folder: Path) -> tuple[Part, ...]:
 
 def named_files(dataset: Dataset, folder: Path) -> list[tuple[Path, str]]:
     """The files of a dataset, each once, with the names that messages and records give them."""
+    source = dataset.source
+    # Most datasets are one file, and a plan may have thousands of them: one look at the disk tells.
+    if isinstance(source, str) and suffix(source) and not dataset.split and "-of-" not in source:
+        path = folder / source
+        if path.is_file() and not is_address(source):
+            return [(path, _name(dataset, folder, Origin.LOCAL, path))]
     return list(dict.fromkeys(file for part in parts(dataset, folder) for file in part.files))
 
 
@@ -93,10 +99,6 @@ def _all(part: Part) -> Rows:
 
 
 def _files(dataset: Dataset, folder: Path, origin: Origin, split: str) -> tuple[tuple[Path, str], ...]:
-    source = dataset.source
-    # Most datasets are one file, and a plan may have thousands of them: one look at the disk tells.
-    if origin is Origin.LOCAL and not split and isinstance(source, str) and (path := folder / source).is_file():
-        return ((path, _name(dataset, folder, origin, path)),)
     return tuple((path, _name(dataset, folder, origin, path)) for path in _paths(dataset, folder, origin, split))
 
 
@@ -113,10 +115,8 @@ def _paths(dataset: Dataset, folder: Path, origin: Origin, split: str) -> list[P
 
 
 def _name(dataset: Dataset, folder: Path, origin: Origin, path: Path) -> str:
-    try:
-        relative = path.relative_to(folder).as_posix()
-    except ValueError:  # an absolute path, or one that leads out of the folder
-        relative = path.as_posix()
+    # An absolute path that leads elsewhere stays whole.
+    relative = path.as_posix().removeprefix(f"{folder.as_posix()}/")
     if origin is Origin.HUB:
         return f"{dataset.source}/{relative}"
     return f"{sources_of(dataset)[0].partition('://')[0]}://{relative}" if origin is Origin.STORAGE else relative
