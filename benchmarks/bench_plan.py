@@ -7,6 +7,7 @@ quickstart has every kind of resource; the other recipes have 1 to 10,000 datase
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import shutil
 import statistics
@@ -17,6 +18,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import xxhash
+
 from executor import kinds
 from executor.applying.probe import desire
 from planner.desired import Desired
@@ -24,7 +27,7 @@ from planner.kind import Source
 from planner.recipe import parse
 from state import artifacts
 from state.entries import Entries
-from state.files import FileDigests
+from state.files import FileDigests, digest_file
 from state.folder_backend import FolderBackend
 from state.history import Author
 from state.layout import Layout
@@ -37,6 +40,7 @@ TUNE = Path(sys.executable).parent / "tune"
 IMPORTS = "import click, attrs, tomllib, xxhash, json, pathlib"
 SIZES = {1: 110, 100: None, 1_000: 250, 10_000: 1_200}
 """Datasets of a recipe, and in how many milliseconds its plan is to be there."""
+HASHED_BYTES = 1 << 29
 RACY_SECONDS = 2.5
 """Files younger than this are read again by every plan, for they might change within the clock's tick."""
 
@@ -56,6 +60,7 @@ def main() -> None:
         time.sleep(RACY_SECONDS)
         seconds = measure(commands)
         loaded = modules(recipe)
+        hashed = hashing(Path(scratch))
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     print(f"{'command':<24}{'median ms':>10}{'min ms':>10}{'max ms':>10}")
     for name, values in seconds.items():
@@ -63,6 +68,7 @@ def main() -> None:
     for size, limit in SIZES.items():
         if limit:
             print(f"{_plan_of(size)}: {medians[_plan_of(size)] * 1000:.0f} ms, to reach {limit}")
+    print(f"hashing a file: {hashed['ours']:.1f} GB/s; xxh3 over mmap: {hashed['mmap']:.1f} GB/s")
     print(f"modules loaded by plan that must not be: {loaded or 'none'}")
     figures = {
         "plan_ms": round(medians["tune plan, no changes"] * 1000, 1),
@@ -70,6 +76,8 @@ def main() -> None:
         "imports_ms": round(medians["its imports"] * 1000, 1),
         "ratio_to_imports": round(medians["tune plan, no changes"] / medians["its imports"], 3),
         **{f"plan_{size}_ms": round(medians[_plan_of(size)] * 1000, 1) for size in SIZES},
+        "hash_gb_per_second": round(hashed["ours"], 2),
+        "hash_ratio": round(hashed["ours"] / hashed["mmap"], 3),
         "heavy_modules": loaded,
     }
     print(json.dumps(figures))
@@ -91,6 +99,32 @@ def measure(commands: dict[str, list[str]]) -> dict[str, list[float]]:
             subprocess.run(command, check=True, capture_output=True, env=environment)
             seconds[name].append(time.perf_counter() - began)
     return seconds
+
+
+def hashing(folder: Path) -> dict[str, float]:
+    """GB in a second of a file in the page cache: as changed inputs are hashed, and by xxh3 over the mapped file."""
+    path = folder / "input.bin"
+    with path.open("wb") as file:
+        for _ in range(HASHED_BYTES >> 20):
+            file.write(os.urandom(1 << 20))
+    ways = {"ours": digest_file, "mmap": _mapped_digest}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    found = set()
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            began = time.perf_counter()
+            found.add(way(path))
+            seconds[name].append(time.perf_counter() - began)
+    path.unlink()
+    if len(found) > 1:
+        message = "both ways must give the same digest"
+        raise ValueError(message)
+    return {name: HASHED_BYTES / statistics.median(values) / 1e9 for name, values in seconds.items()}
+
+
+def _mapped_digest(path: Path) -> str:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages:
+        return xxhash.xxh3_128_hexdigest(pages)
 
 
 def modules(recipe: Path) -> list[str]:

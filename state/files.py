@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import xxhash
@@ -13,15 +14,23 @@ from attrs import define, field
 from state.durable import write_atomically
 
 BUFFER_BYTES = 1 << 20
+MAPPED_BYTES = 1 << 22
+"""Files from this size on are mapped where they can be; for smaller ones, asking takes as long as it saves."""
 RACY_NANOSECONDS = 2_000_000_000
 """A file changed this shortly before it was read may change again within the clock's tick: not to be remembered."""
 
 
 def digest_file(path: Path) -> str:
-    """The xxh3-128 of a file's bytes, read in 1 MiB pieces."""
+    """The xxh3-128 of a file's bytes; however it is changed meanwhile, some digest comes out."""
     hasher = xxhash.xxh3_128()
-    buffer = memoryview(bytearray(BUFFER_BYTES))
     with path.open("rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size >= MAPPED_BYTES:
+            from state.still_file import mapped
+
+            with mapped(file) as windows:
+                for window in windows:
+                    hasher.update(window)
+        buffer = memoryview(bytearray(BUFFER_BYTES))
         while count := file.readinto(buffer):
             hasher.update(buffer[:count])
     return hasher.hexdigest()
@@ -49,17 +58,26 @@ class FileDigests:
 
     def digest(self, path: Path) -> str:
         """The digest of a file's bytes."""
-        status = path.stat()
-        key = _stat_key(status)
-        known = self._known.get(key)
-        if known is not None:
-            return known
-        fresh = digest_file(path)
-        newest = max(status.st_mtime_ns, status.st_ctime_ns)
+        return self.digests([path])[0]
+
+    def digests(self, paths: Sequence[Path]) -> list[str]:
+        """The digests of several files' bytes; large ones that have to be read are read at once."""
+        statuses = [path.stat() for path in paths]
+        keys = [_stat_key(one) for one in statuses]
+        unknown = [
+            (path, status) for path, status, key in zip(paths, statuses, keys, strict=True) if key not in self._known
+        ]
+        read = zip(unknown, _read(unknown), strict=True)
+        fresh = {path: self._fresh(path, status, digest) for (path, status), digest in read}
+        return [fresh.get(path) or self._known[key] for path, key in zip(paths, keys, strict=True)]
+
+    def _fresh(self, path: Path, status: os.stat_result, digest: str) -> str:
+        """The digest of a file that was just read, remembered if the file cannot have changed meanwhile."""
+        key, newest = _stat_key(status), max(status.st_mtime_ns, status.st_ctime_ns)
         if time.time_ns() - newest > RACY_NANOSECONDS and _stat_key(path.stat()) == key:
-            self._known[key] = fresh
+            self._known[key] = digest
             self._changed = True
-        return fresh
+        return digest
 
     def save(self) -> None:
         """Remember for the next command, where there is a folder to remember in."""
@@ -68,7 +86,17 @@ class FileDigests:
             self._changed = False
 
 
+def _read(files: Sequence[tuple[Path, os.stat_result]]) -> Iterator[str]:
+    """The digests of files in their order."""
+    paths = [path for path, _ in files]
+    large = [path for path, status in files if status.st_size >= MAPPED_BYTES]
+    if len(large) <= 1:
+        return map(digest_file, paths)
+    from multiprocessing.pool import ThreadPool
+
+    with ThreadPool(os.cpu_count()) as pool:  # hashing lets other threads run
+        return iter(pool.map(digest_file, paths))
+
+
 def _stat_key(status: os.stat_result) -> str:
-    return ":".join(
-        str(part) for part in (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    )
+    return f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"

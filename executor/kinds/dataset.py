@@ -95,7 +95,8 @@ def _probe_files(resource: Resource, surroundings: Surroundings) -> Probe:
         missing = Probe(diagnostics=(_no_files(resource, dataset),), builds=False)
         assumption = assumed(resource, surroundings, builds=False)
         return missing if assumption is None else evolve(assumption, settings=_type_of(record, dataset))
-    content = {name: surroundings.digests.digest(path) for path, name in files}
+    digests = surroundings.digests.digests([path for path, _ in files])
+    content = {name: digest for (_, name), digest in zip(files, digests, strict=True)}
     read = resolved(dataset, surroundings.folder)
     settings = _told(dataset, read)
     known = identity(settings_of(read), list(content.values()))
@@ -228,7 +229,7 @@ def check_unchanged(settings: Mapping[str, Plain], folder: Path, expected: str, 
     dataset = dataset_of(settings)
     if origin_of(dataset, folder) is not Origin.LOCAL:
         return True
-    content = [digests.digest(path) for path, _ in origin.named_files(dataset, folder)]
+    content = digests.digests([path for path, _ in origin.named_files(dataset, folder)])
     return identity(settings, content) == expected
 
 

@@ -38,7 +38,8 @@ def identity(folder: Path) -> str:
 
 def source_identity(folder: Path, digests: FileDigests) -> str:
     """The digest of a model that we were given: the bytes of its weight files, which are read only when they change."""
-    weights = {path.name: digests.digest(path) for path in weight_files(folder)}
+    files = weight_files(folder)
+    weights = dict(zip((path.name for path in files), digests.digests(files), strict=True))
     return digest({"weights": weights, "configurations": configurations(folder)})
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import xxhash
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from state.files import BUFFER_BYTES, RACY_NANOSECONDS, FileDigests, digest_file
+from state import still_file
+from state.files import BUFFER_BYTES, MAPPED_BYTES, RACY_NANOSECONDS, FileDigests, digest_file
 
 WRONG = "0" * 32
 
@@ -22,6 +27,7 @@ WRONG = "0" * 32
 @example(b"x" * (BUFFER_BYTES - 1))
 @example(b"x" * BUFFER_BYTES)
 @example(b"xy" * BUFFER_BYTES + b"z")
+@example(b"xyz" * MAPPED_BYTES)
 def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "file"
     path.write_bytes(content)
@@ -115,3 +121,68 @@ def test_without_a_memory_nothing_is_kept(folder: Path) -> None:
     digests = FileDigests()
     assert digests.digest(folder / "read") == xxhash.xxh3_128_hexdigest(b"read")
     digests.save()
+
+
+DIGESTS = """
+import sys
+from pathlib import Path
+from threading import Thread
+from state import still_file
+from state.files import digest_file
+
+for _ in range(400):
+    digest_file(Path(sys.argv[1]))
+print("alive")
+"""
+
+
+def test_a_file_that_is_truncated_meanwhile_kills_nobody(tmp_path: Path) -> None:
+    path, content = tmp_path / "file", b"xy" * MAPPED_BYTES
+    path.write_bytes(content)
+    command = [sys.executable, "-c", DIGESTS, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            os.truncate(path, 0)
+            path.write_bytes(content)
+        assert process.stdout is not None
+        assert (process.stdout.read(), process.returncode) == ("alive\n", 0)
+
+
+def test_a_writer_waits_no_longer_than_for_a_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(still_file, "WINDOW_BYTES", MAPPED_BYTES)
+    path = tmp_path / "file"
+    path.write_bytes(b"a" * MAPPED_BYTES + b"b" * MAPPED_BYTES)
+    said = []
+    with path.open("rb", buffering=0) as file, still_file.mapped(file) as windows:
+        for window in windows:
+            said.append(bytes(window[:1]))
+            writing = Thread(target=path.write_bytes, args=[b"c"])
+            writing.start()
+            while fcntl.fcntl(file, fcntl.F_GETLEASE) == fcntl.F_RDLCK:
+                time.sleep(0.001)
+    writing.join()
+    assert (said, path.read_bytes()) == ([b"a"], b"c")
+
+
+def test_a_file_that_somebody_is_writing_is_read_as_it_is(tmp_path: Path) -> None:
+    path, content = tmp_path / "file", b"xy" * MAPPED_BYTES
+    with path.open("wb") as writing:
+        writing.write(content)
+        writing.flush()
+        with path.open("rb", buffering=0) as file, still_file.mapped(file) as windows:
+            assert list(windows) == []
+        assert digest_file(path) == xxhash.xxh3_128_hexdigest(content)
+
+
+def test_several_large_files_have_the_digests_that_each_has_alone(tmp_path: Path, memory: Path) -> None:
+    contents = [b"a" * MAPPED_BYTES, b"small", b"b" * (MAPPED_BYTES + 1)]
+    paths = [tmp_path / str(number) for number, _ in enumerate(contents)]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(content)
+    time.sleep(RACY_NANOSECONDS / 1e9 + 0.1)
+    expected = [xxhash.xxh3_128_hexdigest(one) for one in contents]
+    digests = FileDigests(memory)
+    assert digests.digest(paths[2]) == expected[2]
+    assert digests.digests(paths) == expected
+    digests.save()
+    assert FileDigests(memory).digests(paths[::-1]) == expected[::-1]
