@@ -122,6 +122,8 @@ class Kind:
     """What is wrong with the fields together, without reading anything else."""
     probe: Callable[..., Probe] = _nothing_outside
     """Reads what lies outside the recipe: (resource, surroundings of type executor.applying.probe.Surroundings)."""
+    lacks: Callable[[str, Mapping[str, Plain]], tuple[Diagnostic, ...]] = _no_objection
+    """What a machine lacks that is to build it: (address, settings); asked before the first step of an apply."""
     schedule: Callable[[Mapping[str, Plain], Mapping[str, tuple[Record, ...]]], Schedule] | None = None
     """The learning rates that settings and input records imply; None for kinds that cannot be resumed."""
     layout: Callable[[Mapping[str, Plain]], Layout] = _as_torch_writes

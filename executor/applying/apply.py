@@ -47,6 +47,7 @@ def apply(plan: Plan, desired: Mapping[str, Desired], means: Means) -> Result:
     if means.writer.found != plan.state.digest:
         detail = "It was written by another process after the plan was made."
         raise problem("State has moved", detail, "Run `tune plan` again.", Place(means.writer.store.file))
+    _refuse_what_cannot_be_built(plan, desired, means)
     means.writer.name()
     applying = _Applying(desired, means)
     try:
@@ -58,6 +59,18 @@ def apply(plan: Plan, desired: Mapping[str, Desired], means: Means) -> Result:
     except ProblemError as error:
         return evolve(applying.result(), failure=error)
     return applying.result()
+
+
+def _refuse_what_cannot_be_built(plan: Plan, desired: Mapping[str, Desired], means: Means) -> None:
+    """Say what this machine lacks for the last step before hours are spent on the first."""
+    lacking = [
+        one
+        for step in plan.steps
+        if step.action in WORKS and desired[step.address].builds
+        for one in means.kinds[step.kind].lacks(step.address, desired[step.address].settings)
+    ]
+    if lacking:
+        raise ProblemError(lacking)
 
 
 def unshared(state: State, shared: SharedStore | None) -> tuple[str, ...]:

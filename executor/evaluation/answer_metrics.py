@@ -16,6 +16,8 @@ from state.wording import suggestion
 
 Metric: TypeAlias = Callable[[Sequence[Prediction]], Mapping[str, float]]
 """Answers with their questions and references -> values by name."""
+OF_TOKENS = ("perplexity", "token_accuracy")
+"""Metrics of the tokens of the references; for all others the model has to answer."""
 EXACT_MATCH = "exact_match"
 BUILT_IN = (EXACT_MATCH, *METRICS)
 

@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
+import attrs
 from attrs import Factory
 
 from executor import formats
 from executor.applying.probe import Surroundings
 from executor.data.examples import TRAINED_ALONE
 from executor.evaluation import gates
-from executor.evaluation.answer_metrics import answer_metrics, metric_faults
+from executor.evaluation.answer_metrics import OF_TOKENS, metric_faults
 from executor.evaluation.user_functions import function_digests, function_faults, user_functions
 from executor.kinds.tokens import KIND as TOKENS
 from executor.kinds.tokens import Tokens, made_before
 from executor.models.lineage import model_sources, root_model, scoring_run, trained_on
 from executor.sources.detection import may_be_chats
-from executor.workers.software import gpus, hardware, versions
 from planner.effects import Effect, reference, setting, upstream_fields
 from planner.kind import Kind, Probe, Resource, Resources, Source
-from planner.limits import not_empty, positive
-from state.canonical import Plain, digest
+from planner.limits import not_negative, positive
+from state.canonical import Plain
 from state.diagnostic import Diagnostic
 from state.values import frozen
 from state.wording import suggestion
 
 if TYPE_CHECKING:
-    from executor.evaluation.evaluating import Prediction
     from executor.workers.task import Outcome, Task
     from executor.workers.worker_reports import Reporter
 
 CODE = 1
-OF_TOKENS = ("perplexity", "token_accuracy")
-"""Metrics of the tokens of the references; for all others the model has to answer."""
-PREDICTIONS = "predictions.jsonl"
 _MEASURED = "the measurement is another"
 
 
@@ -45,9 +39,19 @@ class Evaluation:
     """The fields of an evaluation."""
 
     model: str = reference("model", "train", "merge")
-    datasets: tuple[str, ...] = reference("dataset")
-    metrics: tuple[str, ...] = setting(effect=Effect.REBUILD, why=_MEASURED, validator=not_empty)
+    datasets: tuple[str, ...] = reference("dataset", default=())
+    metrics: tuple[str, ...] = setting((), effect=Effect.REBUILD, why=_MEASURED)
     """perplexity, token_accuracy, exact_match, f1, bleu, rouge1, rouge2, rougeL, or `FILE.py:FUNCTION` of your own."""
+    tasks: tuple[str, ...] = setting((), effect=Effect.REBUILD, why=_MEASURED)
+    """Tasks of lm-evaluation-harness (`pip install lm-eval`), as "arc_easy"; their metrics are `TASK/METRIC`."""
+    task_folder: str = setting("", effect=Effect.REBUILD, why=_MEASURED)
+    """A folder with tasks of your own, in the harness's form; all that lies in it is identity."""
+    num_fewshot: int | Literal["auto"] = setting("auto", effect=Effect.REBUILD, why=_MEASURED, validator=not_negative)
+    """Solved examples before each question of a task; "auto": as many as the task says."""
+    limit: int = setting(0, effect=Effect.REBUILD, why=_MEASURED, validator=not_negative)
+    """The first so many rows of each task only; 0: all."""
+    apply_chat_template: bool = setting(default=False, effect=Effect.REBUILD, why=_MEASURED)
+    """Whether questions of tasks are put into the model's chat template; published figures are mostly without."""
     sequence_len: int = setting(2048, effect=Effect.UPSTREAM, why="it decides the tokens", validator=positive)
     roles_to_train: tuple[str, ...] = setting(("assistant",), effect=Effect.UPSTREAM, why="it decides the labels")
     """Whose tokens perplexity is measured on."""
@@ -86,21 +90,45 @@ def _faults(evaluation: Evaluation, resources: Resources) -> Iterator[tuple[str,
             yield "datasets", f"{asking[0]} needs chats, and {address} holds plain texts", "Use perplexity there."
     for detail, hint in metric_faults(asking, OF_TOKENS):
         yield "metrics", detail, hint
+    yield from _nothing_to_do(evaluation)
+    yield from _gate_faults(evaluation)
+
+
+def _nothing_to_do(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
+    """Fields that would do nothing as the others are."""
+    if not evaluation.metrics and not evaluation.tasks:
+        yield "metrics", "there is nothing to measure", "Name metrics and datasets, or tasks of lm-evaluation-harness."
+    elif evaluation.metrics and not evaluation.datasets:
+        yield "datasets", "metrics are measured on rows, and there are none", "Name datasets."
+    elif evaluation.datasets and not evaluation.metrics:
+        yield "metrics", "nothing is measured on the datasets; tasks bring rows of their own", "Name metrics."
+    if not evaluation.tasks:
+        fields = attrs.fields_dict(Evaluation)
+        for name in ("task_folder", "num_fewshot", "limit", "apply_chat_template"):
+            if getattr(evaluation, name) != fields[name].default:
+                yield name, "it has no meaning without `tasks`", "Name tasks, or remove it."
+
+
+def _gate_faults(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
     own = user_functions(evaluation.metrics)
     for name, condition in evaluation.gate.items():
         path = f"gate.{name}"
-        # What a function of the user's own returns, and under which names, shows when it runs.
-        if name not in evaluation.metrics and not own:
+        # What a function of the user's own returns, and which tasks a group has, shows when they run.
+        of_task = bool(evaluation.tasks) and "/" in name
+        if name not in evaluation.metrics and not own and not of_task:
             known = list(evaluation.metrics)
-            hint = suggestion(name, known) or f"It measures {', '.join(known)}."
+            said = "; ".join([*([", ".join(known)] if known else []), *(f"{one}/…" for one in evaluation.tasks)])
+            hint = suggestion(name, known) or f"It measures {said}."
             yield path, "it is not among the metrics of this evaluation", hint
         if not isinstance(condition, str) or gates.parse(condition) is None:
             yield path, f"expected a condition, got {condition!r}", 'For instance ">= 0.85" or ">= last - 0.01".'
 
 
 def derive(resource: Resource, resources: Resources) -> tuple[Resource, ...]:
-    """The tokens that this evaluation reads."""
+    """The tokens that this evaluation reads; none where tasks bring rows of their own."""
     evaluation: Evaluation = resource.specification
+    if not evaluation.datasets:
+        return ()
     tokens = Tokens(
         datasets=evaluation.datasets,
         model=root_model(evaluation.model, resources),
@@ -117,77 +145,70 @@ def _tokens_of(resource: Resource) -> str:
     return f"tokens.eval.{resource.name_by((*upstream_fields(resource.specification.__class__), 'metrics'))}"
 
 
-def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Source, ...]]:
-    """What is measured, and on what."""
-    return {
-        "model": model_sources(resource.specification.model, resources),
-        "tokens": (Source(_tokens_of(resource)),),
-    }
-
-
-def probe(resource: Resource, surroundings: Surroundings) -> Probe:
-    """Warn of rows that the model is trained on, unless state has the tokens of all of them already."""
-    resources = surroundings.resources
-    trained = trained_on(resource.specification.model, resources)
-    tokens = resources[_tokens_of(resource)]
-    runs = [resources[one] for one in trained]
-    training = [resources[one.kind.inputs(one, resources)["tokens"][0].address] for one in runs]
-    own = user_functions(resource.specification.metrics)
-    content, faults = function_digests(own, surroundings.folder), tuple(_function_faults(resource, surroundings))
-    if all(made_before(one, surroundings) for one in (tokens, *training)):
-        return Probe(content, diagnostics=faults)
-    from executor.tokens.row_sample import overlaps
-
-    return Probe(content, diagnostics=(*faults, *overlaps(tokens, training, surroundings)))
-
-
-def _function_faults(resource: Resource, surroundings: Surroundings) -> Iterator[Diagnostic]:
-    for what, hint in function_faults(user_functions(resource.specification.metrics), surroundings.folder):
-        place = resource.place("metrics")
-        yield Diagnostic("Contradicting fields", f"{resource.address}.metrics: {what}.", hint, place)
-
-
-def build(task: Task, reporter: Reporter) -> Outcome:
-    """Measure, and keep every answer beside the question and the reference."""
-    from executor.evaluation.evaluating import answer, negative_log_likelihood
-    from executor.models.loading import has_gpu, load_model, load_tokenizer
-    from executor.tokens.token_files import PROMPTS, TRAIN, read_columns
-    from executor.workers.task import Outcome
-
-    settings: Mapping[str, Any] = task.settings
-    model = load_model(task.inputs["model"], settings["dtype"], settings["attn_implementation"]).eval()
-    model = model.to("cuda") if has_gpu() else model
-    tokenizer = load_tokenizer(task.inputs["model"])
-    tokens = Path(task.one("tokens").folder)
-    metrics: dict[str, Plain] = {}
-    wanted = settings["metrics"]
-    if len(wanted) > len(_of_answers(wanted)):
-        found = negative_log_likelihood(model, read_columns(tokens / TRAIN), settings["batch_size"], reporter)
-        accuracy = found.pop("token_accuracy")
-        metrics |= found if "perplexity" in wanted else {}
-        metrics |= {"token_accuracy": accuracy} if "token_accuracy" in wanted else {}
-    if _of_answers(wanted):
-        questions = read_columns(tokens / PROMPTS)
-        answers = answer(model, tokenizer, questions, settings["batch_size"], settings["max_new_tokens"], reporter)
-        _write(task.output_folder / PREDICTIONS, answers)
-        folder = Path(task.recipe_folder)
-        for metric in answer_metrics(_of_answers(wanted), folder, task.content):
-            metrics |= metric(answers)
-        metrics["answers"] = len(answers)
-    (task.output_folder / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n")
-    outcome = digest(metrics)
-    return Outcome(outcome, metrics=metrics, versions=versions(), hardware=hardware(), gpus=gpus())
-
-
 def _of_answers(metrics: Sequence[str]) -> list[str]:
     return [one for one in metrics if one not in OF_TOKENS]
 
 
-def _write(path: Path, predictions: list[Prediction]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        for one in predictions:
-            row = {"question": one.question, "answer": one.answer, "reference": one.reference, "matches": one.matches}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Source, ...]]:
+    """What is measured, and on what."""
+    tokens = {"tokens": (Source(_tokens_of(resource)),)} if resource.specification.datasets else {}
+    return {"model": model_sources(resource.specification.model, resources), **tokens}
+
+
+def probe(resource: Resource, surroundings: Surroundings) -> Probe:
+    """The bytes of the user's own files; a warning of rows that the model is trained on."""
+    evaluation: Evaluation = resource.specification
+    content = function_digests(user_functions(evaluation.metrics), surroundings.folder)
+    tasks = surroundings.folder / evaluation.task_folder
+    if evaluation.task_folder and tasks.is_dir():
+        from executor.evaluation.harness import folder_digest
+
+        content |= {evaluation.task_folder: folder_digest(tasks)}
+    faults = [*_file_faults(resource, surroundings), *_overlaps(resource, surroundings)]
+    return Probe(content, diagnostics=tuple(faults))
+
+
+def _overlaps(resource: Resource, surroundings: Surroundings) -> Iterable[Diagnostic]:
+    """Warnings of rows that the model is trained on, unless state has the tokens of all of them already."""
+    if not resource.specification.datasets:
+        return ()
+    resources = surroundings.resources
+    tokens = resources[_tokens_of(resource)]
+    runs = [resources[one] for one in trained_on(resource.specification.model, resources)]
+    training = [resources[one.kind.inputs(one, resources)["tokens"][0].address] for one in runs]
+    if all(made_before(one, surroundings) for one in (tokens, *training)):
+        return ()
+    from executor.tokens.row_sample import overlaps
+
+    return overlaps(tokens, training, surroundings)
+
+
+def _file_faults(resource: Resource, surroundings: Surroundings) -> Iterator[Diagnostic]:
+    found = [("metrics", *one) for one in _function_faults(resource.specification, surroundings)]
+    folder = resource.specification.task_folder
+    if folder and not (surroundings.folder / folder).is_dir():
+        found.append(("task_folder", f"`{folder}` is no folder", "Paths are read from the recipe's folder."))
+    for field, what, hint in found:
+        place = resource.place(field)
+        yield Diagnostic("Contradicting fields", f"{resource.address}.{field}: {what}.", hint, place)
+
+
+def _function_faults(evaluation: Evaluation, surroundings: Surroundings) -> Iterator[tuple[str, str]]:
+    return function_faults(user_functions(evaluation.metrics), surroundings.folder)
+
+
+def lacks(address: str, settings: Mapping[str, Plain]) -> tuple[Diagnostic, ...]:
+    """Whether lm-evaluation-harness is missing and needed."""
+    from executor.evaluation.harness import lacking_harness
+
+    return lacking_harness(address) if settings["tasks"] else ()
+
+
+def build(task: Task, reporter: Reporter) -> Outcome:
+    """Measure, and keep every answer beside the question and the reference."""
+    from executor.evaluation.evaluation_run import run
+
+    return run(task, reporter)
 
 
 KIND = Kind(
@@ -199,6 +220,7 @@ KIND = Kind(
     derive=derive,
     check=check,
     probe=probe,
+    lacks=lacks,
     judge=gates.judge,
     compares=True,
     build=build,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 
-RECORDED = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "pyarrow", "bitsandbytes", "deepspeed")
+RECORDED = (
+    *("torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "pyarrow", "bitsandbytes", "deepspeed"),
+    "lm_eval",
+)
 """Distributions whose version can change a result."""
 
 
