@@ -12,7 +12,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -80,14 +80,25 @@ class Output:
     layout: TensorLayout
 
 
+def _nothing_more(_: Mapping[str, Output]) -> None:
+    pass
+
+
 def merge(
-    base: Path, adapter: Path, output: Path, dtype: str | None, max_shard_size: str = AS_IT_IS
+    base: Path,
+    adapter: Path,
+    output: Path,
+    dtype: str | None,
+    max_shard_size: str = AS_IT_IS,
+    *,
+    then: Callable[[Mapping[str, Output]], None] = _nothing_more,
 ) -> dict[str, Output]:
     """Write the plain Hugging Face folder of a base with a LoRA adapter merged into it; returns what was written.
 
     Sums are made in the dtype of the base's tensors; `dtype` (float32, bfloat16 or float16; None for the base's) is
     what they are cast to. Memory: a few megabytes for each core; with DoRA on an embedding, or sizes that are no
-    multiples of 64, a few times the largest tensor. Raises a problem for what cannot be merged exactly.
+    multiples of 64, a few times the largest tensor. `then` may go on with the weights, before there is a configuration
+    that a loader would follow. Raises a problem for what cannot be merged exactly.
     """
     if dtype is not None and dtype not in DTYPES:
         raise problem("Unknown dtype", f"a model cannot be merged as {dtype}", f"one of {', '.join(DTYPES)}")
@@ -101,6 +112,7 @@ def merge(
         outputs = {name: evolve(one, file=files[name]) for name, one in outputs.items()}
     output.mkdir(parents=True, exist_ok=True)
     _write_weights(base, changes, output, outputs)
+    then(outputs)
     _write_index(output, outputs)
     merged_config = _merged_config(config, outputs, dtype)
     (output / "config.json").write_text(json.dumps(merged_config, indent=2) + "\n", encoding="utf-8")

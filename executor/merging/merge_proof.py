@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +38,8 @@ class Stack:
     last: Path
 
 
-def prove_whole(base: Path, folder: Path, outputs: Mapping[str, Output]) -> int:
-    """Read back every header and what was to change; returns how many tensors did.
+def prove_whole(base: Path, folder: Path, outputs: Mapping[str, Output], known: Collection[str] = frozenset()) -> int:
+    """Read back every header and what was to change; returns how many tensors did, with those `known` to have.
 
     A problem if a tensor, a shape or a line of the index is not what was to be written, or if nothing changed.
     """
@@ -51,7 +51,8 @@ def prove_whole(base: Path, folder: Path, outputs: Mapping[str, Output]) -> int:
     wrong = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
     if wrong:
         raise _disproved(f"{wrong[0]} is {found.get(wrong[0])} and should be {wanted.get(wrong[0])}")
-    changed = sum(_is_changed(base, folder, name, one) for name, one in outputs.items() if one.change != Change())
+    changed = len(known)
+    changed += sum(_is_changed(base, folder, name, one) for name, one in outputs.items() if one.change != Change())
     if not changed:
         raise _disproved("every tensor is what it was in the base, as if there were no adapter")
     return changed

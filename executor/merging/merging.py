@@ -9,9 +9,8 @@ from attrs import evolve
 
 from executor.merging.adapter_combination import combine
 from executor.merging.combination import Combination
-from executor.merging.lora_merge import merge
+from executor.merging.expert_merge import merge_with_parameters
 from executor.merging.merge_proof import Stack, compare_logits, prove_whole
-from executor.merging.whole_merge import merge_whole, needs_whole_model
 from executor.models.dequantized_base import dequantized
 from executor.models.shards import AS_IT_IS
 from executor.workers.task import Input, Task
@@ -58,9 +57,8 @@ def fold(task: Task, combination: Combination, scratch: Path, reporter: Reporter
 
 def _merge(base: Path, adapter: Path, output: Path, dtype: str | None, max_shard_size: str = AS_IT_IS) -> int:
     """One adapter into one base, tensor by tensor if that is possible; returns how many tensors changed."""
-    if needs_whole_model(adapter):
-        return merge_whole(base, adapter, output, dtype, max_shard_size)
-    return prove_whole(base, output, merge(base, adapter, output, dtype, max_shard_size))
+    merged = merge_with_parameters(base, adapter, output, dtype, max_shard_size)
+    return prove_whole(base, output, merged.outputs, merged.changed)
 
 
 def check_bases(whole: Input, chain: Sequence[Input], others: Sequence[Input]) -> None:

@@ -22,12 +22,12 @@ def quantization(settings: Mapping[str, Any]) -> Any:  # noqa: ANN401  transform
 
 def fold(foundations: Sequence[Input], scratch: Path) -> Path:
     """The folder of the weights that the inputs make up, with all their bits; `scratch` is for adapters folded in."""
-    from executor.merging.lora_merge import merge
+    from executor.merging.expert_merge import merge_with_parameters
 
     whole, *adapters = foundations
     folder = Path(whole.folder)
     for number, adapter in enumerate(adapters, start=1):
         output = scratch / str(number)
-        merge(folder, Path(adapter.folder), output, None)
+        merge_with_parameters(folder, Path(adapter.folder), output, None)
         folder = output
     return folder

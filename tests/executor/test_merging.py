@@ -195,28 +195,43 @@ def test_a_killed_merge_looks_unfinished(folders: dict[str, Path], tmp_path: Pat
     assert not merged.exists()
 
 
-def test_experts_that_are_one_parameter_are_merged_by_peft(tmp_path: Path) -> None:
-    """Files hold every expert by itself, PEFT sees all of a layer as one parameter."""
+def mixture(kind: str) -> Any:
+    """Four experts a layer: Mixtral's files hold each by itself, those of gpt-oss all as one."""
     import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import MixtralConfig, MixtralForCausalLM
+    from transformers import GptOssConfig, GptOssForCausalLM, MixtralConfig, MixtralForCausalLM
 
     torch.manual_seed(0)
-    config: Any = MixtralConfig(**SIZES, num_attention_heads=4, num_key_value_heads=2, num_local_experts=4)
-    MixtralForCausalLM(config).save_pretrained(tmp_path / "base")
-    assert any("experts.3" in name for name in read_headers(tmp_path / "base"))
-    model: Any = MixtralForCausalLM.from_pretrained(tmp_path / "base")
+    heads: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2, "num_local_experts": 4}
+    if kind == "mixtral":
+        return MixtralForCausalLM(MixtralConfig(**SIZES, **heads))
+    return GptOssForCausalLM(GptOssConfig(**SIZES, **heads, head_dim=16))
+
+
+@pytest.mark.parametrize(("kind", "changed"), [("mixtral", 2 + 2 * 4 * 3), ("gpt_oss", 2 + 2 * 2)])
+def test_experts_that_are_one_parameter_are_merged_as_peft_does(kind: str, changed: int, tmp_path: Path) -> None:
+    import torch
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    mixture(kind).to(torch.bfloat16).save_pretrained(tmp_path / "base")
+    model: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "base", dtype="auto")
     targets = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
     lora = LoraConfig(target_modules=["q_proj"], target_parameters=targets, task_type="CAUSAL_LM", lora_dropout=0.0)
     adapted = get_peft_model(model, lora)
     for parameter in adapted.parameters():
         parameter.data += torch.randn_like(parameter) * 0.1 * parameter.requires_grad
     adapted.save_pretrained(str(tmp_path / "experts"))
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "base", dtype="auto")
+    expected = PeftModel.from_pretrained(model, tmp_path / "experts").merge_and_unload(safe_merge=True)
+    expected.save_pretrained(tmp_path / "expected")
     places = {"base": tmp_path / "base", "experts": tmp_path / "experts"}
-    facts = folded(task(places, tmp_path / "output", ("experts",)), tmp_path / "scratch")
-    assert facts["changed_tensors"] == 6
-    assert facts["logits_difference"] < 1e-4 < facts["logits_change"]
-    assert read_headers(tmp_path / "output").keys() == read_headers(tmp_path / "base").keys()
+    one = task(places, tmp_path / "output", ("experts",), dtype="bfloat16", max_shard_size="60KB")
+    facts = folded(one, tmp_path / "scratch")
+    assert facts["changed_tensors"] == changed
+    assert facts["logits_difference"] < 0.02 < facts["logits_change"]
+    assert len(weight_files(tmp_path / "output")) > 3
+    assert tensor_digests(tmp_path / "output") == tensor_digests(tmp_path / "expected")
+    assert not list(tmp_path.glob("modules-*"))
 
 
 def test_a_base_in_few_bits_is_folded_into_as_training_saw_it(folders: dict[str, Path], tmp_path: Path) -> None:
