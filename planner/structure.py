@@ -11,14 +11,14 @@ import attrs
 from planner.effects import fields, own_fields, own_values, table_class
 from state.canonical import Plain
 from state.plain import SCALARS, to_plain
-from state.shapes import Shapes
+from state.shapes import shapes
 
-_shapes = Shapes(numbers_are_finite=True)
+_converter = shapes(numbers_are_finite=True)
 
 
 def structure(value: Mapping[str, Plain], specification: type) -> Any:  # noqa: ANN401  an instance of `specification`
     """The value as an instance of an attrs class; raises MisfitError with all that is wrong with it."""
-    return _shapes.read(value, specification)
+    return _converter.structure(value, specification)
 
 
 def settings_of(specification: attrs.AttrsInstance) -> dict[str, Plain]:

@@ -10,13 +10,13 @@ from typing import Any, TypeVar, cast
 import attrs
 
 from state.canonical import TABLES, Plain
-from state.shapes import Shapes
+from state.shapes import shapes
 
 T = TypeVar("T")
 
 _LATER = "later"
 SCALARS = frozenset({str, int, float, bool, type(None)})
-_shapes = Shapes(numbers_are_finite=False)
+_converter = shapes(numbers_are_finite=False)
 
 
 def later(default: object) -> Any:  # noqa: ANN401  attrs.field is typed so that the annotation of the class attribute decides
@@ -57,7 +57,7 @@ def _fields(kind: type) -> tuple[tuple[str, object], ...]:
 
 def from_plain(value: Plain, kind: type[T]) -> T:
     """The reverse of `record_to_plain`; raises ValueError where the value does not fit."""
-    return cast("T", _shapes.read(value, kind))
+    return _converter.structure(value, kind)
 
 
 def as_line(value: Plain) -> bytes:

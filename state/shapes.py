@@ -11,13 +11,14 @@ from typing import Any, Literal, Self, TypeAlias, Union, cast, get_args, get_ori
 
 import attrs
 from attrs import define, field
+from cattrs import BaseConverter
 
 from state.canonical import TABLES, Plain
 from state.values import frozen
 from state.wording import show, suggestion
 
-Reader: TypeAlias = Callable[[Any], Any]
-"""Takes a plain value and gives it in the shape of a type; raises MisfitError."""
+Reader: TypeAlias = Callable[[Any, Any], Any]
+"""Takes a plain value and a type, and gives the value as an instance of the type; raises MisfitError."""
 
 
 @frozen
@@ -57,39 +58,33 @@ class FieldError(MisfitError):
         super().__init__(Fault(name, text, hint))
 
 
-@define
-class Shapes:
-    """The readers of all types that are asked for, each made once."""
+def shapes(*, numbers_are_finite: bool) -> BaseConverter:
+    """A converter whose `structure` gives a plain value as an instance of a type; it raises MisfitError.
 
-    numbers_are_finite: bool
-    _readers: dict[Any, Reader] = field(factory=dict, init=False)
+    Only what finds the reader of a type is cattrs' own: its readers coerce, and stop at the first fault.
+    """
+    converter = BaseConverter()
+    for primitive, reader in _PRIMITIVES.items():
+        converter.register_structure_hook(primitive, reader)
+    if not numbers_are_finite:
+        converter.register_structure_hook(float, _number)
+    converter.register_structure_hook(Plain, lambda value, _: value)
+    converter.register_structure_hook_factory(attrs.has, lambda kind: _Table.of(kind, converter).read)
+    for origin, generic in _GENERIC.items():
+        converter.register_structure_hook_func(partial(_is_a, origin), partial(generic, converter))
+    return converter
 
-    def read(self, value: Any, kind: Any) -> Any:  # noqa: ANN401  a plain value, a type, and an instance of it
-        """The value as an instance of the type; raises MisfitError."""
-        return self.reader(kind)(value)
 
-    def reader(self, kind: Any) -> Reader:  # noqa: ANN401  a type
-        """What reads values of the type."""
-        found = self._readers.get(kind)
-        if found is None:
-            found = self._readers[kind] = self._made(kind)
-        return found
+def _taken(kind: Any, converter: BaseConverter) -> type | None:  # noqa: ANN401  a type
+    """The type of plain values that are instances of the type as they are; None if there is none."""
+    if kind in (str, int, bool) or (kind is float and converter.get_structure_hook(float) is _number):
+        return cast("type", kind)
+    return dict if get_origin(kind) is Mapping and get_args(kind)[1] is Plain else None
 
-    def taken(self, kind: Any) -> type | None:  # noqa: ANN401  a type
-        """The type of plain values that are instances of the type as they are; None if there is none."""
-        if kind in (str, int, bool) or (kind is float and not self.numbers_are_finite):
-            return cast("type", kind)
-        return dict if get_origin(kind) is Mapping and get_args(kind)[1] is Plain else None
 
-    def _made(self, kind: Any) -> Reader:  # noqa: ANN401  a type
-        generic = _GENERIC.get(get_origin(kind))
-        if generic is not None:
-            return partial(generic, self, get_args(kind))
-        if attrs.has(kind):
-            return _Table.of(kind, self).read
-        if isinstance(kind, type) and issubclass(kind, Enum):
-            return partial(_member, kind)
-        return _number if kind is float and not self.numbers_are_finite else _PRIMITIVES[kind]
+def _is_a(origin: object, kind: object) -> bool:
+    """Whether a type is a parametrised `origin`, such as tuple[str, ...]."""
+    return get_origin(kind) is origin
 
 
 @define
@@ -97,21 +92,21 @@ class _Table:
     """Reads tables as instances of one class; the types of its fields are looked up when they are met."""
 
     kind: type
-    shapes: Shapes
+    converter: BaseConverter
     fields: dict[str, attrs.Attribute[Any]]
     required: tuple[str, ...]
-    readers: dict[str, Reader] = field(factory=dict, init=False)
+    readers: dict[str, Callable[[Any], Any]] = field(factory=dict, init=False)
     taken: dict[str, type | None] = field(factory=dict, init=False)
     """By field the type of plain values that are taken as they are, which most of a state are."""
 
     @classmethod
-    def of(cls, kind: Any, shapes: Shapes) -> _Table:  # noqa: ANN401  an attrs class
+    def of(cls, kind: Any, converter: BaseConverter) -> _Table:  # noqa: ANN401  an attrs class
         """The reader of a class."""
         fields = {one.name: one for one in attrs.fields(attrs.resolve_types(kind))}
         required = tuple(name for name, one in fields.items() if one.default is attrs.NOTHING)
-        return cls(kind, shapes, fields, required)
+        return cls(kind, converter, fields, required)
 
-    def read(self, value: object) -> object:
+    def read(self, value: object, _: object) -> object:
         """The instance; faults come in the order of the fields, and names that are none of them last."""
         given: dict[str, object] = {}
         wrong: dict[str, tuple[Fault, ...]] = {}
@@ -129,15 +124,16 @@ class _Table:
             raise MisfitError(*(fault for name in order for fault in wrong.get(name, ())))
         return self.kind(**given)
 
-    def _reader(self, name: str) -> Reader:
+    def _reader(self, name: str) -> Callable[[Any], Any]:
         """The reader of a field, made when the field is first met."""
         if name not in self.fields:
             known = list(self.fields)
             hint = suggestion(name, known) or f"Known fields: {', '.join(known)}."
             raise MisfitError(Fault(name, "there is no such field", hint, "Unknown field"))
-        kind = self.fields[name].type
-        self.taken[name] = self.shapes.taken(kind)
-        found = self.readers[name] = self.shapes.reader(kind)
+        kind: Any = self.fields[name].type
+        self.taken[name] = _taken(kind, self.converter)
+        read = self.converter.get_structure_hook(kind)
+        found = self.readers[name] = lambda value: read(value, kind)
         return found
 
     def _missing(self, name: str) -> Fault:
@@ -150,13 +146,16 @@ def missing(name: str, kinds: tuple[str, ...] = ()) -> Fault:
     return Fault(name, "this field is required", hint, "Missing field")
 
 
-def _exactly(primitive: type, name: str, value: object) -> object:
-    if type(value) is not primitive:
+def _exactly(name: str, value: object, kind: type) -> object:
+    """A value of just this type, or the member of an enumeration of such values."""
+    if issubclass(kind, Enum):
+        return _member(kind, value)
+    if type(value) is not kind:
         raise MisfitError.expected(name, value)
     return value
 
 
-def _number(value: object) -> float:
+def _number(value: object, _: type) -> float:
     if type(value) is not float and type(value) is not int:
         raise MisfitError.expected("a number", value)
     try:
@@ -165,19 +164,18 @@ def _number(value: object) -> float:
         raise MisfitError.expected("a number", value) from None
 
 
-def _finite(value: object) -> float:
-    number = _number(value)
+def _finite(value: object, kind: type) -> float:
+    number = _number(value, kind)
     if not math.isfinite(number):
         raise MisfitError.expected("a number", value)
     return number
 
 
-_PRIMITIVES: dict[Any, Reader] = {
-    bool: partial(_exactly, bool, "true or false"),
-    int: partial(_exactly, int, "a whole number"),
-    str: partial(_exactly, str, "a string"),
+_PRIMITIVES: dict[type, Reader] = {
+    bool: partial(_exactly, "true or false"),
+    int: partial(_exactly, "a whole number"),
+    str: partial(_exactly, "a string"),
     float: _finite,
-    Plain: lambda value: value,
 }
 
 
@@ -194,14 +192,14 @@ def _table(value: object) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", value)
 
 
-def _list(shapes: Shapes, arguments: tuple[Any, ...], value: object) -> tuple[object, ...]:
+def _list(converter: BaseConverter, value: object, kind: object) -> tuple[object, ...]:
     if not isinstance(value, list | tuple):
         raise MisfitError.expected("a list", value)
     made: list[object] = []
     wrong: list[Fault] = []
     for position, one in enumerate(value):
         try:
-            made.append(shapes.read(one, arguments[0]))
+            made.append(converter.structure(one, get_args(kind)[0]))
         except MisfitError as error:
             wrong += error.inside(str(position))
     if wrong:
@@ -209,29 +207,30 @@ def _list(shapes: Shapes, arguments: tuple[Any, ...], value: object) -> tuple[ob
     return tuple(made)
 
 
-def _mapping(shapes: Shapes, arguments: tuple[Any, ...], value: object) -> Mapping[str, Any]:
+def _mapping(converter: BaseConverter, value: object, kind: object) -> Mapping[str, Any]:
     """A table whose values have one shape; plain ones stay as they are."""
-    given, kind = _table(value), arguments[1]
-    if kind is Plain:
+    given, inner = _table(value), get_args(kind)[1]
+    if inner is Plain:
         return given
-    read = shapes.reader(kind)
-    return {name: read(one) for name, one in given.items()}
+    read = converter.get_structure_hook(inner)
+    return {name: read(one, inner) for name, one in given.items()}
 
 
-def _one_of(shapes: Shapes, arguments: tuple[Any, ...], value: object) -> object:
+def _one_of(converter: BaseConverter, value: object, kind: object) -> object:
     """The members of a union are told apart by the value's own type; the last one explains a misfit."""
-    if value is None and type(None) in arguments:
+    if value is None and type(None) in get_args(kind):
         return None
-    *others, last = (member for member in arguments if member is not type(None))
+    *others, last = (member for member in get_args(kind) if member is not type(None))
     for member in others:
         try:
-            return shapes.read(value, member)
+            return converter.structure(value, member)
         except MisfitError:
             continue
-    return shapes.read(value, last)
+    return converter.structure(value, last)
 
 
-def _literal(_: Shapes, options: tuple[Any, ...], value: object) -> object:
+def _literal(_: BaseConverter, value: object, kind: object) -> object:
+    options = get_args(kind)
     if value in options and any(type(value) is type(option) for option in options):
         return value
     close = suggestion(value, [one for one in options if isinstance(one, str)]) if isinstance(value, str) else ""
@@ -239,7 +238,7 @@ def _literal(_: Shapes, options: tuple[Any, ...], value: object) -> object:
     raise MisfitError(Fault("", f"expected one of {names}; got {show(value)}", close))
 
 
-def _free_table(_: Shapes, __: tuple[Any, ...], value: object) -> Plain:
+def _free_table(_: BaseConverter, value: object, __: object) -> Plain:
     """A table of a recipe in which anything may stand that can be identified."""
     return _identifiable(_table(value))
 
@@ -254,7 +253,7 @@ def _identifiable(value: object) -> Plain:
     raise MisfitError.expected("a string, number, list or table", value)
 
 
-_GENERIC: dict[Any, Callable[[Shapes, tuple[Any, ...], Any], Any]] = {
+_GENERIC: dict[Any, Callable[[BaseConverter, Any, Any], Any]] = {
     Union: _one_of,
     types.UnionType: _one_of,
     tuple: _list,
