@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
 from attrs import evolve
@@ -205,6 +206,20 @@ def layout(settings: Mapping[str, Plain]) -> Layout:
     return Layout(form, table["processes"] * table["nodes"] if bound else None)
 
 
+def lacks(address: str, settings: Mapping[str, Any]) -> tuple[Diagnostic, ...]:
+    """Libraries that the run uses and that are not installed here."""
+    from executor.training.trackers import missing_trackers
+
+    found = [*missing_trackers(address, settings["logging"])]
+    for name, library in (("use_liger_kernel", "liger-kernel"), ("use_vllm", "vllm")):
+        if settings.get(name) and find_spec(library.replace("-", "_")) is None:
+            detail = f"{address}.{name} needs {library}, which is not installed."
+            found.append(
+                Diagnostic("Missing library", detail, f"Install it with `pip install {library}`, or remove it.")
+            )
+    return tuple(found)
+
+
 def build(task: Task, reporter: Reporter) -> Outcome:
     """Train with the method that the settings name."""
     from executor.training.training import train
@@ -226,5 +241,6 @@ KIND = Kind(
     probe=probe,
     schedule=schedule,
     layout=layout,
+    lacks=lacks,
     build=build,
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from executor.training import trainers
+from executor.training import cross_entropy, trainers
+from executor.training.cross_entropy import CrossEntropy
 from executor.training.method import Method
 from executor.training.stage import Stage
 from executor.training.trainer_arguments import SFT
@@ -23,6 +24,9 @@ class Sft(Stage):
     method: Literal["sft"] = setting("sft", effect=Effect.REBUILD, why="the training is another")
     label_smoothing_factor: float = setting(0.0, effect=Effect.REBUILD, why="the loss is another", validator=fraction)
     """The share of the likelihood that is wanted spread over all tokens."""
+    cross_entropy: CrossEntropy = setting("auto", effect=Effect.NUMERICS, why="the same loss, rounded differently")
+    """ "standard" holds all logits of a batch at once, and computes them again for the token accuracy; "chunked" does
+    not, nor does "fused", by Triton on a GPU. "auto": fused if possible, else in chunks; the record says which."""
     group_by_length: bool = setting(default=False, effect=Effect.REBUILD, why="rows come in another order")
     """Rows of about the same length go through the model together, which saves padding."""
 
@@ -41,7 +45,11 @@ def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
     }
     made = trainers.common(run)
     collator = run.collator(made["processing_class"])
-    return trainers.ready(SFTTrainer(args=SFTConfig(**{**rows, **run.arguments()}), data_collator=collator, **made))
+    loss = cross_entropy.arguments(run.settings)
+    arguments = SFTConfig(**{**rows, **run.arguments()})
+    ready = trainers.ready(SFTTrainer(args=arguments, data_collator=collator, **loss, **made))
+    cross_entropy.prove(ready, run.settings)
+    return ready
 
 
-METHOD = Method(name="sft", specification=Sft, trainer_arguments=SFT, train=trainer)
+METHOD = Method(name="sft", specification=Sft, trainer_arguments=SFT, train=trainer, faults=cross_entropy.faults)

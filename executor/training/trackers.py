@@ -6,12 +6,12 @@ Secrets are theirs: W&B, MLflow and trackio read their keys from the environment
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
 
 from executor.workers.task import Task
-from state.diagnostic import Diagnostic, ProblemError
+from state.diagnostic import Diagnostic
 
 LIBRARIES = {
     "wandb": ("wandb",),
@@ -25,16 +25,13 @@ FOLDER = "tensorboard"
 """Where TensorBoard's files go below `.tune/`, one folder for each run."""
 
 
-def check_trackers(address: str, logging: Mapping[str, Any]) -> None:
-    """Raise ProblemError if a tracker of a `logging` table is not installed."""
-    found = []
+def missing_trackers(address: str, logging: Mapping[str, Any]) -> Iterator[Diagnostic]:
+    """The trackers of a `logging` table that are not installed."""
     for name in logging["report_to"]:
         if not any(find_spec(library) for library in LIBRARIES[name]):
             detail = f"{address} reports to {name}, which is not installed."
             hint = f"Install it with `pip install {LIBRARIES[name][0]}`, or take it out of `logging.report_to`."
-            found.append(Diagnostic("Missing library", detail, hint))
-    if found:
-        raise ProblemError(found)
+            yield Diagnostic("Missing library", detail, hint)
 
 
 def tracker_arguments(task: Task, logging: Mapping[str, Any]) -> dict[str, Any]:

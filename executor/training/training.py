@@ -17,14 +17,14 @@ from executor.models import lora, model_files
 from executor.models.sharded_checkpoint import is_sharded, load
 from executor.models.trained_rows import prove_trained
 from executor.tokens.token_files import VALIDATION
-from executor.training import determinism, filling, learning, strategies
+from executor.training import cross_entropy, determinism, filling, learning, strategies
 from executor.training.best_model import best_folder
 from executor.training.callbacks import Callbacks, RunIsOverError, callbacks
 from executor.training.end_of_run import copy_weights, end_at, is_end, trainer_state, was_not_evaluated
 from executor.training.evaluation_hook import attach
 from executor.training.method import Method
 from executor.training.starting_point import prepare
-from executor.training.trackers import check_trackers, set_environment
+from executor.training.trackers import set_environment
 from executor.training.training_run import Run
 from executor.training.weights import save_weights
 from executor.workers import software
@@ -43,7 +43,6 @@ def train(method: Method, task: Task, reporter: Reporter) -> Outcome:
     """
     if task.settings["deterministic"]:
         determinism.enforce()
-    check_trackers(task.address, cast("Any", task.settings["logging"]))
     run = Run(task, reporter, join(task.world))
     total = run.schedule().total_steps
     checkpoint = Path(task.tune_folder) / task.resume_from.folder if task.resume_from is not None else None
@@ -142,7 +141,7 @@ def _train(
         save(task.output_folder)
     _give_back(run, start)
     warnings = following.guarding.given()
-    return metrics, {**_facts(trainer.model), **chosen, **({"warnings": warnings} if warnings else {})}
+    return metrics, {**_facts(trainer.model, run), **chosen, **({"warnings": warnings} if warnings else {})}
 
 
 def _run_trainer(trainer: Any, following: Callbacks, resume: Path | None) -> Any:  # noqa: ANN401  no types
@@ -187,13 +186,15 @@ def _allow_cache(task: Task) -> None:
         path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _facts(model: Any) -> dict[str, Plain]:  # noqa: ANN401  transformers has no types
+def _facts(model: Any, run: Run) -> dict[str, Plain]:  # noqa: ANN401  transformers has no types
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     facts: dict[str, Plain] = {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "trainable_parameters": trainable,
     }
     facts["attn_implementation"] = model.config._attn_implementation  # noqa: SLF001  transformers tells it nowhere else
+    if "cross_entropy" in run.settings:
+        facts["cross_entropy"] = cross_entropy.chosen(run.settings)
     if hasattr(model, "peft_config"):
         facts["target_modules"] = sorted(model.peft_config["default"].target_modules)
     return facts

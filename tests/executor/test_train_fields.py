@@ -125,6 +125,7 @@ ROWS: list[tuple[str, str, str, str]] = [
     ("torch_compile", DROPOUT, "true", Action.REBUILD),
     ("torch_compile_backend", "torch_compile = true", '"eager"', Action.UPDATE),
     ("torch_compile_mode", "torch_compile = true", '"max-autotune"', Action.UPDATE),
+    ("cross_entropy", "", '"standard"', Action.UPDATE),
     ("use_liger_kernel", "", "true", Action.UPDATE),
     ("liger_kernel_config", "use_liger_kernel = true", "{ rope = false }", Action.UPDATE),
     ("dataloader_num_workers", "", "2", Action.UPDATE),

@@ -72,13 +72,13 @@ NUMERICS: dict[tuple[str, ...], dict[str, Any]] = {
     ("micro_batch_size", "auto_micro_batch"): {"micro_batch_size": 2, "auto_micro_batch": True},
     ("tf32",): {"tf32": True},
     ("attn_implementation",): {"attn_implementation": "eager"},
+    ("cross_entropy",): {"cross_entropy": "standard"},
+    ("torch_compile", "torch_compile_backend"): {"torch_compile": True, "torch_compile_backend": "aot_eager"},
 }
 ELSEWHERE = {
     "use_liger_kernel",  # kernels for GPUs
     "liger_kernel_config",
-    "torch_compile",  # half a minute each, and not proved
-    "torch_compile_backend",
-    "torch_compile_mode",
+    "torch_compile_mode",  # "inductor" compiles for half a minute; it rounds as the others do
     "deterministic",  # changes the whole process
     "logging.report_to",  # trackers have their own tests, and so has all that several processes do
     *(path for path in leaves(Sft) if path.startswith("distributed.")),

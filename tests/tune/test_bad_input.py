@@ -218,3 +218,11 @@ def test_machines_get_the_same_problems_as_json(fresh: Any) -> None:
 def test_wrong_usage_is_an_error_and_not_a_change(fresh: Any) -> None:
     assert "No such option" in fresh.tune("plan", "--detailed-exitcod", expect=1).stderr
     assert "No such command" in fresh.tune("plann", expect=1).stderr
+
+
+def test_a_tracker_that_is_missing_is_told_before_any_step(fresh: Any) -> None:
+    fresh.edit("[train.assistant.adapter]", 'logging = { report_to = ["trackio"] }\n\n[train.assistant.adapter]')
+    said = fresh.tune("apply", "--auto-approve", expect=1).stderr
+    assert "train.assistant reports to trackio, which is not installed." in said
+    assert not (fresh.path / ".tune" / "state.json").exists()
+    assert not (fresh.path / ".tune" / "artifacts").exists()
