@@ -72,7 +72,7 @@ def _rows(batches: Iterable[Any], name: str, form: str) -> Iterator[Row | Broken
                     number += 1
                     yield Row(Place(name, number), {field: _plain(value) for field, value in values.items()})
     except (pa.ArrowException, *_OF_DAMAGE) as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
         yield BrokenRow(Place(name, number + 1), f"cannot be read as {form}: {reason}")
 
 

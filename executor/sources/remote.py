@@ -16,7 +16,7 @@ from executor.sources.paths import is_glob
 from state.canonical import digest
 from state.diagnostic import problem
 from state.locations import STORES
-from state.object_requests import Patience, connect
+from state.object_requests import CREDENTIALS, Patience, connect
 from state.secrets import without_secrets
 from state.values import frozen
 
@@ -38,7 +38,9 @@ def listed(sources: Sequence[str]) -> tuple[Object, ...]:
             found |= {one.address: one for one in _list(source)}
         except _refusals() as error:
             reason = without_secrets(str(error).strip().partition("\n")[0])
-            hint = "Credentials come from the environment, such as AWS_ACCESS_KEY_ID and AWS_ENDPOINT."
+            known = CREDENTIALS.get(source.partition("://")[0])
+            credentials = f", and the credentials in the environment ({known})" if known else ""
+            hint = f"Check the address, the network{credentials}."
             raise problem("Unreadable source", f"`{source}` cannot be listed: {reason}", hint) from None
     return tuple(found.values())
 
