@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from attrs import define, evolve, field
 
 from executor.data.chat_messages import Message, RowError
+from executor.templating.looking import LookedAtError
 from executor.templating.message_layout import MOST_KEPT, Layout, layout_of
-from executor.templating.sealed_content import EDGE, LookedAtError, Slot, Slots, compile_sealed
+from executor.templating.sealed_content import EDGE, Slot, Slots, compile_sealed
 from state.values import frozen
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from attrs import evolve, field
 
+from executor.templating.looking import SealedLength, looked_at
 from executor.templating.template_environment import environment
 from state.values import frozen
 
@@ -31,10 +32,6 @@ _OF_TEXTS = {
     **dict.fromkeys(("true", "false", "callable"), False),
 }
 """What Jinja's tests say of every text that is not empty."""
-
-
-class LookedAtError(Exception):
-    """A template asks something of a content that differs from text to text."""
 
 
 @frozen
@@ -86,11 +83,6 @@ class Slots:
         return f"{EDGE}{len(self.written) - 1}{EDGE}"
 
 
-def _looked_at(*_: object, **__: object) -> NoReturn:
-    message = "the template looks at a content"
-    raise LookedAtError(message)
-
-
 @frozen(eq=False, repr=False)
 class Sealed:
     """A text that holds the contents of messages, none of which can be told from any other.
@@ -119,11 +111,11 @@ class Sealed:
 
     def __eq__(self, other: object) -> bool:
         """Something at least."""
-        return _looked_at() if other is not None else False
+        return looked_at() if other is not None else False
 
     def __hash__(self) -> int:
         """None: a key is looked at."""
-        return _looked_at()
+        return looked_at()
 
     def __ne__(self, other: object) -> bool:
         """Something at least."""
@@ -131,11 +123,11 @@ class Sealed:
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  anything that a text has
         """None of the other methods of texts."""
-        return _looked_at(name)
+        return looked_at(name)
 
-    __str__ = __repr__ = __len__ = __iter__ = __getitem__ = __format__ = _looked_at
-    __lt__ = __le__ = __gt__ = __ge__ = __mul__ = __rmul__ = __mod__ = __rmod__ = __call__ = _looked_at
-    __int__ = __float__ = __index__ = _looked_at
+    __str__ = __repr__ = __len__ = __iter__ = __getitem__ = __format__ = looked_at
+    __lt__ = __le__ = __gt__ = __ge__ = __mul__ = __rmul__ = __mod__ = __rmod__ = __call__ = looked_at
+    __int__ = __float__ = __index__ = looked_at
 
     def strip(self, chars: str | None = None) -> Sealed:
         """As of a text."""
@@ -166,7 +158,7 @@ class Sealed:
     def _holds(self, text: object) -> bool:
         """No, on condition."""
         if type(text) is not str or not text or len(self.parts) > 1:
-            _looked_at()
+            looked_at()
         self._slots.absent[text] = None
         return False
 
@@ -175,18 +167,18 @@ def _parts(value: object) -> tuple[str | Slot, ...]:
     if isinstance(value, Sealed):
         return value.parts
     if type(value) is not str:
-        _looked_at()
+        looked_at()
     return (value,) if value else ()
 
 
 def _trimmed(part: str | Slot, side: str, chars: object) -> str | Slot:
     """A part without some white space on one side; if nothing were left of it, the next one would be trimmed too."""
     if chars is not None and (type(chars) is not str or not chars.isspace()):
-        _looked_at()
+        looked_at()
     if isinstance(part, str):
-        return (part.lstrip(chars) if side == "left" else part.rstrip(chars)) or _looked_at()
+        return (part.lstrip(chars) if side == "left" else part.rstrip(chars)) or looked_at()
     if getattr(part, side) not in ("", chars):
-        return part if getattr(part, side) is None else _looked_at()
+        return part if getattr(part, side) is None else looked_at()
     return evolve(part, left=chars) if side == "left" else evolve(part, right=chars)
 
 
@@ -226,11 +218,11 @@ def _guarded(function: Callable[..., Any], of_sealed: Callable[..., Any] | None)
     @wraps(function)
     def guarded(*given: Any, **named: Any) -> Any:  # noqa: ANN401  Jinja's
         others = (*given[:first], *given[first + 1 :], *named.values())
-        if any(isinstance(one, Sealed) for one in others):
-            return _looked_at()
+        if isinstance(given[first], SealedLength) or any(isinstance(one, Sealed | SealedLength) for one in others):
+            return looked_at()
         if not isinstance(given[first], Sealed):
             return function(*given, **named)
-        return _looked_at() if of_sealed is None else of_sealed(*given[first:], **named)
+        return looked_at() if of_sealed is None else of_sealed(*given[first:], **named)
 
     return guarded
 
@@ -242,6 +234,7 @@ def _known(test: str) -> Callable[..., Any] | None:
 _FILTERS: dict[str, Callable[..., Any]] = {
     "trim": lambda value, chars=None: value.strip(chars),
     "string": lambda value: value,
+    **dict.fromkeys(("length", "count"), lambda _: SealedLength()),
     "default": lambda value, *_, **__: value,
     "d": lambda value, *_, **__: value,
 }
