@@ -12,11 +12,12 @@ from attrs import define, field
 
 from executor.data.chat_messages import Message, RowError, special_tokens_in
 from executor.kinds.model import delivered
-from executor.models.loading import has_gpu, load_model, padding_id
+from executor.models.loading import load_as_trained, padding_id
 from executor.templating.chat_template import ChatTemplate, compile_template
 from executor.tokens.tokenizer_files import special_tokens
 from executor.workers.task import Input
 from state.diagnostic import problem
+from state.layout import Layout
 from state.values import frozen
 
 Say = Callable[[str], None]
@@ -132,10 +133,10 @@ def open_conversation(
     # Between two people's words there is no place for what libraries have to say about themselves.
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    model = load_model(foundations, "auto", "sdpa").eval()
+    model = load_as_trained(foundations, "auto", "sdpa", Layout(recipe_folder).root)
     torch.manual_seed(sampling.seed)
     return Conversation(
-        model.to("cuda") if has_gpu() else model,
+        model,
         AutoTokenizer.from_pretrained(folder, local_files_only=True),
         compile_template(template, special_tokens(folder).by_role),
         sampling,

@@ -11,7 +11,7 @@ from executor.evaluation.answer_metrics import OF_TOKENS, answer_metrics
 from executor.evaluation.evaluating import Prediction, answer, negative_log_likelihood
 from executor.evaluation.harness import TaskTerms, check_tasks, folder_digest, measure, write_samples
 from executor.kinds.model import delivered
-from executor.models.loading import has_gpu, load_model, load_tokenizer
+from executor.models.loading import is_beside_few_bits, load_as_trained, load_tokenizer
 from executor.tokens.token_files import PROMPTS, TRAIN, read_columns
 from executor.workers.software import gpus, hardware, versions
 from executor.workers.task import Outcome, Task
@@ -28,9 +28,11 @@ def run(task: Task, reporter: Reporter) -> Outcome:
     settings: Mapping[str, Any] = task.settings
     terms = TaskTerms.of(settings)
     manager = _checked_tasks(task, terms) if terms.names else None
-    model = load_model(task.inputs["model"], settings["dtype"], settings["attn_implementation"]).eval()
-    model = model.to("cuda") if has_gpu() else model
+    foundations = task.inputs["model"]
+    model = load_as_trained(foundations, settings["dtype"], settings["attn_implementation"], Path(task.tune_folder))
     metrics, facts = dict[str, Plain](), dict[str, Plain]()
+    if is_beside_few_bits(foundations):
+        facts["base"] = "in few bits, as in training"
     if settings["metrics"]:
         metrics |= _on_datasets(task, model, reporter)
     if terms.names:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from executor.workers.task import Outcome, Task
     from executor.workers.worker_reports import Reporter
 
-CODE = 1
+CODE = 2
 _MEASURED = "the measurement is another"
 
 

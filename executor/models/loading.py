@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from executor.models.quantization import fold
+from executor.models.quantization import BITS, fold, quantization
 from executor.tokens.tokenizer_files import has_tokenizer
 from executor.workers.task import Input
 from state.diagnostic import problem
@@ -76,6 +76,32 @@ def load_model(foundations: Sequence[Input], dtype: str, attention: str) -> Any:
         # PEFT has frozen the weights for the adapter's sake; merged, they are a model like any other.
         model.requires_grad_(requires_grad=True)
     return model
+
+
+def load_as_trained(foundations: Sequence[Input], dtype: str, attention: str, scratch: Path) -> Any:  # noqa: ANN401  transformers has no types
+    """The model that the inputs make up, to be asked: on the GPU if there is one, as its last training computed.
+
+    An adapter that was trained beside weights in few bits is put beside these again, rounded as they were; "auto" is
+    then the dtype of that training. All others are folded in (`load_model`). `scratch` is for adapters below it.
+    """
+    *below, last = foundations
+    if is_beside_few_bits(foundations):
+        from peft import PeftModel
+
+        trained = "float16" if last.settings["fp16"] else "bfloat16" if last.settings["bf16"] else "float32"
+        configuration = quantization(last.settings)
+        base = load_quantized(below, trained if dtype == "auto" else dtype, attention, configuration, scratch)
+        model: Any = PeftModel.from_pretrained(base, last.folder)
+    else:
+        model = load_model(foundations, dtype, attention)
+    model = model.eval()
+    return model.to("cuda") if has_gpu() and model.device.type != "cuda" else model
+
+
+def is_beside_few_bits(foundations: Sequence[Input]) -> bool:
+    """Whether the last of the inputs is an adapter that was trained beside weights in four or eight bits."""
+    *below, last = foundations
+    return bool(below) and any(last.settings.get(name) for name in BITS)
 
 
 def load_tokenizer(foundations: Sequence[Input]) -> Any:  # noqa: ANN401  transformers has no types

@@ -8,15 +8,18 @@ from typing import Any
 
 from executor.workers.task import Input
 
+BITS = ("load_in_4bit", "load_in_8bit")
+"""Settings of a training, either of which says that its base was held in few bits."""
+
 
 def quantization(settings: Mapping[str, Any]) -> Any:  # noqa: ANN401  transformers has no types
     """Transformers' BitsAndBytesConfig for the settings of a stage; None where weights keep all their bits."""
-    if not (settings["load_in_4bit"] or settings["load_in_8bit"]):
+    if not any(settings[name] for name in BITS):
         return None
     from transformers import BitsAndBytesConfig
 
     names = [name for name in settings if name.startswith("bnb_4bit_")] if settings["load_in_4bit"] else []
-    bits = {name: settings[name] for name in ("load_in_4bit", "load_in_8bit", *names)}
+    bits = {name: settings[name] for name in (*BITS, *names)}
     return BitsAndBytesConfig(**bits)  # type: ignore[no-untyped-call]  # transformers has no types
 
 

@@ -18,6 +18,8 @@ from executor.merging.combination import Combination
 from executor.merging.lora_merge import merge
 from executor.merging.merge_proof import Stack, compare_logits, prove_whole
 from executor.merging.merging import fold
+from executor.models.dequantized_base import dequantized
+from executor.models.loading import load_as_trained
 from executor.models.tensor_files import read_headers, tensor_digests, weight_files
 from executor.workers.task import Input, Task
 from executor.workers.worker_reports import Reporter
@@ -249,10 +251,14 @@ def test_a_base_in_few_bits_is_folded_into_as_training_saw_it(folders: dict[str,
     # With gradients, as in training: without them bitsandbytes takes another way on CPUs, in bfloat16.
     adapted = PeftModel.from_pretrained(quantized, folders["first"], is_trainable=True)
     expected = adapted.train()(ids).logits.detach()
+    settings = {**trained, "bnb_4bit_compute_dtype": "float32", "load_in_8bit": False, "bf16": False, "fp16": False}
+    asked = [Input(name, "", str(folders[name]), {} if name == "base" else settings, {}) for name in ("base", "first")]
+    loaded = load_as_trained(asked, "auto", "sdpa", tmp_path)
+    with torch.no_grad():
+        assert loaded(ids).logits.equal(adapted.eval()(ids).logits)
     found = {}
     for choice in ("dequantized", "original"):
         one = task(folders, tmp_path / choice, ("first",), quantized_base=choice)
-        settings = {**trained, "bnb_4bit_compute_dtype": "float32", "load_in_8bit": False, "bf16": False, "fp16": False}
         inputs = (one.inputs["adapter"][0], evolve(one.inputs["adapter"][1], settings=settings))
         facts = folded(evolve(one, inputs={**one.inputs, "adapter": inputs}), tmp_path / f"{choice} scratch")
         assert facts["logits_difference"] < 1e-5
@@ -261,3 +267,27 @@ def test_a_base_in_few_bits_is_folded_into_as_training_saw_it(folders: dict[str,
         found[choice] = float((logits - expected).abs().max() / expected.std())
     assert found["dequantized"] < 1e-4
     assert found["original"] > 0.01
+    whole: Any = AutoModelForCausalLM.from_pretrained(folders["base"], quantization_config=configuration)
+    whole.dequantize().save_pretrained(tmp_path / "whole")
+    plain: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "whole")
+    merged = PeftModel.from_pretrained(plain, folders["first"]).merge_and_unload(safe_merge=True)
+    merged.save_pretrained(tmp_path / "peft")
+    assert tensor_digests(tmp_path / "dequantized") == tensor_digests(tmp_path / "peft")
+
+
+@pytest.mark.parametrize("bits", ["load_in_4bit", "load_in_8bit"])
+def test_a_base_is_rounded_one_matrix_at_a_time_as_the_whole_model_would_be(bits: str, tmp_path: Path) -> None:
+    """In the dtype of the training, with experts that nobody rounds, in as many files as the base has."""
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    mixture("mixtral").save_pretrained(tmp_path / "base", max_shard_size="100KB")
+    trained: dict[str, Any] = {"load_in_4bit": False, "load_in_8bit": False, bits: True, "bnb_4bit_quant_type": "fp4"}
+    dequantized(tmp_path / "base", {**trained, "bf16": True, "fp16": False}, tmp_path / "rounded")
+    configuration: Any = BitsAndBytesConfig(**trained)  # type: ignore[no-untyped-call]
+    whole: Any = AutoModelForCausalLM.from_pretrained(
+        tmp_path / "base", dtype=torch.bfloat16, quantization_config=configuration
+    )
+    whole.dequantize().save_pretrained(tmp_path / "whole")
+    assert len(weight_files(tmp_path / "rounded")) > 3
+    assert tensor_digests(tmp_path / "rounded") == tensor_digests(tmp_path / "whole")
