@@ -59,7 +59,7 @@ def narrowed(plan: Plan, selection: Selection) -> Plan:
     """The plan of what was asked for, which names the changes that it leaves out.
 
     A target comes with its inputs, and what is made from something excluded is excluded with it, so that every step
-    finds what it needs.
+    finds what it needs. Raises ProblemError for a target that is excluded so.
     """
     if not selection.target and not selection.exclude:
         return evolve(plan, selection=selection)
@@ -69,11 +69,22 @@ def narrowed(plan: Plan, selection: Selection) -> Plan:
             for step in plan.steps
         }
     )
+    excluded = graph.with_dependants(selection.exclude)
+    if torn := [one for one in selection.target if one in excluded]:
+        raise ProblemError([_torn(one, graph, selection.exclude) for one in torn])
     chosen = graph.with_inputs(selection.target) if selection.target else set(graph.inputs)
-    chosen -= graph.with_dependants(selection.exclude)
+    chosen -= excluded
     left_out = tuple(step.address for step in plan.changes if step.address not in chosen)
     steps = tuple(step for step in plan.steps if step.address in chosen)
     return evolve(plan, steps=steps, selection=selection, left_out=left_out)
+
+
+def _torn(target: str, graph: _Graph, exclude: Iterable[str]) -> Diagnostic:
+    """The problem of a target that the same command leaves out."""
+    cause = next(one for one in exclude if target in graph.with_dependants([one]))
+    made = "" if cause == target else f": {target} is made from it"
+    detail = f"`--target {target}` asks for what `--exclude {cause}` leaves out{made}."
+    return Diagnostic("Invalid usage", detail, "Give only one of both.")
 
 
 def _reached(addresses: Iterable[str], edges: Mapping[str, Collection[str]]) -> set[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from state.diagnostic import Diagnostic, ProblemError
+from state.wording import suggestion
 from tune import __version__
 
 INTERRUPTED = 130
@@ -66,6 +67,16 @@ class LazyCommands(click.Group):
         command: click.Command = module.command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is named first; raises UsageError, with the nearest name, if there is none."""
+        name = args[0]
+        if name not in self.texts and not name.startswith("-") and not ctx.resilient_parsing:
+            nearest = suggestion(name, list(self.texts))
+            raise click.UsageError(f"There is no command `{name}`. {nearest}".rstrip(), ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  as above
         """The list of commands, without importing any."""
         with formatter.section("Commands"):
@@ -104,9 +115,11 @@ def _run() -> int:
     """The exit code. Wrong usage is 1 as any error: 2 means that a plan has changes."""
     try:
         code = commands.main(prog_name="tune", standalone_mode=False)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return 1
+    except click.ClickException as error:
+        return _told(error)
     except click.Abort:
         sys.stderr.write("Aborted: nothing was done.\n")
         return INTERRUPTED
@@ -115,6 +128,17 @@ def _run() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _told(error: click.ClickException) -> int:
+    """The exit code, after wrong usage was told as any other problem."""
+    from tune.views.diagnostics import print_diagnostics
+
+    message, context = error.format_message(), getattr(error, "ctx", None)
+    detail = message if message.endswith((".", "?")) else f"{message}."
+    hint = f"`{context.command_path if context else 'tune'} --help` lists what there is."
+    print_diagnostics([Diagnostic("Invalid usage", detail, hint)])
+    return 1
 
 
 def _refuse_strangers() -> None:

@@ -114,19 +114,23 @@ class Project:
         self, state: State, *, strict: bool = False, selection: Selection = WHOLE
     ) -> tuple[Recipe, Mapping[str, Desired], list[Diagnostic]]:
         """The recipe's resources as they should be; `strict` turns assumptions into errors."""
-        digests = FileDigests(self.layout.file_digests)
         try:
             recipe = self.recipe()
         except BrokenRecipeError as error:
-            outside = examine(error.sound, self.file.parent, digests, state)
+            outside = examine(error.sound, self.file.parent, self.digests, state)
             raise ProblemError((*error.diagnostics, *outside)) from None
         known = renamed(recipe, state).state
-        found, diagnostics = desire(recipe, self.file.parent, digests, known)
+        found, diagnostics = desire(recipe, self.file.parent, self.digests, known)
         assumptions = [one for one in diagnostics if one.summary == "Assumption"]
         if strict and assumptions:
             raise ProblemError([evolve(one, severity=Severity.ERROR) for one in assumptions])
         found, notes = resolved(recipe, found, known, selection)
         return recipe, {one.address: one for one in found}, [*diagnostics, *notes]
+
+    @functools.cached_property
+    def digests(self) -> FileDigests:
+        """Those of files that were read, by this command or an earlier one."""
+        return FileDigests(self.layout.file_digests)
 
     @functools.cached_property
     def content(self) -> Bytes:

@@ -53,6 +53,25 @@ def test_a_target_comes_with_its_inputs(fresh: Workshop) -> None:
     assert fresh.actions() == {"thing.right": "build"}
 
 
+@pytest.mark.parametrize(
+    ("target", "exclude", "detail"),
+    [
+        ("thing.left", "thing.left", "`--target thing.left` asks for what `--exclude thing.left` leaves out."),
+        (
+            "thing.left",
+            "raw.data",
+            "`--target thing.left` asks for what `--exclude raw.data` leaves out: thing.left is made from it.",
+        ),
+    ],
+)
+def test_a_target_cannot_be_left_out(fresh: Workshop, target: str, exclude: str, detail: str) -> None:
+    with pytest.raises(ProblemError) as caught:
+        fresh.plan(selection=Selection(target=(target,), exclude=(exclude,)))
+    assert caught.value.diagnostics == (Diagnostic("Invalid usage", detail, "Give only one of both."),)
+    fitting = Selection(target=(target,), exclude=("thing.right",))
+    assert fresh.plan(selection=fitting).left_out == ("thing.right",)
+
+
 def test_what_is_excluded_takes_along_what_is_made_from_it(fresh: Workshop) -> None:
     plan = fresh.plan(selection=Selection(exclude=("thing.base",)))
     assert (chosen(plan), plan.left_out) == ({"raw.data": "build"}, ("thing.base", "thing.left", "thing.right"))

@@ -217,7 +217,16 @@ def test_machines_get_the_same_problems_as_json(fresh: Any) -> None:
 
 def test_wrong_usage_is_an_error_and_not_a_change(fresh: Any) -> None:
     assert "No such option" in fresh.tune("plan", "--detailed-exitcod", expect=1).stderr
-    assert "No such command" in fresh.tune("plann", expect=1).stderr
+    assert fresh.tune("plann", expect=1).stderr == (
+        "Error: Invalid usage [TUNE400]\n"
+        "  There is no command `plann`. Did you mean `plan`?\n"
+        "  hint: `tune --help` lists what there is.\n"
+    )
+    assert fresh.tune("state", "lst", expect=1).stderr == (
+        "Error: Invalid usage [TUNE400]\n"
+        "  There is no command `lst`. Did you mean `list`?\n"
+        "  hint: `tune state --help` lists what there is.\n"
+    )
 
 
 def test_a_tracker_that_is_missing_is_told_before_any_step(fresh: Any) -> None:

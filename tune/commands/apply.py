@@ -101,7 +101,9 @@ def command(  # noqa: PLR0913  one parameter for each option
         _ask(as_json=as_json)
     if plan.changes or _left_undone(project):
         terms = _Terms(lock_timeout, stop_within, host, verify)
-        context.exit(_apply(project, plan, desired, digest, _view(as_json=as_json), terms))
+        code = _apply(project, plan, desired, digest, _view(as_json=as_json), terms)
+        project.digests.save()  # the first apply has made the folder in which they are remembered
+        context.exit(code)
 
 
 @frozen
