@@ -11,6 +11,7 @@ from executor.applying.means import Build
 from executor.applying.replay_differences import differences
 from executor.kinds.model import template_text
 from executor.models import model_files
+from executor.models.trust import TRUST
 from executor.tokens.tokenizer_files import tokenizer_digest
 from executor.tokens.vocabulary import changed_identity
 from executor.workers.launch import Emit, Stop
@@ -135,7 +136,10 @@ class Replaying:
             return digest(template_text(record.settings, tokenizer, self.layout.recipe_folder)) != recorded
         if part == "tokenizer":
             return changed_identity(tokenizer_digest(tokenizer, self.digests), record.settings) != recorded
-        return not record.artifact and model_files.source_identity(folder, self.digests) != recorded
+        return not record.artifact and self._weights(record, folder) != recorded
+
+    def _weights(self, record: Record, folder: Path) -> str:
+        return model_files.source_identity(folder, self.digests, with_code=bool(record.settings.get(TRUST)))
 
     def _differences(self, record: Record, task: Task) -> Iterator[str]:
         before = self.layout.root / record.artifact

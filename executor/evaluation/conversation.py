@@ -13,6 +13,7 @@ from attrs import define, field
 from executor.data.chat_messages import Message, RowError, special_tokens_in
 from executor.kinds.model import delivered
 from executor.models.loading import load_as_trained, padding_id
+from executor.models.trust import load, trusts
 from executor.templating.chat_template import ChatTemplate, compile_template
 from executor.tokens.tokenizer_files import special_tokens
 from executor.workers.task import Input
@@ -122,7 +123,6 @@ def open_conversation(
 ) -> Conversation:
     """Load a model with the tokenizer and the template that it was trained with."""
     import torch
-    from transformers import AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers
@@ -137,7 +137,7 @@ def open_conversation(
     torch.manual_seed(sampling.seed)
     return Conversation(
         model,
-        AutoTokenizer.from_pretrained(folder, local_files_only=True),
+        load("AutoTokenizer", folder, trusted=trusts(foundations)),
         compile_template(template, special_tokens(folder).by_role),
         sampling,
         [{"role": "system", "content": system}] if system else [],

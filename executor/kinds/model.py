@@ -56,6 +56,9 @@ class Model:
     rope_scaling: dict[str, Plain] = setting(Factory(dict), effect=Effect.REBUILD, why="positions are told differently")
     """How rotary positions reach further than those that the model was made for: `rope_type`, `factor` and what else
     transformers' `rope_parameters` has. For random weights, `config` has them."""
+    trust_remote_code: bool = setting(default=False, effect=Effect.REBUILD, why="other code computes")
+    """Whether Python code that comes with the model is run: that of a folder, whose content then counts, or of a hub's
+    commit."""
     description: str = setting("", effect=Effect.METADATA, why="it is a note")
 
 
@@ -91,7 +94,7 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
         return Probe(content=content, known=known)
     from executor.models.model_files import source_identity
 
-    weights = source_identity(folder, surroundings.digests)
+    weights = source_identity(folder, surroundings.digests, with_code=model.trust_remote_code)
     if is_made(settings_of(model)):
         diagnostics = without_positions(resource, folder)
         return Probe(content={"weights": weights, **content}, known=known, diagnostics=diagnostics)
@@ -117,6 +120,10 @@ def _is_hub(model: Model, folder: Path) -> bool:
 
 def _probe_hub(resource: Resource, surroundings: Surroundings, template: str | None) -> Probe:
     model: Model = resource.specification
+    if model.trust_remote_code and not _COMMIT.fullmatch(model.revision):
+        detail = f"{resource.address} trusts code of `{model.source}`, which may be other code tomorrow."
+        hint = "Read it as it is at one commit, and set `revision` to that."
+        return Probe(diagnostics=(Diagnostic("Unpinned code", detail, hint, resource.place("trust_remote_code")),))
     record = surroundings.record(resource)
     commit = model.revision if _COMMIT.fullmatch(model.revision) else recorded_commit(model, record)
     if not commit:

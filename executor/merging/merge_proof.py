@@ -13,6 +13,7 @@ from executor.merging.lora_merge import Output
 from executor.models.peft_adapter import Change
 from executor.models.tensor_files import INDEX_FILE, TensorFile, opened, parameter_count, read_headers
 from executor.models.tensor_kernels import Memory
+from executor.models.trust import load
 from state.canonical import Plain
 from state.diagnostic import ProblemError, problem
 from state.values import frozen
@@ -36,6 +37,8 @@ class Stack:
     base: Path
     earlier: Sequence[Path]
     last: Path
+    trusted: bool = False
+    """Whether code that the weights bring along is run."""
 
 
 def prove_whole(base: Path, folder: Path, outputs: Mapping[str, Output], known: Collection[str] = frozenset()) -> int:
@@ -93,7 +96,7 @@ def compare_logits(stack: Stack, merged: Path, dtype: str) -> dict[str, Plain]:
         return {"logits": f"not compared: {needed / 1e9:.1f} GB of memory are needed, and {free / 1e9:.1f} are free"}
     vocabulary = _configuration(merged)["vocab_size"]
     before, expected = _adapted_logits(stack, vocabulary)
-    found = _logits(_load(merged))
+    found = _logits(_load(merged, trusted=stack.trusted))
     spread = float(expected.std())
     difference = float((found - expected).square().mean().sqrt()) / spread
     change = float((before - expected).square().mean().sqrt()) / spread
@@ -109,7 +112,7 @@ def _adapted_logits(stack: Stack, vocabulary: int) -> tuple[Tensor, Tensor]:
     """Logits without the last adapter, and with it, of a vocabulary of the size that the merged model has."""
     from peft import PeftModel
 
-    model = _load(stack.base)
+    model = _load(stack.base, trusted=stack.trusted)
     if vocabulary > model.get_input_embeddings().weight.shape[0]:
         model.resize_token_embeddings(vocabulary, mean_resizing=False)
     for folder in stack.earlier:
@@ -118,10 +121,12 @@ def _adapted_logits(stack: Stack, vocabulary: int) -> tuple[Tensor, Tensor]:
     return before, _logits(PeftModel.from_pretrained(model, stack.last))
 
 
-def _load(folder: Path) -> Any:  # noqa: ANN401  transformers has no types
+def _load(folder: Path, *, trusted: bool) -> Any:  # noqa: ANN401  transformers has no types
     import torch
     import transformers
 
+    if trusted:
+        return load("AutoModelForCausalLM", folder, trusted=True, dtype=torch.float32)
     architecture = getattr(transformers, _configuration(folder)["architectures"][0])
     return architecture.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
 

@@ -13,6 +13,7 @@ from executor.merging.expert_merge import merge_with_parameters
 from executor.merging.merge_proof import Stack, compare_logits, prove_whole
 from executor.models.dequantized_base import dequantized
 from executor.models.shards import AS_IT_IS
+from executor.models.trust import carried, trusts
 from executor.workers.task import Input, Task
 from executor.workers.worker_reports import Reporter
 from state.canonical import Plain
@@ -34,11 +35,11 @@ def fold(task: Task, combination: Combination, scratch: Path, reporter: Reporter
         output = scratch / str(number)
         _merge(base, Path(adapter.folder), output, None)
         base = output
-    below = Stack(Path(whole.folder), [Path(one.folder) for one in chain[:-1]], Path(chain[-1].folder))
+    below = Stack(Path(whole.folder), [Path(one.folder) for one in chain[:-1]], Path(chain[-1].folder), trusts([whole]))
     if task.settings["quantized_base"] == "dequantized":
         reporter.message("rounding the base as it was for training")
-        base = dequantized(base, chain[-1].settings, scratch / "dequantized")
-        below = Stack(base, [], below.last)
+        base = dequantized(base, chain[-1].settings, scratch / "dequantized", trusted=below.trusted)
+        below = Stack(base, [], below.last, below.trusted)
     last = below.last
     if others:
         together = {one.address: Path(one.folder) for one in (chain[-1], *others)}
@@ -48,7 +49,7 @@ def fold(task: Task, combination: Combination, scratch: Path, reporter: Reporter
     dtype = str(task.settings["dtype"])
     reporter.progress(len(chain) - 1, len(chain), "adapters")
     changed = _merge(base, last, task.output_folder, dtype, str(task.settings["max_shard_size"]))
-    facts: dict[str, Plain] = {"changed_tensors": changed}
+    facts: dict[str, Plain] = {"changed_tensors": changed, **carried([whole])}
     if task.settings["check_logits"]:
         reporter.message("comparing logits with those of base and adapter")
         facts |= compare_logits(evolve(below, last=last), task.output_folder, dtype)

@@ -12,6 +12,7 @@ from typing import Any
 from executor.merging.lora_merge import MODEL_FILES
 from executor.models.model_files import copy_tokenizer, identity
 from executor.models.tensor_files import INDEX_FILE, parameter_count, weight_files
+from executor.models.trust import TRUST, load
 from executor.tokens.vocabulary import changes_tokenizer, extend, role_ids
 from executor.workers.software import hardware, versions
 from executor.workers.task import Outcome
@@ -31,9 +32,8 @@ def change(source: Path, settings: Mapping[str, Any], template: str | None, outp
     Rows of new tokens are drawn as transformers does it, close around the mean of all rows, and follow `seed`.
     Memory: the whole model, where its matrices grow; a file at a time else.
     """
-    from transformers import AutoConfig
-
-    config: Any = AutoConfig.from_pretrained(source, local_files_only=True)
+    trusted = bool(settings[TRUST])
+    config: Any = load("AutoConfig", source, trusted=trusted)
     if settings["rope_scaling"]:
         scale(config, settings["rope_scaling"])
     facts: dict[str, Plain] = {}
@@ -43,7 +43,7 @@ def change(source: Path, settings: Mapping[str, Any], template: str | None, outp
             tokenizer = Path(folder)
             added = extend(source, settings, tokenizer)
             facts["added_tokens"] = dict(added)
-            _write_weights(source, config, max(added.values(), default=-1) + 1, settings["seed"], output)
+            _write_weights(source, config, max(added.values(), default=-1) + 1, settings, output)
             tell_roles(role_ids(tokenizer), output)
         else:
             _copy_weights(source, config, output)
@@ -76,16 +76,15 @@ def scale(config: Any, scaling: Mapping[str, Plain]) -> None:  # noqa: ANN401  t
         raise problem("Invalid model configuration", detail, hint) from None
 
 
-def _write_weights(source: Path, config: Any, size: int, seed: int, output: Path) -> None:  # noqa: ANN401  as above
+def _write_weights(source: Path, config: Any, size: int, settings: Mapping[str, Any], output: Path) -> None:  # noqa: ANN401  as above
     """The weights, with rows for all ids below `size`; a vocabulary that has them already stays as it is."""
     if size <= config.get_text_config().vocab_size:
         _copy_weights(source, config, output)
         return
     import torch
-    from transformers import AutoModelForCausalLM
 
-    model: Any = AutoModelForCausalLM.from_pretrained(source, config=config, dtype="auto", local_files_only=True)
-    torch.manual_seed(seed)
+    model: Any = load("AutoModelForCausalLM", source, trusted=bool(settings[TRUST]), config=config, dtype="auto")
+    torch.manual_seed(settings["seed"])
     model.resize_token_embeddings(size)
     model.save_pretrained(output)
     _copy(source, (*MODEL_FILES, *PAPERS), output)

@@ -21,6 +21,7 @@ from executor.models.tensor_files import (
     write_tensors,
 )
 from executor.models.tensor_kernels import NAMES
+from executor.models.trust import load
 from state.canonical import Plain
 from state.diagnostic import problem
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def dequantized(base: Path, trained: Mapping[str, Plain], output: Path) -> Path:
+def dequantized(base: Path, trained: Mapping[str, Plain], output: Path, *, trusted: bool = False) -> Path:
     """Write a base's weights as bitsandbytes rounded them for the settings of a training; returns their folder.
 
     transformers decides which matrices are rounded, as it did for the training, of a model without memory. Memory: a
@@ -37,7 +38,7 @@ def dequantized(base: Path, trained: Mapping[str, Plain], output: Path) -> Path:
     import torch
 
     dtype = "float16" if trained["fp16"] else "bfloat16" if trained["bf16"] else "float32"
-    rounded = _rounded_matrices(base, quantization(trained), getattr(torch, dtype))
+    rounded = _rounded_matrices(base, quantization(trained), getattr(torch, dtype), trusted=trusted)
     layouts = {
         name: TensorLayout(DTYPES[dtype] if entry.dtype in FLOATS else entry.dtype, entry.shape)
         for name, (_, entry) in read_headers(base).items()
@@ -65,14 +66,13 @@ def dequantized(base: Path, trained: Mapping[str, Plain], output: Path) -> Path:
     return output
 
 
-def _rounded_matrices(base: Path, configuration: Any, dtype: Any) -> dict[str, Any]:  # noqa: ANN401  transformers and torch
+def _rounded_matrices(base: Path, configuration: Any, dtype: Any, *, trusted: bool) -> dict[str, Any]:  # noqa: ANN401  transformers and torch
     """The empty layers that hold the matrices in few bits, by the names that files have for these."""
     import bitsandbytes
-    from transformers import AutoModelForCausalLM
     from transformers.core_model_loading import revert_weight_conversion
     from transformers.quantizers.auto import AutoHfQuantizer
 
-    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, device_map="meta", local_files_only=True)
+    model: Any = load("AutoModelForCausalLM", base, trusted=trusted, dtype=dtype, device_map="meta")
     quantizer: Any = AutoHfQuantizer.from_config(configuration, pre_quantized=False)
     quantizer.preprocess_model(model=model, dtype=dtype, device_map=None)
     kinds: Any = bitsandbytes.nn

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from executor.models.quantization import BITS, fold, quantization
+from executor.models.trust import load, trusts
 from executor.tokens.tokenizer_files import has_tokenizer
 from executor.workers.task import Input
 from state.diagnostic import problem
@@ -45,29 +46,29 @@ def load_quantized(
     Adapters are folded in before anything is rounded, in files below `scratch`.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
     with tempfile.TemporaryDirectory(dir=scratch, prefix="fold-") as folder:
-        return AutoModelForCausalLM.from_pretrained(
+        return load(
+            "AutoModelForCausalLM",
             fold(foundations, Path(folder)),
+            trusted=trusts(foundations),
             dtype=getattr(torch, dtype),
             attn_implementation=attention,
             quantization_config=configuration,
-            local_files_only=True,
         )
 
 
 def load_model(foundations: Sequence[Input], dtype: str, attention: str) -> Any:  # noqa: ANN401  transformers has no types
     """The model that the inputs make up, on the CPU, in the given dtype; adapters are merged into the weights."""
     import torch
-    from transformers import AutoModelForCausalLM
 
     whole, *adapters = foundations
-    model = AutoModelForCausalLM.from_pretrained(
+    model = load(
+        "AutoModelForCausalLM",
         whole.folder,
+        trusted=trusts(foundations),
         dtype=dtype if dtype == "auto" else getattr(torch, dtype),
         attn_implementation=attention,
-        local_files_only=True,
     )
     for adapter in adapters:
         from peft import PeftModel
@@ -106,10 +107,8 @@ def is_beside_few_bits(foundations: Sequence[Input]) -> bool:
 
 def load_tokenizer(foundations: Sequence[Input]) -> Any:  # noqa: ANN401  transformers has no types
     """The tokenizer that travels with a model: the newest folder that has one."""
-    from transformers import AutoTokenizer
-
     folder = next(one.folder for one in reversed(foundations) if has_tokenizer(Path(one.folder)))
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return load("AutoTokenizer", folder, trusted=trusts(foundations))
 
 
 def padding_id(tokenizer: Any) -> int:  # noqa: ANN401  transformers has no types

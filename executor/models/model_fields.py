@@ -54,6 +54,8 @@ def _faults(model: Any) -> Iterator[tuple[str, str, str]]:  # noqa: ANN401  a Mo
     if model.config and model.rope_scaling:
         hint = "Write `rope_parameters` into `config` instead."
         yield "rope_scaling", "random weights have their positions in `config`.", hint
+    if model.config and model.trust_remote_code:
+        yield "trust_remote_code", "random weights bring no code.", "Remove `trust_remote_code`."
     yield from _scaling_faults(model.rope_scaling)
     yield from vocabulary.faults(model.tokens, model.special_tokens)
     if not is_template(model.chat_template):

@@ -14,7 +14,7 @@ from executor.workers.software import hardware, versions
 from executor.workers.task import Outcome
 from state.canonical import Plain, digest
 from state.diagnostic import problem
-from state.files import FileDigests
+from state.files import FileDigests, digest_file
 
 CONFIGURATIONS = ("config.json", "generation_config.json", "adapter_config.json")
 VOLATILE = frozenset(
@@ -33,14 +33,24 @@ VOLATILE = frozenset(
 
 def identity(folder: Path) -> str:
     """The digest of a model or adapter that we made: its tensors and its configuration, whatever the files' layout."""
-    return digest({"weights": weights_digest(folder), "configurations": configurations(folder)})
+    return digest({"weights": weights_digest(folder), "configurations": configurations(folder), **_code(folder)})
 
 
-def source_identity(folder: Path, digests: FileDigests) -> str:
-    """The digest of a model that we were given: the bytes of its weight files, which are read only when they change."""
+def source_identity(folder: Path, digests: FileDigests, *, with_code: bool) -> str:
+    """The digest of a model that we were given: the bytes of its weight files, which are read only when they change.
+
+    Code counts where it is trusted; elsewhere it is never run.
+    """
     files = weight_files(folder)
     weights = dict(zip((path.name for path in files), digests.digests(files), strict=True))
-    return digest({"weights": weights, "configurations": configurations(folder)})
+    code = _code(folder) if with_code else {}
+    return digest({"weights": weights, "configurations": configurations(folder), **code})
+
+
+def _code(folder: Path) -> dict[str, Plain]:
+    """The Python code that a model brings along, by file; nothing for most."""
+    files: dict[str, Plain] = {path.name: digest_file(path) for path in sorted(folder.glob("*.py"))}
+    return {"code": files} if files else {}
 
 
 def configuration(folder: Path) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from executor.merging.lora_merge import MODEL_FILES
 from executor.models.model_files import CONFIGURATIONS, copy_tokenizer
 from executor.models.resharding import write_weights
 from executor.models.shards import AS_IT_IS
+from executor.models.trust import trusts
 from executor.publishing.quantized_weights import write_quantized
 from executor.workers.task import Input, Task
 from state.durable import sync_tree, write_atomically
@@ -34,7 +35,7 @@ def write(task: Task, folder: Path) -> bytes:
     if quantization == "none":
         write_weights(Path(model.folder), folder, str(task.settings["dtype"]), max_shard_size)
     else:
-        write_quantized(Path(model.folder), folder, quantization, max_shard_size)
+        write_quantized(Path(model.folder), folder, quantization, max_shard_size, trusted=trusts([model]))
     copy_tokenizer(*delivered(root, Path(task.recipe_folder)), folder)
     _edit_configuration(folder, task.inputs["model"], task.records, str(task.settings["dtype"]))
     for path in _licence_files(Path(root.folder)):

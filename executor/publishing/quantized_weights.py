@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from executor.models.shards import AS_IT_IS
+from executor.models.trust import load
 from state.diagnostic import ProblemError, problem
 
 CONVERTED = ("F16", "BF16", "Q8_0")
@@ -27,7 +28,9 @@ def check_tools(quantization: str) -> None:
             _program(QUANTIZER)
 
 
-def write_quantized(source: Path, folder: Path, quantization: str, max_shard_size: str) -> None:
+def write_quantized(
+    source: Path, folder: Path, quantization: str, max_shard_size: str, *, trusted: bool = False
+) -> None:
     """Write a whole model's weights in fewer bits, with the configuration that says so, into a folder.
 
     Memory: the model. Raises a problem where a program of llama.cpp is missing or fails.
@@ -36,13 +39,11 @@ def write_quantized(source: Path, folder: Path, quantization: str, max_shard_siz
     if library == "gguf":
         _write_gguf(source, folder, kind)
         return
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import BitsAndBytesConfig
 
     bits: dict[str, Any] = {f"load_in_{kind}": True, "bnb_4bit_quant_type": "nf4"}
     configuration = BitsAndBytesConfig(**bits)  # type: ignore[no-untyped-call]  # transformers has no types
-    model = AutoModelForCausalLM.from_pretrained(
-        source, dtype="auto", quantization_config=configuration, local_files_only=True
-    )
+    model = load("AutoModelForCausalLM", source, trusted=trusted, dtype="auto", quantization_config=configuration)
     size = DEFAULT_SHARD_SIZE if max_shard_size == AS_IT_IS else max_shard_size
     model.save_pretrained(folder, max_shard_size=size)
 

@@ -16,6 +16,7 @@ from executor.kinds.model import delivered
 from executor.models import lora, model_files
 from executor.models.sharded_checkpoint import is_sharded, load
 from executor.models.trained_rows import prove_trained
+from executor.models.trust import carried
 from executor.tokens.token_files import VALIDATION
 from executor.training import cross_entropy, determinism, filling, learning, strategies
 from executor.training.best_model import best_folder
@@ -67,7 +68,7 @@ def train(method: Method, task: Task, reporter: Reporter) -> Outcome:
     return Outcome(
         output_digest=model_files.identity(task.output_folder),
         metrics=metrics,
-        facts={"steps": total, **facts, **_circumstances(task)},
+        facts={"steps": total, **facts, **carried(task.inputs["model"]), **_circumstances(task)},
         versions=software.versions(),
         hardware=software.hardware(),
         gpus=task.world.size if software.gpus() else 0,

@@ -97,6 +97,14 @@ def test_positions_that_an_architecture_does_not_tell_by_rotation_are_not_scaled
     assert found.place.line == 3
 
 
+def test_code_of_a_hub_is_trusted_at_one_commit_only() -> None:
+    recipe = parse('[model.tiny]\nsource = "org/name"\ntrust_remote_code = true', "recipe.toml", kinds.load())
+    resource = recipe.resources["model.tiny"]
+    (found,) = resource.kind.probe(resource, NOTHING_AROUND).diagnostics
+    assert found.detail == "model.tiny trusts code of `org/name`, which may be other code tomorrow."
+    assert found.place.line == 3
+
+
 def test_a_plan_reads_rows_with_the_tokens_that_a_model_will_have(tmp_path: Path) -> None:
     tokenizers = pytest.importorskip("tokenizers")
     source = Path(__file__).parent.parent.parent / "examples" / "quickstart" / "tokenizer"
