@@ -107,7 +107,7 @@ class RunIsOverError(Exception):
 class Stopping:
     """Turns SIGTERM to any rank into a checkpoint after the step in progress, and an end, of all ranks.
 
-    An evaluation in progress is given up, where there is one rank only.
+    An evaluation in progress is given up.
     """
 
     def __init__(self, ranks: Ranks) -> None:
@@ -131,9 +131,9 @@ class Stopping:
     def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
         """Do not wait for the end of an evaluation, which can be long: the step before it is over and can be saved.
 
-        One of several processes must not leave the others alone with what they exchange: those go on.
+        All ranks have as many of these steps, and none may leave the others alone with what they exchange.
         """
-        if self.asked and args.world_size == 1:
+        if self.ranks.any(self.asked):
             self.gave_up_evaluation = True
             raise StopRequestedError(int(state.global_step))
 
@@ -166,8 +166,8 @@ class Checkpointing:
         control.should_log = control.should_log or control.should_save or control.should_evaluate
 
     def has(self, step: int) -> bool:
-        """Whether there is a checkpoint of a step."""
-        return any(one.step == step for one in self.kept)
+        """Whether there is a checkpoint of a step, which the first rank knows. All ranks must ask."""
+        return self.ranks.as_first(any(one.step == step for one in self.kept))
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
         """Called by the trainer on every rank when the files of that rank are written."""

@@ -24,6 +24,7 @@ from executor.training.callbacks import Callbacks, RunIsOverError, callbacks
 from executor.training.end_of_run import copy_weights, end_at, is_end, trainer_state, was_not_evaluated
 from executor.training.evaluation_hook import attach
 from executor.training.method import Method
+from executor.training.row_workers import Unstopped
 from executor.training.starting_point import prepare
 from executor.training.trackers import set_environment
 from executor.training.training_run import Run
@@ -83,6 +84,7 @@ def _trainer(method: Method, run: Run) -> Any:  # noqa: ANN401  transformers has
     del loading
     strategies.prove(trainer, world)
     prove_trained(trainer.model, trainer.processing_class, run.task.inputs["model"])
+    trainer.data_collator = Unstopped(trainer.data_collator)
     if run.lacking_rows and filling.can_fill(trainer.train_dataset):
         filling.fill(trainer, len(trainer.train_dataset) - 1, micro_batch(run.settings, world) * world.size)
     elif run.lacking_rows:
@@ -219,10 +221,7 @@ def _evaluate(method: Method, checkpoint: Path, run: Run, step: int) -> dict[str
     """Measure what nobody had measured: the run was stopped in the evaluation after its last step."""
     trainer = _trainer(method, run)
     attach(trainer, answering_of(run, method.layout))
-    if trainer.args.world_size > 1:
-        return {}  # each way of sharding loads in a way of its own
-    trainer._load_from_checkpoint(str(checkpoint))  # noqa: SLF001  what going on from there would begin with
-    trainer.state.global_step = step
+    load(trainer, checkpoint)
     trainer.evaluate()
     return evaluation_at(step, trainer.state.log_history)
 
