@@ -16,6 +16,7 @@ from executor.tokens.tokenizer_files import tokenizer_digest
 from executor.tokens.vocabulary import changed_identity
 from executor.workers.launch import Emit, Stop
 from executor.workers.task import Input, Outcome, Task
+from executor.workers.world import Host, World, world_of
 from planner.kind import Kind, Kinds
 from planner.structure import with_defaults
 from state import artifacts
@@ -26,7 +27,7 @@ from state.layout import Layout
 from state.record import InputRecord, Record, State
 from state.values import frozen
 
-REPLAYED = ("model", "tokens", "train", "merge")
+REPLAYED = ("model", "tokens", "train", "merge", "eval")
 """Kinds whose result follows from their settings and inputs alone."""
 
 
@@ -80,7 +81,8 @@ class Replaying:
                 "Unknown address", f"The state knows no finished `{address}`.", "`tune state list` shows all."
             )
         if record.kind not in REPLAYED or not record.artifact:
-            detail = f"{address} cannot be done again: only what {', '.join(REPLAYED)} make follows from inputs alone."
+            *others, last = REPLAYED
+            detail = f"{address} cannot be done again: only what {', '.join(others)} and {last} make can."
             raise problem("Not replayable", detail)
         if any(not one.verified for group in record.inputs.values() for one in group):
             raise problem("Not replayable", f"{address} was made elsewhere, from what nobody has verified.")
@@ -89,16 +91,18 @@ class Replaying:
     def _task(self, address: str, record: Record, scratch: Path) -> Task:
         inputs = {name: tuple(self._input(one) for one in group) for name, group in record.inputs.items()}
         used = {name: record.facts[name] for name in ("micro_batch_size",) if name in record.facts}
+        settings = {**_complete(self.kinds[record.kind], record.settings), **used}
         return Task(
             address=address,
             kind=record.kind,
-            settings={**_complete(self.kinds[record.kind], record.settings), **used},
+            settings=settings,
             content=record.content,
             inputs=inputs,
             recipe_folder=str(self.layout.recipe_folder),
             output=str(scratch / "made"),
             checkpoints=str(scratch / "checkpoints"),
             tune_folder=str(scratch),
+            world=_world(settings, record.facts),
         )
 
     def _input(self, one: InputRecord) -> Input:
@@ -153,6 +157,15 @@ def _complete(kind: Kind, settings: Mapping[str, Plain]) -> Mapping[str, Plain]:
     """Settings with the fields that came after they were recorded, at their defaults."""
     specification = kind.specifications.get(str(settings[kind.variant]) if kind.variant else "")
     return settings if specification is None else with_defaults(settings, specification)
+
+
+def _world(settings: Mapping[str, Plain], facts: Mapping[str, Plain]) -> World:
+    """As many processes as it was made by, all of them on this machine: other sums would round in another way."""
+    table = settings.get("distributed")
+    if not isinstance(table, Mapping):
+        return World()
+    together = {**table, "processes": facts.get("world_size", 1), "nodes": 1}
+    return world_of({**settings, "distributed": together}, None, Host())
 
 
 def _digest(record: Record, part: str) -> str:

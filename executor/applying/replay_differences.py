@@ -1,10 +1,12 @@
-"""Two results that should have been one: which tensors, which rows, which settings of a model differ."""
+"""Two results that should have been one: which tensors, rows, settings or figures differ."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from executor.evaluation.evaluation_run import METRICS, PREDICTIONS
 from executor.models.model_files import configurations
 from executor.models.tensor_files import tensor_digests
 from executor.tokens.token_files import TRAIN, VALIDATION, read_columns
@@ -12,7 +14,8 @@ from executor.tokens.token_files import TRAIN, VALIDATION, read_columns
 
 def differences(kind: str, before: Path, after: Path) -> Iterator[str]:
     """Every difference between two results of one kind that counts for their digests, in sentences without an end."""
-    yield from _of_tokens(before, after) if kind == "tokens" else _of_models(before, after)
+    compare = {"tokens": _of_tokens, "eval": _of_evaluations}.get(kind, _of_models)
+    yield from compare(before, after)
 
 
 def _of_models(before: Path, after: Path) -> Iterator[str]:
@@ -44,3 +47,15 @@ def _rows(path: Path) -> list[tuple[object, ...]]:
         return []
     columns = read_columns(path)
     return list(zip(*(columns[name] for name in sorted(columns)), strict=True))
+
+
+def _of_evaluations(before: Path, after: Path) -> Iterator[str]:
+    old, new = (json.loads((folder / METRICS).read_bytes()) for folder in (before, after))
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name):
+            yield f"{name} is {new.get(name)}, and was {old.get(name)}"
+    if (before / PREDICTIONS).is_file() and (after / PREDICTIONS).is_file():
+        given = [(folder / PREDICTIONS).read_text(encoding="utf-8").splitlines() for folder in (before, after)]
+        unlike = [at for at, (one, other) in enumerate(zip(*given, strict=False)) if one != other]
+        if unlike:
+            yield f"{len(unlike)} of {len(given[0])} answers differ, the first is answer {unlike[0] + 1}"

@@ -19,7 +19,7 @@ from executor.workers.worker_reports import Reporter
 from state.canonical import Plain, digest
 from state.diagnostic import problem
 
-PREDICTIONS, SAMPLES = "predictions.jsonl", "tasks"
+PREDICTIONS, METRICS, SAMPLES = "predictions.jsonl", "metrics.json", "tasks"
 """A file of answers to the datasets' questions, and a folder with a file for each task."""
 
 
@@ -41,7 +41,7 @@ def run(task: Task, reporter: Reporter) -> Outcome:
         write_samples(task.output_folder / SAMPLES, found.samples)
         metrics |= found.metrics
         facts["tasks"] = dict(found.versions)
-    (task.output_folder / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n")
+    (task.output_folder / METRICS).write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n")
     return Outcome(digest(metrics), metrics=metrics, facts=facts, versions=versions(), hardware=hardware(), gpus=gpus())
 
 
