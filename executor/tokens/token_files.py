@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TRAIN, VALIDATION, PROMPTS = "train.arrow", "validation.arrow", "prompts.arrow"
-_BATCH_TOKENS = 1 << 19
+_BATCH_TOKENS = 1 << 18
 """About so many tokens are written at once: few enough for what is copied to be in the processor's cache still."""
 _BATCH_PROMPTS = 250
 _INTEGER_BYTES = 4
@@ -127,7 +127,7 @@ class _Batch:
 
 
 def _batches(documents: Documents, rows: Rows) -> Iterator[_Batch]:
-    """Rows, cut where the next two million bytes of ids begin."""
+    """Rows, cut where the next million bytes of ids begin."""
     import numpy as np
 
     lengths = np.asarray(documents.lengths)[rows.places]
@@ -136,7 +136,7 @@ def _batches(documents: Documents, rows: Rows) -> Iterator[_Batch]:
     cuts = np.flatnonzero(np.diff(token_ends[1:] // _BATCH_TOKENS)) + 1
     for start, end in pairwise([0, *cuts.tolist(), len(rows)]):
         first, behind = document_ends[start], document_ends[end]
-        ids, labels = _copied(documents, rows.places[first:behind], token_ends[end] - token_ends[start])
+        ids, labels = _copied(documents, rows.places[first:behind])
         yield _Batch(
             document_ends=document_ends[start : end + 1] - first,
             token_ends=token_ends[start : end + 1] - token_ends[start],
@@ -146,38 +146,35 @@ def _batches(documents: Documents, rows: Rows) -> Iterator[_Batch]:
         )
 
 
-def _copied(documents: Documents, places: NDArray[np.integer], tokens: int) -> tuple[memoryview, memoryview]:
-    """The ids and the labels of some documents, which have so many tokens.
-
-    They are told to Arrow as elements of arrays of bytes, which it copies many at once: each document, and what lies
-    between it and the next one. Labels lie in the same order as ids.
-    """
+def _copied(documents: Documents, places: NDArray[np.integer]) -> tuple[memoryview, memoryview]:
+    """The ids and the labels of some documents."""
     import numpy as np
 
-    starts, first, at = np.unique(np.asarray(documents.starts)[places], return_index=True, return_inverse=True)
-    chosen = places[first]
-    sizes = _INTEGER_BYTES * np.asarray(documents.lengths)[chosen].astype(np.int64)
-    behind = starts + np.asarray(documents.distances)[chosen]
-    ids, labels = (_elements(documents.content, low, sizes, 2 * at) for low in (starts, behind))
-    size = _INTEGER_BYTES * tokens
-    return ids[:size], labels[:size]
+    starts = np.asarray(documents.starts)[places]
+    sizes = _INTEGER_BYTES * np.asarray(documents.lengths)[places].astype(np.int64)
+    behind = starts + np.asarray(documents.distances)[places]
+    return _joined(documents.content, starts, sizes), _joined(documents.content, behind, sizes)
 
 
-def _elements(
-    content: memoryview, starts: NDArray[np.int64], sizes: NDArray[np.int64], wanted: NDArray[np.int64]
-) -> memoryview:
-    """Some of the parts that begin in order at `starts`, at the even places, and of what is between them, joined.
+def _joined(content: memoryview, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> memoryview:
+    """Parts of a content, joined.
 
-    No `pyarrow.array` here: it imports pandas where that is installed, which takes longer than a million tokens do.
+    They are told to Arrow as the odd elements of an array of bytes, of which it copies many at once; nothing looks at
+    the even ones, between two parts. It reserves room for as many elements of a mean size, by the first and the last
+    edge. No `pyarrow.array` here: it imports pandas where that is installed, which takes longer than a million tokens.
     """
     import numpy as np
     import pyarrow as pa
 
-    edges = np.stack((starts, starts + sizes), axis=1)
+    count, size = len(starts), int(sizes.sum())
+    edges = np.zeros(2 * count + 2, np.int64)
+    edges[1:-1:2], edges[2:-1:2] = starts, starts + sizes
+    edges[-1] = min(len(content), (2 * count + 1) * (size // count + 1))
+    odd = np.arange(1, 2 * count, 2)
     buffers = [None, pa.py_buffer(edges), pa.py_buffer(content)]
-    elements = pa.Array.from_buffers(pa.large_binary(), edges.size - 1, buffers)
-    taken = elements.take(pa.Array.from_buffers(pa.int64(), len(wanted), [None, pa.py_buffer(wanted)]))
-    return memoryview(taken.buffers()[2])
+    elements = pa.Array.from_buffers(pa.large_binary(), 2 * count + 1, buffers)
+    taken = elements.take(pa.Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(odd)]))
+    return memoryview(taken.buffers()[2])[:size]
 
 
 def read_columns(path: Path) -> dict[str, list[Any]]:
