@@ -32,6 +32,16 @@ def freeze(model: Any, unfrozen: Sequence[str]) -> None:  # noqa: ANN401  transf
         parameter.requires_grad = any(re.match(pattern, name) for pattern in unfrozen)
 
 
+def let_the_end_be_learnt(model: Any, tokenizer: Any) -> None:  # noqa: ANN401  transformers has no types
+    """Have the row of the end token trained where a model pads with it: PyTorch keeps gradients from a padding's row.
+
+    What pads is masked and has no label, so that its row learns nothing from being there.
+    """
+    embedding = model.get_input_embeddings()
+    if getattr(embedding, "padding_idx", None) == tokenizer.eos_token_id:
+        embedding.padding_idx = None
+
+
 def start_from_what_was_lost(model: Any, foundations: Sequence[Input], scratch: Path) -> None:  # noqa: ANN401  PEFT has no types
     """LoftQ (https://arxiv.org/abs/2310.08659), one round: an adapter starts as the best part of what four bits lost.
 

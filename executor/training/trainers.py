@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from executor.models.lora import adapter_configuration, keep_adapters_exact
 from executor.models.trained_rows import show_biases, token_rows
+from executor.training import learning
 
 if TYPE_CHECKING:
     from executor.training.training_run import Run
@@ -26,6 +27,7 @@ def common(run: Run, model: Any = None, task: str = "CAUSAL_LM") -> dict[str, An
     from executor.tokens.token_files import TRAIN, VALIDATION
 
     trained, tokenizer = run.model() if model is None else model, run.tokenizer()
+    learning.let_the_end_be_learnt(trained, tokenizer)
     adapter = run.settings["adapter"]
     rows = token_rows(adapter, trained, tokenizer)
     return {
