@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from executor.applying.probe import Surroundings
+from executor.kinds.tokens import KIND as TOKENS
+from executor.kinds.tokens import Tokens
 from executor.models.lineage import is_adapter, model_sources, root_model
 from executor.workers.software import versions
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Probe, Resource, Resources, Source
-from planner.limits import not_empty
-from state.canonical import digest_bytes
+from planner.limits import not_empty, positive
+from state.canonical import Plain, digest_bytes
 from state.diagnostic import Diagnostic, ProblemError
 from state.values import frozen
 
@@ -24,7 +26,18 @@ if TYPE_CHECKING:
 CODE = 1
 _OTHER_FILES = "other files are written"
 Quantization: TypeAlias = Literal[
-    "none", "bnb-4bit", "bnb-8bit", "gguf-F16", "gguf-BF16", "gguf-Q8_0", "gguf-Q6_K", "gguf-Q5_K_M", "gguf-Q4_K_M"
+    "none",
+    "bnb-4bit",
+    "bnb-8bit",
+    "gguf-F16",
+    "gguf-BF16",
+    "gguf-Q8_0",
+    "gguf-Q6_K",
+    "gguf-Q5_K_M",
+    "gguf-Q4_K_M",
+    "awq-4bit",
+    "gptq-4bit",
+    "gptq-8bit",
 ]
 UNTOUCHED = digest_bytes(b"")
 """Stands for a folder in which nothing was found missing."""
@@ -44,7 +57,13 @@ class Export:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto", effect=Effect.REBUILD, why=_OTHER_FILES)
     """ "auto": the one that the weights are stored in."""
     quantization: Quantization = setting("none", effect=Effect.REBUILD, why=_OTHER_FILES)
-    """Fewer bits: by bitsandbytes, or by llama.cpp's programs, which you have to install."""
+    """Fewer bits: by bitsandbytes, or by llama.cpp's programs or llm-compressor, which you have to install."""
+    calibration: tuple[str, ...] = reference("dataset", default=())
+    """For AWQ and GPTQ: the rows from which they see what matters."""
+    calibration_rows: int = setting(256, effect=Effect.REBUILD, why=_OTHER_FILES, validator=positive)
+    """The first so many of these."""
+    sequence_len: int = setting(2048, effect=Effect.UPSTREAM, why="it decides the tokens", validator=positive)
+    """Tokens of a row of `calibration`; longer ones are cut."""
     max_shard_size: str = setting("auto", effect=Effect.REBUILD, why=_OTHER_FILES)
     """The largest weight file, such as "5GB"; "auto": the files stay as they are."""
     license: str = setting("", effect=Effect.REBUILD, why="the model card names it")
@@ -82,6 +101,7 @@ def _faults(resource: Resource, resources: Resources) -> Iterator[Diagnostic]:
 def _quantization_faults(resource: Resource, resources: Resources) -> Iterator[Diagnostic]:
     """An adapter has no weights of its own to quantise; and what quantises decides the rest of the bits."""
     export: Export = resource.specification
+    yield from _calibration_faults(resource)
     if export.quantization == "none":
         return
     path, place = f"{resource.address}.quantization", resource.place("quantization")
@@ -96,6 +116,53 @@ def _quantization_faults(resource: Resource, resources: Resources) -> Iterator[D
         yield Diagnostic("Contradicting fields", detail, "Remove it.", resource.place("max_shard_size"))
 
 
+def _calibration_faults(resource: Resource) -> Iterator[Diagnostic]:
+    export: Export = resource.specification
+    path, place = f"{resource.address}.calibration", resource.place("calibration")
+    if _is_calibrated(export.quantization) and not export.calibration:
+        detail = f"{path}: {export.quantization} looks at rows to see what matters, and there are none."
+        yield Diagnostic("Contradicting fields", detail, "Name a dataset, such as the one it was trained on.", place)
+    if export.calibration and not _is_calibrated(export.quantization):
+        detail = f"{path}: it has no meaning for {export.quantization}."
+        yield Diagnostic("Contradicting fields", detail, "It is for AWQ and GPTQ.", place)
+
+
+def _is_calibrated(quantization: str) -> bool:
+    return quantization.startswith(("awq", "gptq"))
+
+
+def derive(resource: Resource, resources: Resources) -> tuple[Resource, ...]:
+    """The tokens that a quantisation looks at, if it does."""
+    export: Export = resource.specification
+    if not export.calibration:
+        return ()
+    tokens = Tokens(
+        datasets=export.calibration,
+        model=root_model(export.model, resources),
+        sequence_len=export.sequence_len,
+        excess_length_strategy="truncate",
+        roles_to_train=("assistant",),
+    )
+    return (Resource(_tokens_of(resource), TOKENS, tokens, resource.places, resource.address),)
+
+
+def _tokens_of(resource: Resource) -> str:
+    return f"tokens.export.{resource.name}"
+
+
+def lacks(_: str, settings: Mapping[str, Plain]) -> tuple[Diagnostic, ...]:
+    """The programs that quantise, where they are not installed."""
+    from executor.publishing.calibrated_weights import check_compressor
+    from executor.publishing.quantized_weights import check_tools
+
+    quantization = str(settings["quantization"])
+    try:
+        check_compressor() if _is_calibrated(quantization) else check_tools(quantization)
+    except ProblemError as error:
+        return tuple(error.diagnostics)
+    return ()
+
+
 def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Source, ...]]:
     """The model, the tokenizer and template to deliver with it, and what has to be good enough before."""
     export: Export = resource.specification
@@ -104,6 +171,7 @@ def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Sourc
         "model": model_sources(export.model, resources),
         "tokenizer": (Source(root, "tokenizer"), Source(root, "chat_template")),
         "requires": tuple(Source(one) for one in export.requires),
+        **({"calibration": (Source(_tokens_of(resource)),)} if export.calibration else {}),
     }
 
 
@@ -133,13 +201,11 @@ def build(task: Task, reporter: Reporter) -> Outcome:
     """Write everything into a folder of our own, then take it where it belongs, unless it is there already."""
     from executor.publishing.destinations import destination
     from executor.publishing.publication import write
-    from executor.publishing.quantized_weights import check_tools
     from executor.workers.task import Outcome
 
     name, private = str(task.settings["to"]), bool(task.settings["private"])
     place = destination(name, Path(task.recipe_folder), private=private)
     place.check()
-    check_tools(str(task.settings["quantization"]))
     reporter.message("writing model and papers")
     sums = write(task, task.output_folder)
     if not place.deliver(task.output_folder, reporter):
@@ -157,6 +223,8 @@ KIND = Kind(
     inputs=inputs,
     check=check,
     probe=probe,
+    derive=derive,
+    lacks=lacks,
     publishes=True,
     build=build,
 )

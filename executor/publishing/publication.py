@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from executor.audit.papers import CARD, FILES, audited, paper, sha256
 from executor.kinds.model import delivered
@@ -15,7 +16,9 @@ from executor.models.model_files import CONFIGURATIONS, copy_tokenizer
 from executor.models.resharding import write_weights
 from executor.models.shards import AS_IT_IS
 from executor.models.trust import trusts
+from executor.publishing.calibrated_weights import write_calibrated
 from executor.publishing.quantized_weights import write_quantized
+from executor.tokens.token_files import TRAIN, read_columns
 from executor.workers.task import Input, Task
 from state.durable import sync_tree, write_atomically
 from state.record import Record, State
@@ -34,6 +37,10 @@ def write(task: Task, folder: Path) -> bytes:
     _copy_rest(Path(model.folder), folder)
     if quantization == "none":
         write_weights(Path(model.folder), folder, str(task.settings["dtype"]), max_shard_size)
+    elif "calibration" in task.inputs:
+        rows = read_columns(Path(task.one("calibration").folder) / TRAIN)["input_ids"]
+        count, tokenizer = cast("int", task.settings["calibration_rows"]), delivered(root, Path(task.recipe_folder))[0]
+        write_calibrated(Path(model.folder), folder, quantization, max_shard_size, rows[:count], tokenizer)
     else:
         write_quantized(Path(model.folder), folder, quantization, max_shard_size, trusted=trusts([model]))
     copy_tokenizer(*delivered(root, Path(task.recipe_folder)), folder)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from executor.publishing.calibrated_weights import check_compressor, write_calibrated
 from executor.publishing.quantized_weights import check_tools, write_quantized
 from state.diagnostic import ProblemError
 
@@ -85,3 +87,53 @@ def test_a_program_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PATH", f"{tmp_path}:{Path(sys.executable).parent}:/usr/bin:/bin")
     with pytest.raises(ProblemError, match=r"`convert_hf_to_gguf\.py` ended with 3"):
         write_quantized(tmp_path, tmp_path, "gguf-F16", "auto")
+
+
+PYTHON = """\
+#!/bin/sh
+if [ "$1" = -c ]; then exit 0; fi
+shift
+cp "$4" "$2/rows.json"
+echo "$1" "$3" "$6" > "$2/model.safetensors"
+"""
+
+
+def test_calibrated_weights_are_made_by_the_python_that_has_the_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNE_LLMCOMPRESSOR_PYTHON", str(tmp_path / "python"))
+    with pytest.raises(ProblemError, match="which does not start: No such file or directory"):
+        check_compressor()
+    (tmp_path / "python").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "python").chmod(0o755)
+    with pytest.raises(ProblemError, match=r"which `[^`]*python` does not have"):
+        check_compressor()
+    output = tmp_path / "output"
+    output.mkdir()
+    with pytest.raises(ProblemError, match="llm-compressor ended with 1"):
+        write_calibrated(tmp_path / "model", output, "awq-4bit", "auto", [[1, 2]], tmp_path)
+    (tmp_path / "python").write_text(PYTHON)
+    check_compressor()
+    write_calibrated(tmp_path / "model", output, "awq-4bit", "auto", [[1, 2], [3]], tmp_path)
+    assert (output / "rows.json").read_text() == "[[1, 2], [3]]"
+    assert (output / "model.safetensors").read_text() == f"{tmp_path / 'model'} awq-4bit 5GB\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["output", "python"]
+
+
+@pytest.mark.skipif(find_spec("llmcompressor") is None, reason="needs llm-compressor: pip install llmcompressor")
+def test_what_the_library_makes_computes_nearly_the_same(model: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    output = tmp_path / "output"
+    output.mkdir()
+    rows = [[(at * 7 + row) % 64 for at in range(24)] for row in range(8)]
+    tokenizer = Path(__file__).parents[2] / "examples" / "quickstart" / "tokenizer"
+    write_calibrated(model, output, "gptq-4bit", "auto", rows, tokenizer)
+    exported, plain = (AutoModelForCausalLM.from_pretrained(one, dtype="auto") for one in (output, model))
+    with torch.no_grad():
+        found, expected = (one(torch.tensor(rows[:1])).logits.float() for one in (exported, plain))
+    assert (
+        json.loads((output / "config.json").read_text())["quantization_config"]["quant_method"] == "compressed-tensors"
+    )
+    assert 0 < float((found - expected).square().mean().sqrt() / expected.std()) < 0.3
