@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from executor.models.loading import load_model
+from executor.models.quantization import fold, quantization
 from executor.models.trust import load, trusts
 
 if TYPE_CHECKING:
@@ -12,23 +15,27 @@ if TYPE_CHECKING:
 
 
 def load_classifier(run: Run, labels: int) -> Any:  # noqa: ANN401  transformers has no types
-    """What is trained, on the CPU, with a head for whole texts; new numbers of a head follow the stage's seed."""
+    """What is trained, with a head for whole texts; new numbers of a head follow the stage's seed.
+
+    It is on the CPU, unless its matrices are quantised; the head never is.
+    """
     import torch
     from transformers import set_seed
     from trl.trainer.reward_trainer import suppress_seqcls_warning
 
-    whole, *adapters = run.task.inputs["model"]
+    foundations, few_bits = run.task.inputs["model"], quantization(run.settings)
     set_seed(run.settings["seed"])
-    with suppress_seqcls_warning():
+    with suppress_seqcls_warning(), tempfile.TemporaryDirectory(dir=run.task.tune_folder, prefix="fold-") as scratch:
         model = load(
             "AutoModelForSequenceClassification",
-            whole.folder,
-            trusted=trusts(run.task.inputs["model"]),
+            fold(foundations, Path(scratch)) if few_bits is not None else foundations[0].folder,
+            trusted=trusts(foundations),
             num_labels=labels,
             dtype=getattr(torch, run.dtype),
             attn_implementation=run.attention,
+            quantization_config=few_bits,
         )
-    if adapters:
-        merged = load_model(run.task.inputs["model"], run.dtype, run.attention)
+    if len(foundations) > 1 and few_bits is None:
+        merged = load_model(foundations, run.dtype, run.attention)
         model.base_model.load_state_dict(merged.base_model.state_dict())
     return model

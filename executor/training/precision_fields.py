@@ -70,9 +70,6 @@ def faults(stage: Any, written: Mapping[str, Any]) -> Iterator[tuple[str, str, s
             yield "load_in_8bit", '`adapter.type` = "qlora" means weights in four bits', 'Remove it, or use "lora".'
     elif stage.load_in_4bit and stage.load_in_8bit:
         yield "load_in_8bit", "`load_in_4bit` is set too", "Remove one of them."
-    if stage.judges and (four or stage.load_in_8bit):
-        path = "load_in_8bit" if stage.load_in_8bit else "adapter.type"
-        yield path, "a model that scores texts is trained beside weights with all their bits", 'Use type = "lora".'
     if stage.adapter is None and (stage.load_in_4bit or stage.load_in_8bit):
         yield quantised, "weights of so few bits cannot be trained, only an adapter", "Add an `adapter` table."
     for name in written:
