@@ -52,6 +52,8 @@ _PIECE_BYTES = 1 << 20
 """What is read at once where a file is only checked."""
 _KEYS_AT_ONCE = 1 << 20
 """Keys that are put in order together when they are read."""
+_ROWS_AT_ONCE = 1 << 20
+"""Rows that are told where they lie together."""
 
 
 @frozen(eq=False)
@@ -155,15 +157,15 @@ class RowCache:
         import numpy as np
 
         self._index = None
-        chosen = np.asarray(numbers)
-        lengths = np.asarray(self.lengths)[chosen]
-        return Documents(
-            content,
-            starts=_packed("q", self._starts()[chosen]),
-            distances=_packed("i", _ID_BYTES * lengths),
-            lengths=_packed("i", lengths),
-            trained=_packed("i", np.asarray(self.trained)[chosen]),
-        )
+        starts, lengths, trained = self._starts(), np.asarray(self.lengths), np.asarray(self.trained)
+        made = Documents(content, array("q"), array("i"), array("i"), array("i"))
+        for at in range(0, len(numbers), _ROWS_AT_ONCE):
+            chosen = np.asarray(numbers[at : at + _ROWS_AT_ONCE])
+            made.starts.frombytes(starts[chosen].tobytes())
+            made.distances.frombytes((_ID_BYTES * lengths[chosen]).tobytes())
+            made.lengths.frombytes(lengths[chosen].tobytes())
+            made.trained.frombytes(trained[chosen].tobytes())
+        return made
 
     def _starts(self) -> NDArray[np.int64]:
         """Where the ids of each row begin, in bytes."""
@@ -235,9 +237,3 @@ def temporary(folder: Path) -> Iterator[RowCache]:
     """A cache that is gone when it is closed."""
     with TemporaryFile(dir=folder) as file:
         yield RowCache(cast("BinaryIO", file))
-
-
-def _packed(typecode: str, numbers: NDArray[np.integer]) -> array[int]:
-    packed = array(typecode)
-    packed.frombytes(memoryview(numbers).cast("B"))  # type: ignore[arg-type]  # arrays are buffers, also to Python 3.11
-    return packed

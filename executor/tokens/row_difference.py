@@ -6,12 +6,17 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import xxhash
 
 from executor.data.dataset_fields import Dataset
 from executor.tokens.row_chunks import row_digests
 from state.values import frozen
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FILE = "rows.xxh3"
 """The digests of all rows, as sorted little-endian 64-bit integers."""
@@ -30,7 +35,7 @@ class RowDifference:
 
 def write_digests(path: Path, digests: Sequence[int]) -> None:
     """Write the digests of rows."""
-    path.write_bytes(_sorted(digests))
+    path.write_bytes(_sorted(digests).data)
 
 
 def read_digests(path: Path) -> array[int]:
@@ -63,15 +68,17 @@ def since(artifact: Path, sources: Iterable[tuple[Dataset, Path]]) -> RowDiffere
 
 def set_digest(digests: Sequence[int]) -> str:
     """The identity of rows whatever their order."""
-    return xxhash.xxh3_128_hexdigest(_sorted(digests))
+    return xxhash.xxh3_128_hexdigest(_sorted(digests).data)
 
 
 def order_digest(digests: Sequence[int]) -> str:
     """The identity of rows in their order."""
-    return xxhash.xxh3_128_hexdigest(array("Q", digests).tobytes())
-
-
-def _sorted(digests: Sequence[int]) -> bytes:
     import numpy as np
 
-    return np.sort(np.asarray(digests, np.uint64)).tobytes()
+    return xxhash.xxh3_128_hexdigest(np.asarray(digests, np.uint64).data)
+
+
+def _sorted(digests: Sequence[int]) -> NDArray[np.uint64]:
+    import numpy as np
+
+    return np.sort(np.asarray(digests, np.uint64))

@@ -187,7 +187,7 @@ def _rows(documents: Documents, places: Sequence[int], settings: Mapping[str, Pl
 
     if not settings["sample_packing"]:
         return alone(places)
-    chosen = np.asarray(places, np.int64)
+    chosen = np.asarray(places, np.int32)
     packed = pack(np.asarray(documents.lengths)[chosen], cast("int", settings["sequence_len"]))
     return Rows(chosen[packed.places], packed.counts)
 
