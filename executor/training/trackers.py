@@ -45,9 +45,15 @@ def set_environment(task: Task, logging: Mapping[str, Any]) -> None:
     for tracker, variable in _PROJECTS.items():
         if tracker in logging["report_to"] and logging["project"]:
             os.environ[variable] = logging["project"]
-    if "tensorboard" in logging["report_to"]:
-        folder = os.path.join(task.tune_folder, FOLDER, _run_name(task, logging))  # noqa: PTH118  as the variable wants
-        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", folder)
+    # A worker's own folder is gone when it ends, and with it what trackers would write where they are started.
+    places = {
+        "tensorboard": ("TENSORBOARD_LOGGING_DIR", f"{task.tune_folder}/{FOLDER}/{_run_name(task, logging)}"),
+        "wandb": ("WANDB_DIR", task.tune_folder),
+        "mlflow": ("MLFLOW_TRACKING_URI", f"sqlite:///{task.tune_folder}/mlflow.db"),
+    }
+    for tracker, (variable, place) in places.items():
+        if tracker in logging["report_to"]:
+            os.environ.setdefault(variable, place)
 
 
 def _run_name(task: Task, logging: Mapping[str, Any]) -> str:

@@ -56,12 +56,19 @@ def test_trackers_are_told_names_and_nothing_else(laboratory: Laboratory) -> Non
         "run_name": "third",
         "project": "support",
     }
+    for name in ("WANDB_DIR", "MLFLOW_TRACKING_URI"):
+        os.environ.pop(name, None)
     before = dict(os.environ)
     set_environment(task, named)
     assert {name: value for name, value in os.environ.items() if before.get(name) != value} == {
         "WANDB_PROJECT": "support",
         "MLFLOW_EXPERIMENT_NAME": "support",
+        "WANDB_DIR": task.tune_folder,
+        "MLFLOW_TRACKING_URI": f"sqlite:///{task.tune_folder}/mlflow.db",
     }
+    os.environ["WANDB_DIR"] = "/elsewhere"
+    set_environment(task, named)
+    assert os.environ["WANDB_DIR"] == "/elsewhere"
 
 
 def test_tensorboard_has_the_curves_of_the_run(laboratory: Laboratory) -> None:
