@@ -28,6 +28,15 @@ class Hub:
     refuses: bool = False
     """Whether it takes nothing from anybody."""
     tokens: set[str] = field(factory=set)
+    large: int = 1 << 40
+    """Bytes from which on a file does not travel with the commit, but in parts before it, as Git LFS has it."""
+    parts: dict[str, dict[int, bytes]] = field(factory=dict)
+    """The parts of such files that have come, by the SHA-256 of the whole."""
+    whole: dict[str, bytes] = field(factory=dict)
+
+
+PART = 100_000
+"""Bytes of a part of a large file."""
 
 
 def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:  # noqa: C901  one class, one method for each request
@@ -67,6 +76,31 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:  # noqa: C901  one class
 
         do_HEAD = do_GET  # noqa: N815  the library's names
 
+        def do_PUT(self) -> None:
+            """Take a part of a large file."""
+            oid, number = self.path.strip("/").split("/")[1:]
+            content = self.rfile.read(int(self.headers["Content-Length"]))
+            hub.parts.setdefault(oid, {})[int(number)] = content
+            self.answer(b"", {"ETag": hashlib.sha256(content).hexdigest()})
+
+        def batch(self, body: bytes) -> None:
+            """Say where the parts of large files go."""
+            objects = []
+            for one in json.loads(body)["objects"]:
+                numbers = range(1, -(-one["size"] // PART) + 1)
+                header = {f"{number:05}": f"{hub.endpoint}/part/{one['oid']}/{number}" for number in numbers}
+                href = f"{hub.endpoint}/complete/{one['oid']}"
+                upload = {"href": href, "header": {"chunk_size": str(PART), **header}}
+                objects.append({**one, "actions": {"upload": upload}})
+            self.plain({"transfer": "multipart", "objects": objects})
+
+        def complete(self, oid: str) -> None:
+            """Put the parts of a large file together."""
+            content = b"".join(part for _, part in sorted(hub.parts[oid].items()))
+            assert hashlib.sha256(content).hexdigest() == oid
+            hub.whole[oid] = content
+            self.plain({})
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             hub.tokens.add(self.headers["Authorization"])
@@ -80,11 +114,18 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:  # noqa: C901  one class
                 hub.repositories.setdefault(name, {".gitattributes": b""})
                 hub.private[name] = asked.get("private", asked.get("visibility") == "private")
                 self.plain({"url": f"{hub.endpoint}/{name}"})
+            elif parts[0] == "complete":
+                self.complete(parts[1])
+            elif parts[-2:] == ["objects", "batch"]:
+                self.batch(body)
             elif parts[1] == "validate-yaml":
                 self.plain({"errors": [], "warnings": []})
             elif parts[4] == "preupload":
-                asked = [one["path"] for one in json.loads(body)["files"]]
-                self.plain({"files": [{"path": one, "uploadMode": "regular", "shouldIgnore": False} for one in asked]})
+                modes = {
+                    one["path"]: "lfs" if one["size"] >= hub.large else "regular" for one in json.loads(body)["files"]
+                }
+                told = [{"path": path, "uploadMode": mode, "shouldIgnore": False} for path, mode in modes.items()]
+                self.plain({"files": told})
             else:
                 self.commit(name, body)
 
@@ -93,6 +134,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:  # noqa: C901  one class
             for line in map(json.loads, body.splitlines()):
                 if line["key"] == "file":
                     files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+                elif line["key"] == "lfsFile":
+                    files[line["value"]["path"]] = hub.whole[line["value"]["oid"]]
                 elif line["key"] == "deletedFile":
                     del files[line["value"]["path"]]
             hub.commits += 1

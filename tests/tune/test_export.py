@@ -207,6 +207,23 @@ def test_a_hub_repository_is_created_private_and_changed_in_one_commit(folder: A
     assert "hf_planted" not in (folder.path / ".tune" / "state.json").read_text() + said
 
 
+def test_large_files_go_to_the_hub_in_parts_before_the_commit_that_names_them(
+    folder: Any, hub_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")  # the hub's other way, in a protocol of its own
+    hub_server.large = 1_000
+    folder.edit("outputs/final", "hub:acme/dates")
+    weights = folder.path / "weights" / "model.safetensors"
+    content = bytes(range(256)) * 1250
+    write_tensors(weights, {"w": TensorLayout("F32", (80_000,))}, lambda _: [memoryview(content)])
+    folder.apply()
+    there = hub_server.repositories["acme/dates"]
+    assert there["model.safetensors"] == weights.read_bytes()
+    [parts] = [found for oid, found in hub_server.parts.items() if hub_server.whole[oid] == weights.read_bytes()]
+    assert sorted(parts) == [1, 2, 3, 4]
+    assert (hub_server.commits, sorted(there)) == (1, [".gitattributes", *FILES])
+
+
 def test_a_hub_that_refuses_is_quoted_with_what_to_do(folder: Any, hub_server: Any) -> None:
     hub_server.refuses = True
     folder.edit("outputs/final", "hub:acme/dates")
