@@ -20,7 +20,7 @@ from state.canonical import Plain, digest
 from state.diagnostic import problem
 
 PREDICTIONS, METRICS, SAMPLES = "predictions.jsonl", "metrics.json", "tasks"
-"""A file of answers to the datasets' questions, and a folder with a file for each task."""
+"""A file of answers to the datasets' questions, one of all figures, and a folder with a file for each task."""
 
 
 def run(task: Task, reporter: Reporter) -> Outcome:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 if __name__ == "__main__":
     sys.path.append(str(Path(__file__).parents[2]))
@@ -24,7 +25,7 @@ from executor.training import training
 from executor.training.distributed_fields import checkpoint_format
 from executor.workers import ranks, worker
 from executor.workers.events import CheckpointWritten, WorkerEvent
-from executor.workers.task import Outcome, Task
+from executor.workers.task import Outcome, Task, task_from_plain
 from executor.workers.worker_reports import Reporter, StopRequestedError
 from state import artifacts
 from state.files import digest_file
@@ -34,6 +35,9 @@ RANK = int(os.environ.get("RANK", "0"))
 LAST = int(os.environ.get("WORLD_SIZE", "1")) - 1
 NOTHING = Outcome(output_digest="", has_artifact=False)
 LAST_WORDS = "I am rank 1"
+LAST_STEP = 6
+TOGETHER = "together.json"
+"""A file in the recipe's folder with all tasks that one launch is for."""
 
 
 def sleep(_: Task, __: Reporter) -> Outcome:
@@ -81,30 +85,54 @@ def say_where(_: Task, __: Reporter) -> Outcome:
 
 
 def train(task: Task, reporter: Reporter) -> Outcome:
-    """Train straight; train until one rank is asked to stop; go on from there."""
+    """Train all that is to be trained together."""
     _stay_together(task)
+    for one in _together(task):
+        evaluation: Any = one.settings["evaluation"]
+        if one.resume_from is not None:
+            _train(one, "lost", reporter)
+        elif evaluation and evaluation["early_stopping_patience"]:
+            _train(one, "straight", reporter)
+        else:
+            _train_with_breaks(one, reporter)
+    return NOTHING
+
+
+def _train_with_breaks(task: Task, reporter: Reporter) -> None:
+    """Train straight; until one rank is asked to stop, and on; and what a run that was stopped at its end comes to."""
     straight = _train(task, "straight", reporter)
-    kept = _stopped(task, reporter)
+    kept = _stopped(task, reporter, "stopped", 2)
     resumed = _train(evolve(task, resume_from=kept[-1], earlier=kept), "stopped", reporter)
-    _train(_from_the_end(task), "taken", reporter)
+    last = _stopped(task, reporter, "taken", LAST_STEP) if task.settings["evaluation"] else _end_of(task)
+    taken = _train(evolve(task, resume_from=last[-1], earlier=last), "taken", reporter)
     if RANK == 0:
         results = {
             "straight": _weights(task, "straight"),
             "resumed": _weights(task, "stopped"),
             "taken": _weights(task, "taken"),
-            "metrics": [dict(one.metrics) for one in (straight, resumed)],
+            "metrics": [dict(each.metrics) for each in (straight, resumed, taken)],
             "facts": dict(resumed.facts),
-            "kept": [(one.step, one.format, one.world_size) for one in kept],
+            "kept": [(each.step, each.format, each.world_size) for each in (*kept, *last)],
         }
         Path(task.recipe_folder, "results.json").write_text(json.dumps(results))
-    return NOTHING
+
+
+def _together(task: Task) -> list[Task]:
+    """What is trained in one launch."""
+    path = Path(task.recipe_folder) / TOGETHER
+    return [task_from_plain(one) for one in json.loads(path.read_bytes())] if path.is_file() else [task]
 
 
 def train_and_lose_one(task: Task, reporter: Reporter) -> Outcome:
-    """As `train`, and then again, until a rank is killed."""
+    """As `train`, and then the first once more, until a rank is killed."""
     train(task, reporter)
-    _train(task, "killed", _AtStep(reporter.address, reporter.send, 2, signal.SIGKILL) if RANK == 1 else reporter)
+    killed = _AtStep(reporter.address, reporter.send, 3, signal.SIGKILL)
+    _train(_saving(task), "lost", killed if RANK == LAST else reporter)
     return NOTHING
+
+
+def _saving(task: Task) -> Task:
+    return evolve(task, settings={**task.settings, "checkpoints": {"save_steps": 2, "save_total_limit": 10}})
 
 
 class _AtStep(Reporter):
@@ -117,13 +145,6 @@ class _AtStep(Reporter):
     def progress(self, done: int, *_: object) -> None:
         if done == self.step:
             os.kill(os.getpid(), self.number)
-
-
-def train_once(task: Task, reporter: Reporter) -> Outcome:
-    """Train straight, as it is asked for."""
-    _stay_together(task)
-    _train(task, "straight", reporter)
-    return NOTHING
 
 
 def train_with_fsdp(task: Task, reporter: Reporter) -> Outcome:
@@ -151,31 +172,30 @@ def _train(task: Task, name: str, reporter: Reporter) -> Outcome:
     return KIND.build(_placed(task, name), reporter)  # type: ignore[no-any-return]
 
 
-def _stopped(task: Task, reporter: Reporter) -> tuple[Checkpoint, ...]:
+def _stopped(task: Task, reporter: Reporter, name: str, after: int) -> tuple[Checkpoint, ...]:
+    """What is kept of a training that the last rank was asked to stop after a step."""
     kept: list[Checkpoint] = []
 
     def listen(event: WorkerEvent) -> None:
         if isinstance(event, CheckpointWritten):
             kept[:] = event.kept
 
-    asked = _AtStep(reporter.address, listen, 2, signal.SIGTERM)
+    asked = _AtStep(reporter.address, listen, after, signal.SIGTERM)
     try:
-        _train(task, "stopped", asked if RANK == LAST else Reporter(reporter.address, listen))
+        _train(task, name, asked if RANK == LAST else Reporter(reporter.address, listen))
     except StopRequestedError:
-        # Every rank has to name the checkpoint to go on from; the first one alone has written it.
-        folder = Path(_placed(task, "stopped").checkpoints)
-        return tuple(kept) or tuple(Checkpoint(3, str(one), "") for one in folder.glob("checkpoint-*"))
+        return tuple(kept) or _end_of(task, name)
     message = "nobody stopped"
     raise AssertionError(message)
 
 
-def _from_the_end(task: Task) -> Task:
-    """The task, when a run that was killed after its last checkpoint is continued."""
-    folder = Path(task.tune_folder) / "straight-checkpoints" / "checkpoint-6"
+def _end_of(task: Task, name: str = "straight") -> tuple[Checkpoint, ...]:
+    """The newest checkpoint of a run, which the first rank alone has written and told, for all ranks to name."""
+    folders = Path(_placed(task, name).checkpoints).glob("checkpoint-*")
+    step, folder = max((int(one.name.rpartition("-")[2]), one) for one in folders)
     manifest = artifacts.read(folder)
     assert manifest is not None
-    last = Checkpoint(6, str(folder), manifest.digest, checkpoint_format(task.settings), task.world.size)
-    return evolve(task, resume_from=last, earlier=(last,))
+    return (Checkpoint(step, str(folder), manifest.digest, checkpoint_format(task.settings), task.world.size),)
 
 
 def _placed(task: Task, name: str) -> Task:
@@ -194,7 +214,7 @@ ACTS: dict[str, Callable[[Task, Reporter], Outcome]] = {
     act.__name__: act
     for act in (
         *(sleep, say_where, one_lacks_a_module, one_is_killed, one_leaves, one_says_no_more),
-        *(train, train_once, train_and_lose_one, train_with_fsdp),
+        *(train, train_and_lose_one, train_with_fsdp),
     )
 }
 

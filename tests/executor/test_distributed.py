@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +14,34 @@ import pytest
 from attrs import evolve
 
 from executor.evaluation.metrics_file import read
+from executor.models.adapter_fields import Adapter
 from executor.training.best_model import KEPT
 from executor.training.distributed_fields import Distributed
 from executor.training.evaluation_fields import Evaluation
 from executor.workers import rank_process
-from executor.workers.events import Event
-from executor.workers.launch import Stop, run_in_worker
-from executor.workers.task import Input, Task
+from executor.workers.events import CheckpointWritten, Event
+from executor.workers.launch import Emit, Stop, run_in_worker
+from executor.workers.task import Task, to_plain
 from executor.workers.world import World, free_port
 from planner.structure import settings_of
 from state.canonical import Plain
 from state.diagnostic import ProblemError
 from state.files import digest_file
-from tests.executor.rank_script import LAST_WORDS
-from tests.executor.test_training import BASIC, MANY, Laboratory, Trained, laboratory, run  # noqa: F401  a fixture
+from tests.executor.rank_script import LAST_WORDS, TOGETHER
+from tests.executor.test_methods import Bench, bench  # noqa: F401  a fixture
+from tests.executor.test_training import (  # noqa: F401  a fixture
+    BASIC,
+    CONVERSATIONS,
+    MANY,
+    Laboratory,
+    Trained,
+    laboratory,
+    run,
+)
 
 SCRIPT = Path(__file__).parent / "rank_script.py"
 TWO = World("ddp", 2)
+DDP = Distributed("ddp", 2)
 OWN: dict[str, Plain] = {"zero_optimization": {"reduce_bucket_size": 1_000_000}}
 """What a DeepSpeed configuration of one's own may say beside the recipe."""
 IDLE = Task("train.it", "train", {}, {}, {}, "", "", "", "", world=TWO)
@@ -111,9 +122,7 @@ def test_a_killed_parent_leaves_no_orphans(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from executor.workers import rank_process
-from executor.training.best_model import KEPT
 from executor.workers.launch import Stop, run_in_worker
-from executor.evaluation.metrics_file import read
 from tests.executor.test_distributed import IDLE, SCRIPT
 rank_process.COMMAND = (sys.executable, str(SCRIPT), "sleep")
 run_in_worker(IDLE, lambda _: None, Stop(), Path({str(tmp_path)!r}) / "it.log")
@@ -129,120 +138,164 @@ run_in_worker(IDLE, lambda _: None, Stop(), Path({str(tmp_path)!r}) / "it.log")
     wait_until_gone([*map(int, ranks), *_children(*logs)])
 
 
-def distributed(laboratory: Laboratory, table: Distributed, tokens: Input | None = None) -> Task:  # noqa: F811
-    """The training of `BASIC` on two processes."""
+LEARNT = [*MANY, *CONVERSATIONS]
+EVALUATED = evolve(BASIC, micro_batch_size=2, val_set_size=0.25, evaluation=Evaluation(eval_steps=3))
+"""Twelve rows to train on, and an evaluation in the middle and at the end."""
+CHOOSING = Evaluation(
+    eval_steps=1,
+    metrics=("exact_match", "own.py:worse"),
+    answers=2,
+    max_new_tokens=4,
+    samples=1,
+    early_stopping_patience=1,
+    load_best_model_at_end=True,
+    metric_for_best_model="worse",
+)
+OWN_METRIC = "values = iter([0.5, 0.75, 0.25])\ndef worse(answers, references):\n    return next(values)\n"
+
+
+def distributed(task: Task, table: Distributed) -> Task:
+    """A task on two processes."""
     assert table.strategy in ("ddp", "fsdp", "deepspeed")
-    task = laboratory.task(evolve(BASIC, micro_batch_size=2), tokens)
     settings = {**task.settings, "distributed": settings_of(table)}
     return evolve(task, settings=settings, world=World(table.strategy, 2, main_port=free_port()))
 
 
-def check(alone: Trained, task: Task, layout: str) -> None:
-    """The losses are those of one process, and a break leaves no trace."""
+def launch(tasks: Sequence[Task], log: Path, emit: Emit = lambda _: None) -> None:
+    """Train all of them on one pair of processes."""
+    (Path(tasks[0].recipe_folder) / TOGETHER).write_text(json.dumps([to_plain(one) for one in tasks]))
+    run_in_worker(tasks[0], emit, Stop(), log)
+
+
+def check(task: Task, layout: str, alone: Trained | None) -> None:
+    """The losses are those of one process, and no break leaves a trace, be it in an evaluation."""
     results: dict[str, Any] = json.loads(Path(task.recipe_folder, "results.json").read_text())
-    assert results["metrics"][0]["loss"] == pytest.approx(alone.outcome.metrics["loss"], abs=1e-4)
-    assert _losses(task, "straight") == pytest.approx([one["loss"] for one in alone.log if "loss" in one], abs=1e-4)
-    assert results["kept"] == [[3, layout, 2]]
+    straight, resumed, taken = results["metrics"]
+    assert results["kept"] == [[3, layout, 2], [straight["steps"], layout, 2]]
     assert results["facts"]["resumed_from"] == 3
     assert results["facts"]["world_size"] == 2
     assert results["resumed"] == results["taken"] == results["straight"]
-    assert list(results["straight"]) == ["model.safetensors"]
-    _compare(Path(task.tune_folder) / "straight", alone.task.output_folder)
+    assert len(results["straight"]) == 1
+    evaluations = [one.get("eval_loss") for one in (straight, resumed, taken)]
+    assert evaluations == [evaluations[0]] * 3
+    assert (evaluations[0] is not None) is bool(task.settings["evaluation"])
+    if alone is not None:
+        assert straight["loss"] == pytest.approx(alone.outcome.metrics["loss"], abs=1e-4)
+        found = _losses(Path(task.tune_folder) / "straight-checkpoints", straight["steps"])
+        assert found == pytest.approx([one["loss"] for one in alone.log if "loss" in one], abs=1e-4)
+        _compare(Path(task.tune_folder) / "straight", alone.task.output_folder, *results["straight"])
 
 
-def _losses(task: Task, name: str) -> list[float]:
-    state = Path(task.tune_folder) / f"{name}-checkpoints" / "checkpoint-6" / "trainer_state.json"
+def _losses(checkpoints: Path, step: int) -> list[float]:
+    state = checkpoints / f"checkpoint-{step}" / "trainer_state.json"
     return [one["loss"] for one in json.loads(state.read_text())["log_history"] if "loss" in one]
 
 
-def _compare(folder: Path, alone: Path) -> None:
-    """A plain model folder with the weights of one process, up to rounding."""
-    from transformers import AutoModelForCausalLM
+def _compare(folder: Path, alone: Path, name: str) -> None:
+    """Weights in one file, as one process writes them, up to rounding."""
+    from safetensors.torch import load_file
 
-    states = [AutoModelForCausalLM.from_pretrained(str(one)).state_dict() for one in (folder, alone)]
-    assert states[0].keys() == states[1].keys()
-    for name, tensor in states[0].items():
-        assert tensor.dtype == states[1][name].dtype
-        assert float((tensor - states[1][name]).abs().max()) < 1e-3
+    found, wanted = (load_file(one / name) for one in (folder, alone))
+    assert found.keys() == wanted.keys()
+    for one, tensor in found.items():
+        assert tensor.dtype == wanted[one].dtype
+        assert float((tensor - wanted[one]).abs().max()) < 1e-3
+    assert (folder / "config.json").is_file() is (alone / "config.json").is_file()
+
+
+def choosing(laboratory: Laboratory, table: Distributed) -> Task:  # noqa: F811
+    """A training that answers, ends early and yields its best model."""
+    task = distributed(laboratory.task(evolve(EVALUATED, evaluation=CHOOSING)), table)
+    (Path(task.recipe_folder) / "own.py").write_text(OWN_METRIC)
+    return task
+
+
+def check_choice(task: Task) -> None:
+    """All ranks have stopped together, and the best weights are the result."""
+    folder = Path(task.tune_folder) / "straight"
+    rows = list(read(folder / "metrics.jsonl"))
+    assert [row["eval_worse"] for row in rows] == [0.5, 0.75, 0.25]
+    assert [json.loads(line)["step"] for line in (folder / "samples.jsonl").read_text().splitlines()] == [1, 2, 3]
+    last = Path(f"{folder}-checkpoints") / "checkpoint-3"
+    assert digest_file(last / KEPT / "model.safetensors") == digest_file(folder / "model.safetensors")
 
 
 @pytest.mark.torch
 @pytest.mark.filterwarnings("ignore")
-def test_ddp_on_rows_that_two_ranks_cannot_share_evenly(
+def test_ddp_on_rows_that_two_ranks_cannot_share_evenly_goes_on_after_a_rank_was_killed(
     laboratory: Laboratory,  # noqa: F811
+    bench: Bench,  # noqa: F811
     act: Callable[[str], None],
     tmp_path: Path,
 ) -> None:
     act("train_and_lose_one")
-    tokens = laboratory.tokens(MANY[:10], BASIC)
-    task = distributed(laboratory, Distributed("ddp", 2), tokens)
-    alone = run(laboratory.task(BASIC, tokens))
-    said: list[Event] = []
+    tokens = laboratory.tokens(LEARNT[:14], EVALUATED)
+    task = distributed(laboratory.task(EVALUATED, tokens), DDP)
+    chosen, said = choosing(laboratory, DDP), list[Event]()
     with pytest.raises(ProblemError) as failed:
-        run_in_worker(task, said.append, Stop(), tmp_path / "it.log")
-    check(alone, task, "torch")
+        launch([task, chosen], tmp_path / "it.log", said.append)
     (diagnostic,) = failed.value.diagnostics
     assert diagnostic.summary == "Worker died"
     assert diagnostic.detail.startswith("The worker process of rank 1 was killed by SIGKILL without a last word.")
+    check(task, "torch", run(laboratory.task(evolve(EVALUATED, micro_batch_size=4), tokens)))
+    check_choice(chosen)
+
+    act("train")
+    kept = next(one.kept for one in reversed(said) if isinstance(one, CheckpointWritten))
+    assert [one.step for one in kept] == [2]
+    lost = evolve(task, resume_from=kept[-1], earlier=kept, world=evolve(task.world, main_port=free_port()))
+    methods = {name: distributed(bench.task(name), DDP) for name in ("dpo lora", "reward full", "grpo full")}
+    launch([lost, *methods.values()], tmp_path / "again.log")
+    folders = [Path(task.tune_folder) / name for name in ("lost", "straight")]
+    assert digest_file(folders[0] / "model.safetensors") == digest_file(folders[1] / "model.safetensors")
+    for name, one in methods.items():
+        # What a model says to its prompts is drawn anew on every process.
+        check(one, "torch", None if name == "grpo full" else bench.straight(name))
 
 
 @pytest.mark.torch
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    ("name", "table", "layout"),
+    ("name", "tables"),
     [
-        ("train_with_fsdp", Distributed("fsdp", 2), "fsdp-sharded"),
-        ("train", Distributed("deepspeed", 2, zero_stage=2), "zero-2"),
-        ("train", Distributed("deepspeed", 2, zero_stage=3, config=OWN), "zero-3"),
+        (
+            "train_with_fsdp",
+            {
+                "fsdp-sharded": Distributed("fsdp", 2),
+                "fsdp-full": Distributed("fsdp", 2, state_dict_type="full"),
+            },
+        ),
+        (
+            "train",
+            {
+                "zero-1": Distributed("deepspeed", 2, zero_stage=1),
+                "zero-2-offload": Distributed("deepspeed", 2, zero_stage=2, offload_optimizer="cpu"),
+                "zero-3": Distributed("deepspeed", 2, zero_stage=3, config=OWN),
+            },
+        ),
     ],
-    ids=["fsdp", "zero-2", "zero-3"],
+    ids=["fsdp", "deepspeed"],
 )
 def test_sharded(
     laboratory: Laboratory,  # noqa: F811
     act: Callable[[str], None],
     tmp_path: Path,
     name: str,
-    table: Distributed,
-    layout: str,
+    tables: dict[str, Distributed],
 ) -> None:
     act(name)
-    task = distributed(laboratory, table)
-    run_in_worker(task, lambda _: None, Stop(), tmp_path / "it.log")
-    check(laboratory.straight("full"), task, layout)
-
-
-@pytest.mark.torch
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    "table", [Distributed("ddp", 2), Distributed("deepspeed", 2, zero_stage=3)], ids=["ddp", "zero-3"]
-)
-def test_ranks_answer_stop_early_and_choose_together(
-    laboratory: Laboratory,  # noqa: F811
-    act: Callable[[str], None],
-    tmp_path: Path,
-    table: Distributed,
-) -> None:
-    act("train_once")
-    evaluation = Evaluation(
-        eval_steps=1,
-        metrics=("exact_match", "own.py:worse"),
-        answers=2,
-        max_new_tokens=4,
-        samples=1,
-        early_stopping_patience=1,
-        load_best_model_at_end=True,
-        metric_for_best_model="worse",
-    )
-    stage = evolve(BASIC, micro_batch_size=2, val_set_size=0.25, evaluation=evaluation)
-    task = distributed(laboratory, table, laboratory.tokens(MANY, stage))
-    task = evolve(task, settings={**settings_of(stage), "distributed": settings_of(table)})
-    own = "values = iter([0.5, 0.75, 0.25])\ndef worse(answers, references):\n    return next(values)\n"
-    (Path(task.recipe_folder) / "own.py").write_text(own)
-    run_in_worker(task, lambda _: None, Stop(), tmp_path / "it.log")
-    folder = Path(task.tune_folder) / "straight"
-    rows = list(read(folder / "metrics.jsonl"))
-    assert [row["eval_worse"] for row in rows] == [0.5, 0.75, 0.25]
-    assert [json.loads(line)["step"] for line in (folder / "samples.jsonl").read_text().splitlines()] == [1, 2, 3]
-    assert (folder / "model.safetensors").is_file()
-    last = Path(f"{folder}-checkpoints") / "checkpoint-3"
-    assert digest_file(last / KEPT / "model.safetensors") == digest_file(folder / "model.safetensors")
+    tokens = laboratory.tokens(LEARNT, EVALUATED)
+    stages = {"full": EVALUATED, "lora": evolve(EVALUATED, adapter=Adapter(r=4))}
+    tasks = {
+        (layout, stage): distributed(laboratory.task(stages[stage], tokens), table)
+        for layout, table in tables.items()
+        for stage in ("full", "lora")
+        if stage == "full" or layout in ("fsdp-full", "zero-3")
+    }
+    chosen = choosing(laboratory, tables["zero-3"]) if name == "train" else None
+    launch([*tasks.values(), *([chosen] if chosen else [])], tmp_path / "it.log")
+    alone = {stage: run(laboratory.task(evolve(one, micro_batch_size=4), tokens)) for stage, one in stages.items()}
+    for (layout, stage), task in tasks.items():
+        check(task, layout, alone[stage])
+    if chosen is not None:
+        check_choice(chosen)
