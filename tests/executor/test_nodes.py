@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -124,31 +126,56 @@ datasets = ["dataset.chats"]
 learning_rate = 1e-2
 batch_size = 4
 micro_batch_size = 2
-max_steps = 4
+max_steps = 40
+lr_scheduler = "constant"
 sequence_len = 96
 bf16 = false
 distributed = {{ nodes = 2, processes = 1 }}
+checkpoints = {{ save_steps = 5 }}
 """
 
 
 @pytest.mark.torch
 @pytest.mark.filterwarnings("ignore")
-def test_two_nodes_train_one_model_and_the_first_records_it(laboratory: Laboratory, tmp_path: Path) -> None:  # noqa: F811
+def test_two_nodes_train_one_model_are_killed_and_go_on(laboratory: Laboratory, tmp_path: Path) -> None:  # noqa: F811
     (tmp_path / "recipe.toml").write_text(RECIPE.format(model=laboratory.model.folder))
     turns = [("user", "What is one and one?"), ("assistant", "Two.")]
     row = json.dumps({"messages": [{"role": role, "content": text} for role, text in turns]})
     (tmp_path / "chats.jsonl").write_text(f"{row}\n" * 8)
-    command = [TUNE, "apply", str(tmp_path), "--json"]
-    options: dict[str, Any] = {"cwd": tmp_path, "env": environment(), "stdout": -1, "text": True}
-    with (
-        running([*command, "--node-rank", "1"], **options) as other,
-        running([*command, "--auto-approve", "--main-address", "127.0.0.1"], **options) as first,
-    ):
+    with _nodes(tmp_path) as (first, other):
+        assert first.stdout is not None
+        kept = next(one["kept"] for one in map(json.loads, first.stdout) if one["type"] == "checkpoint")
+        for process in (first, other):
+            process.kill()
+    with _nodes(tmp_path) as (first, other):
         printed, _ = first.communicate(timeout=300)
         joined, _ = other.communicate(timeout=120)
     assert (first.returncode, other.returncode) == (0, 0), printed + joined
     assert "joins 127.0.0.1:" in joined
-    assert json.loads(printed.splitlines()[-1])["steps"]["train.it"] == "built"
+    assert json.loads(printed.splitlines()[-1])["steps"]["train.it"] == "resumed"
     record = json.loads((tmp_path / ".tune" / "state.json").read_text())["records"]["train.it"]
-    assert record["checkpoints"][-1]["world_size"] == 2
     assert record["status"] == "ready"
+    assert record["checkpoints"][-1]["world_size"] == 2
+    assert record["facts"]["resumed_from"] >= kept[0]["step"] == 5
+    # The same on as many processes of one machine, without a break.
+    replayed = subprocess.run(
+        [TUNE, "verify", "train.it", "--replay", "--json"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        check=False,
+        timeout=300,
+    )
+    assert json.loads(replayed.stdout)["same"] is True
+
+
+@contextmanager
+def _nodes(folder: Path) -> Iterator[tuple[subprocess.Popen[str], subprocess.Popen[str]]]:
+    """The first node and the other one."""
+    command = [TUNE, "apply", str(folder), "--json"]
+    options: dict[str, Any] = {"cwd": folder, "env": environment(), "stdout": -1, "text": True}
+    with (
+        running([*command, "--node-rank", "1"], **options) as other,
+        running([*command, "--auto-approve", "--main-address", "127.0.0.1"], **options) as first,
+    ):
+        yield first, other
