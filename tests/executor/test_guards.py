@@ -118,3 +118,13 @@ def test_a_resumed_run_does_not_repeat_itself() -> None:
     log(guard, 8, loss=1.0, grad_norm=2.0)
     assert messages == []
     assert len(guard.given()) == 1
+
+
+@pytest.mark.parametrize(("method", "warned"), [("sft", True), ("grpo", False), ("rloo", False)])
+def test_a_loss_that_is_about_nothing_by_its_nature_is_not_called_flat(method: str, warned: bool) -> None:  # noqa: FBT001
+    """Advantages of a group have the mean 0, and so has the loss, whatever is learnt."""
+    settings = {"method": method, "max_grad_norm": 0.0, "guards": asdict(Guards(flat_loss_steps=30))}
+    guard = Guarding(settings, Reporter("train.it", lambda _: None))
+    for step in range(1, 60):
+        log(guard, step, loss=1e-7 if step % 2 else 1.0000001e-7)
+    assert bool(guard.given()) is warned
