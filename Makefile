@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
+# Commands and tests start hundreds of processes: what they run is compiled once, whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: quickstart test test-fast test-gpu test-kills check bench bench-memory bench-merge bench-plan bench-rows bench-state bench-tokenize bench-train clean
 
 quickstart: $(VENV)/installed
