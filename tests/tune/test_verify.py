@@ -21,9 +21,9 @@ def everything(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(one): (one.stat().st_size, one.stat().st_mtime_ns) for one in files}
 
 
-def test_tokens_and_merges_come_out_the_same_and_nothing_is_touched(quickstart: Any) -> None:
+def test_all_but_trainings_comes_out_the_same_and_nothing_is_touched(quickstart: Any) -> None:
     before = everything(quickstart.path / ".tune")
-    for address in ("tokens.assistant", "merge.assistant"):
+    for address in ("tokens.assistant", "merge.assistant", "eval.assistant"):
         output = quickstart.record(address)["output_digest"]
         shown = quickstart.tune("verify", address, "--replay").stdout
         assert shown.startswith(f"{address}: done again in ")
@@ -53,6 +53,11 @@ def test_changed_inputs_are_told_before_anything_is_done(quickstart: Any) -> Non
     settings.write_text(settings.read_text().replace("{", '{ "added": 1,', 1))
     said = quickstart.tune("verify", "tokens.assistant", "--replay", expect=1).stderr
     assert "The tokenizer of model.tiny changed after the step was made." in said
+
+
+def test_what_is_only_read_is_not_done_again(quickstart: Any) -> None:
+    said = " ".join(quickstart.tune("verify", "dataset.chats", "--replay", expect=1).stderr.split())
+    assert "cannot be done again: only what model, tokens, train, merge and eval make can." in said
 
 
 def test_an_artifact_is_checked_by_its_bytes(quickstart: Any) -> None:
