@@ -21,6 +21,7 @@ from executor.models.peft_adapter import CONFIG_FILE, PREFIX
 from executor.models.shards import AS_IT_IS
 from executor.models.tensor_files import opened, read_header, read_headers, weight_files, write_tensor
 from executor.models.tensor_kernels import NAMES
+from executor.models.trust import load
 from state.diagnostic import problem
 from state.values import frozen
 
@@ -72,13 +73,12 @@ def without_parameters(adapter: Path, parameters: Sequence[Parameter], output: P
     return output
 
 
-def adapted_parameters(base: Path, adapter: Path) -> list[Parameter]:
+def adapted_parameters(base: Path, adapter: Path, *, trusted: bool) -> list[Parameter]:
     """The parameters that an adapter adds to, as PEFT finds them in the base; nothing of either is loaded."""
     from peft import LoraConfig, get_peft_model
     from peft.tuners.lora.layer import ParamWrapper
-    from transformers import AutoModelForCausalLM
 
-    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype="auto", device_map="meta", local_files_only=True)
+    model = load("AutoModelForCausalLM", base, trusted=trusted, dtype="auto", device_map="meta")
     adapted: Any = get_peft_model(model, LoraConfig.from_pretrained(str(adapter)))
     stored = read_headers(base)
     found = []
@@ -97,15 +97,16 @@ def adapted_parameters(base: Path, adapter: Path) -> list[Parameter]:
 
 
 def merge_with_parameters(
-    base: Path, adapter: Path, output: Path, dtype: str | None, max_shard_size: str = AS_IT_IS
+    base: Path, adapter: Path, output: Path, dtype: str | None, max_shard_size: str = AS_IT_IS, *, trusted: bool
 ) -> Merged:
     """Write the plain folder of a base with an adapter merged into it, to modules and to parameters.
 
-    As `lora_merge.merge` otherwise. Memory: in addition, a few times one expert.
+    As `lora_merge.merge` otherwise; code that comes with the base is run where it is `trusted`. Memory: in addition, a
+    few times one expert.
     """
     if not json.loads((adapter / CONFIG_FILE).read_bytes()).get("target_parameters"):
         return Merged(merge(base, adapter, output, dtype, max_shard_size))
-    parameters = adapted_parameters(base, adapter)
+    parameters = adapted_parameters(base, adapter, trusted=trusted)
     changed: set[str] = set()
 
     def fold(outputs: Mapping[str, Output]) -> None:

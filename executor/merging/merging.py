@@ -29,17 +29,17 @@ def fold(task: Task, combination: Combination, scratch: Path, reporter: Reporter
     whole, *chain = task.inputs["adapter"]
     others = task.inputs["others"]
     check_bases(whole, chain, others)
-    base = Path(whole.folder)
+    base, trusted = Path(whole.folder), trusts([whole])
     for number, adapter in enumerate(chain[:-1], start=1):
         reporter.progress(number - 1, len(chain), "adapters")
         output = scratch / str(number)
-        _merge(base, Path(adapter.folder), output, None)
+        _merge(base, Path(adapter.folder), output, None, trusted=trusted)
         base = output
-    below = Stack(Path(whole.folder), [Path(one.folder) for one in chain[:-1]], Path(chain[-1].folder), trusts([whole]))
+    below = Stack(Path(whole.folder), [Path(one.folder) for one in chain[:-1]], Path(chain[-1].folder), trusted)
     if task.settings["quantized_base"] == "dequantized":
         reporter.message("rounding the base as it was for training")
-        base = dequantized(base, chain[-1].settings, scratch / "dequantized", trusted=below.trusted)
-        below = Stack(base, [], below.last, below.trusted)
+        base = dequantized(base, chain[-1].settings, scratch / "dequantized", trusted=trusted)
+        below = Stack(base, [], below.last, trusted)
     last = below.last
     if others:
         together = {one.address: Path(one.folder) for one in (chain[-1], *others)}
@@ -48,7 +48,8 @@ def fold(task: Task, combination: Combination, scratch: Path, reporter: Reporter
         combine(together, combination, last)
     dtype = str(task.settings["dtype"])
     reporter.progress(len(chain) - 1, len(chain), "adapters")
-    changed = _merge(base, last, task.output_folder, dtype, str(task.settings["max_shard_size"]))
+    size = str(task.settings["max_shard_size"])
+    changed = _merge(base, last, task.output_folder, dtype, size, trusted=trusted)
     facts: dict[str, Plain] = {"changed_tensors": changed, **carried([whole])}
     if task.settings["check_logits"]:
         reporter.message("comparing logits with those of base and adapter")
@@ -56,9 +57,11 @@ def fold(task: Task, combination: Combination, scratch: Path, reporter: Reporter
     return facts
 
 
-def _merge(base: Path, adapter: Path, output: Path, dtype: str | None, max_shard_size: str = AS_IT_IS) -> int:
+def _merge(
+    base: Path, adapter: Path, output: Path, dtype: str | None, max_shard_size: str = AS_IT_IS, *, trusted: bool
+) -> int:
     """One adapter into one base, tensor by tensor if that is possible; returns how many tensors changed."""
-    merged = merge_with_parameters(base, adapter, output, dtype, max_shard_size)
+    merged = merge_with_parameters(base, adapter, output, dtype, max_shard_size, trusted=trusted)
     return prove_whole(base, output, merged.outputs, merged.changed)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from executor.models.trust import trusts
 from executor.workers.task import Input
 
 BITS = ("load_in_4bit", "load_in_8bit")
@@ -31,6 +32,6 @@ def fold(foundations: Sequence[Input], scratch: Path) -> Path:
     folder = Path(whole.folder)
     for number, adapter in enumerate(adapters, start=1):
         output = scratch / str(number)
-        merge_with_parameters(folder, Path(adapter.folder), output, None)
+        merge_with_parameters(folder, Path(adapter.folder), output, None, trusted=trusts([whole]))
         folder = output
     return folder

@@ -14,6 +14,7 @@ from executor.models.shards import AS_IT_IS
 from executor.publishing import compression
 from executor.publishing.quantized_weights import DEFAULT_SHARD_SIZE
 from state.diagnostic import problem
+from state.values import frozen
 
 PYTHON = "TUNE_LLMCOMPRESSOR_PYTHON"
 """The environment variable that names the Python which has llm-compressor, if not the one that tune runs in."""
@@ -35,20 +36,31 @@ def check_compressor() -> None:
     raise problem("Missing library", detail, hint)
 
 
+@frozen
+class Calibration:
+    """What a model is shown, so that it is seen which of its weights matter."""
+
+    rows: Sequence[Sequence[int]]
+    """Token ids."""
+    tokenizer: Path
+    """The folder of their tokenizer, which llm-compressor insists on."""
+
+
 def write_calibrated(
-    source: Path, folder: Path, quantization: str, max_shard_size: str, rows: Sequence[Sequence[int]], tokenizer: Path
+    source: Path, folder: Path, quantization: str, max_shard_size: str, shown: Calibration, *, trusted: bool
 ) -> None:
     """Write a whole model's weights in fewer bits, with the configuration that says so, into a folder.
 
-    `rows` are token ids. Memory is llm-compressor's; it uses a GPU if there is one, and AWQ needs one. Raises a problem
-    where it fails.
+    Code that comes with the model is run where it is `trusted`. Memory is llm-compressor's; it uses a GPU if there is
+    one, and AWQ needs one. Raises a problem where it fails.
     """
     size = DEFAULT_SHARD_SIZE if max_shard_size == AS_IT_IS else max_shard_size
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="calibration-") as scratch:
         file = Path(scratch) / "rows.json"
-        file.write_text(json.dumps(rows), encoding="utf-8")
+        file.write_text(json.dumps(shown.rows), encoding="utf-8")
         command = [_python(), str(compression.__file__)]
-        command += [str(source), str(folder), quantization, str(file), str(tokenizer), size]
+        command += [str(source), str(folder), quantization, str(file), str(shown.tokenizer), size]
+        command += ["trusted"] if trusted else []
         ended = subprocess.run(command, check=False, cwd=scratch)  # noqa: S603  our own program, the user's Python
     if ended.returncode:
         detail = f"llm-compressor ended with {ended.returncode}; what it said is in the step's log."

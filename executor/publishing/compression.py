@@ -3,7 +3,8 @@
 It imports nothing of tune's: llm-compressor follows transformers at a distance, and may live in an environment of its
 own.
 Arguments: the model's folder, the folder to fill, `awq-4bit` or its like, a JSON file with rows of token ids, the
-tokenizer's folder (llm-compressor insists on one), the largest shard ("5GB").
+tokenizer's folder (llm-compressor insists on one), the largest shard ("5GB"), and `trusted` where code that comes with
+the model may be run.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ KEPT = ("lm_head", "re:.*router$", "re:.*mlp.gate$", "re:.*block_sparse_moe.gate
 """Layers that keep all their bits: the output matrix, and what chooses between experts."""
 
 
-def main(source: str, output: str, kind: str, rows: str, tokenizer: str, max_shard_size: str) -> None:
+def main(source: str, output: str, kind: str, rows: str, tokenizer: str, max_shard_size: str, *trust: str) -> None:
     """Write the weights and the configuration that says what they are."""
     import torch
     from llmcompressor import oneshot
@@ -28,7 +29,9 @@ def main(source: str, output: str, kind: str, rows: str, tokenizer: str, max_sha
 
     batches = [torch.tensor([one]) for one in json.loads(Path(rows).read_bytes())]
     dataset: Any = [{"input_ids": one, "attention_mask": torch.ones_like(one)} for one in batches]
-    model: Any = AutoModelForCausalLM.from_pretrained(source, dtype="auto", local_files_only=True)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        source, dtype="auto", local_files_only=True, trust_remote_code=trust == ("trusted",)
+    )
     oneshot(
         model=model,
         tokenizer=AutoTokenizer.from_pretrained(tokenizer, local_files_only=True),

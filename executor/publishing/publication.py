@@ -16,7 +16,7 @@ from executor.models.model_files import CONFIGURATIONS, copy_tokenizer
 from executor.models.resharding import write_weights
 from executor.models.shards import AS_IT_IS
 from executor.models.trust import trusts
-from executor.publishing.calibrated_weights import write_calibrated
+from executor.publishing.calibrated_weights import Calibration, write_calibrated
 from executor.publishing.quantized_weights import write_quantized
 from executor.tokens.token_files import TRAIN, read_columns
 from executor.workers.task import Input, Task
@@ -40,7 +40,8 @@ def write(task: Task, folder: Path) -> bytes:
     elif "calibration" in task.inputs:
         rows = read_columns(Path(task.one("calibration").folder) / TRAIN)["input_ids"]
         count, tokenizer = cast("int", task.settings["calibration_rows"]), delivered(root, Path(task.recipe_folder))[0]
-        write_calibrated(Path(model.folder), folder, quantization, max_shard_size, rows[:count], tokenizer)
+        shown, trusted = Calibration(rows[:count], tokenizer), trusts([model])
+        write_calibrated(Path(model.folder), folder, quantization, max_shard_size, shown, trusted=trusted)
     else:
         write_quantized(Path(model.folder), folder, quantization, max_shard_size, trusted=trusts([model]))
     copy_tokenizer(*delivered(root, Path(task.recipe_folder)), folder)

@@ -21,6 +21,7 @@ _MARKS = ("out of memory", "can't allocate memory", "cannot allocate memory", "s
 """How torch, CUDA's libraries and the C library say it, in lower case."""
 _ASKED = re.compile(r"tried to allocate ([\d.]+ \w+)", re.IGNORECASE)
 _GIB = 2.0**30
+_GROUPS = Path("/sys/fs/cgroup")
 
 
 class OutOfMemoryError(ProblemError):
@@ -122,7 +123,7 @@ def host_limit() -> tuple[int, str]:
     pages, page = (os.sysconf(name) for name in ("SC_PHYS_PAGES", "SC_PAGE_SIZE"))
     machine = pages * page
     try:
-        container = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        container = int((_GROUPS / "memory.max").read_text())
     except (OSError, ValueError):  # another system, or "max"
         container = machine
     return (container, "the container's memory") if container < machine else (machine, "the machine's memory")
@@ -130,11 +131,9 @@ def host_limit() -> tuple[int, str]:
 
 def _status(name: str) -> int:
     """A figure of this process in bytes, as Linux tells it."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), 0)
+    lines = _lines(Path("/proc/self/status"))
+    found = (int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+    return next(found, 0) if lines else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _largest_child() -> int:
@@ -142,9 +141,28 @@ def _largest_child() -> int:
 
 
 def _kernel_kills() -> int:
-    """How many processes this kernel has killed for want of memory since it booted."""
+    """How many processes of our control group the kernel has killed for want of memory; else, how many of all."""
+    counts = (line for file in _counters() for line in _lines(file) if line.startswith("oom_kill "))
+    return next((int(line.split()[1]) for line in counts), 0)
+
+
+def _counters() -> Iterator[Path]:
+    """Where the kernel counts such kills, our own group's first: others' processes die on a shared machine too.
+
+    Within a container the path of the group may be that on its host, and the group lies at the top.
+    """
+    for line in _lines(Path("/proc/self/cgroup")):
+        _, controllers, group = line.split(":", 2)
+        for below in (group.lstrip("/"), ""):
+            if not controllers:
+                yield _GROUPS / below / "memory.events"
+            elif "memory" in controllers.split(","):
+                yield _GROUPS / "memory" / below / "memory.oom_control"
+    yield Path("/proc/vmstat")
+
+
+def _lines(path: Path) -> list[str]:
     try:
-        counts = Path("/proc/vmstat").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in counts if line.startswith("oom_kill ")), 0)
+        return path.read_text().splitlines()
+    except OSError:  # another system, or another generation of control groups
+        return []

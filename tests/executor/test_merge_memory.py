@@ -45,7 +45,7 @@ if sys.argv[1] == "dequantized":
     settings = {"load_in_4bit": True, "load_in_8bit": False, "bnb_4bit_quant_type": "nf4", "bf16": False, "fp16": False}
     dequantized(base, settings, output)
 else:
-    merge_with_parameters(base, adapter, output, "bfloat16")
+    merge_with_parameters(base, adapter, output, "bfloat16", trusted=False)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 """
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from executor.publishing.calibrated_weights import check_compressor, write_calibrated
+from executor.publishing.calibrated_weights import Calibration, check_compressor, write_calibrated
 from executor.publishing.quantized_weights import check_tools, write_quantized
 from state.diagnostic import ProblemError
 
@@ -94,7 +94,7 @@ PYTHON = """\
 if [ "$1" = -c ]; then exit 0; fi
 shift
 cp "$4" "$2/rows.json"
-echo "$1" "$3" "$6" > "$2/model.safetensors"
+echo "$1" "$3" "$6" "$7" > "$2/model.safetensors"
 """
 
 
@@ -111,12 +111,12 @@ def test_calibrated_weights_are_made_by_the_python_that_has_the_library(
     output = tmp_path / "output"
     output.mkdir()
     with pytest.raises(ProblemError, match="llm-compressor ended with 1"):
-        write_calibrated(tmp_path / "model", output, "awq-4bit", "auto", [[1, 2]], tmp_path)
+        write_calibrated(tmp_path / "model", output, "awq-4bit", "auto", Calibration([[1, 2]], tmp_path), trusted=False)
     (tmp_path / "python").write_text(PYTHON)
     check_compressor()
-    write_calibrated(tmp_path / "model", output, "awq-4bit", "auto", [[1, 2], [3]], tmp_path)
+    write_calibrated(tmp_path / "model", output, "awq-4bit", "auto", Calibration([[1, 2], [3]], tmp_path), trusted=True)
     assert (output / "rows.json").read_text() == "[[1, 2], [3]]"
-    assert (output / "model.safetensors").read_text() == f"{tmp_path / 'model'} awq-4bit 5GB\n"
+    assert (output / "model.safetensors").read_text() == f"{tmp_path / 'model'} awq-4bit 5GB trusted\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["output", "python"]
 
 
@@ -129,7 +129,7 @@ def test_what_the_library_makes_computes_nearly_the_same(model: Path, tmp_path: 
     output.mkdir()
     rows = [[(at * 7 + row) % 64 for at in range(24)] for row in range(8)]
     tokenizer = Path(__file__).parents[2] / "examples" / "quickstart" / "tokenizer"
-    write_calibrated(model, output, "gptq-4bit", "auto", rows, tokenizer)
+    write_calibrated(model, output, "gptq-4bit", "auto", Calibration(rows, tokenizer), trusted=False)
     exported, plain = (AutoModelForCausalLM.from_pretrained(one, dtype="auto") for one in (output, model))
     with torch.no_grad():
         found, expected = (one(torch.tensor(rows[:1])).logits.float() for one in (exported, plain))
