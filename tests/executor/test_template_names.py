@@ -54,7 +54,9 @@ def test_a_template_that_is_none_is_told_with_what_was_meant(folder: Path) -> No
     with pytest.raises(ProblemError) as caught:
         identity(folder, "lama3")
     (one,) = caught.value.diagnostics
-    assert one.detail == 'model.m: expected "tokenizer", the name of a built-in template, or a .jinja file.'
+    assert (
+        one.detail == 'model.m.chat_template: expected "tokenizer", the name of a built-in template, or a .jinja file.'
+    )
     assert (one.hint, one.place.line) == ("Did you mean `llama3`?", 4)
     with pytest.raises(ProblemError) as caught:
         identity(folder, "missing.jinja")
