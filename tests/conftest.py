@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,9 @@ from executor.workers.world import visible_gpus
 from tests.fake_kinds import RECIPE, Workshop
 
 pytest_plugins = ("tests.hub_server", "tests.s3_server")
+
+# Tests run side by side, and threads that wait for each other cost several times as much; tests start no others.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 hypothesis.settings.register_profile("tune", deadline=None)  # machines are noisy: no test asserts a time
 hypothesis.settings.load_profile("tune")

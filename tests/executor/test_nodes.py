@@ -24,7 +24,7 @@ from state.owner import Owner, this_process
 from tests.executor.test_distributed import SCRIPT
 from tests.executor.test_training import Laboratory, laboratory  # noqa: F401  a fixture
 from tests.processes import running
-from tests.tune.conftest import TUNE, environment
+from tests.tune.conftest import TUNE
 
 OWNER = this_process("tune apply", "")
 WORLD = World("ddp", 2, 2, 0, "127.0.0.1", 29517)
@@ -161,7 +161,6 @@ def test_two_nodes_train_one_model_are_killed_and_go_on(laboratory: Laboratory, 
     replayed = subprocess.run(
         [TUNE, "verify", "train.it", "--replay", "--json"],
         cwd=tmp_path,
-        env=environment(),
         capture_output=True,
         check=False,
         timeout=300,
@@ -173,7 +172,7 @@ def test_two_nodes_train_one_model_are_killed_and_go_on(laboratory: Laboratory, 
 def _nodes(folder: Path) -> Iterator[tuple[subprocess.Popen[str], subprocess.Popen[str]]]:
     """The first node and the other one."""
     command = [TUNE, "apply", str(folder), "--json"]
-    options: dict[str, Any] = {"cwd": folder, "env": environment(), "stdout": -1, "text": True}
+    options: dict[str, Any] = {"cwd": folder, "stdout": -1, "text": True}
     with (
         running([*command, "--node-rank", "1"], **options) as other,
         running([*command, "--auto-approve", "--main-address", "127.0.0.1"], **options) as first,

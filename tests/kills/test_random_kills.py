@@ -43,7 +43,7 @@ colour = "blue"
 base = ["thing.third"]
 steps = 2
 """
-KILLS = int(os.environ.get("KILLS", "60"))
+KILLS = int(os.environ.get("KILLS", "30"))
 """How many; `make test-kills` asks for 300 of each kind."""
 CEILING = 20
 """Kills of one apply, after which it is left alone: at random instants it could go on for ever."""

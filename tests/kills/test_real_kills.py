@@ -17,7 +17,7 @@ from tests.s3_server import S3Server
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
-KILLS = int(os.environ.get("KILLS", "60")) // 20
+KILLS = int(os.environ.get("KILLS", "30")) // 15
 """Each costs the start of a trainer."""
 QUICKSTART = Path(__file__).parent.parent.parent / "examples" / "quickstart"
 TUNE = Path(sys.executable).parent / "tune"

@@ -20,11 +20,6 @@ TUNE = Path(sys.executable).parent / "tune"
 QUICKSTART = Path(__file__).parent.parent.parent / "examples" / "quickstart"
 
 
-def environment() -> dict[str, str]:
-    """One thread a process: tests run side by side, and threads that wait for each other cost several times as much."""
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
 @define
 class Folder:
     """A recipe's folder, and the commands in it."""
@@ -34,7 +29,7 @@ class Folder:
     def tune(self, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
         """Run a command; its exit code must be the expected one, and there is never a traceback."""
         command = [str(TUNE), *arguments]
-        done = subprocess.run(command, cwd=self.path, capture_output=True, text=True, check=False, env=environment())
+        done = subprocess.run(command, cwd=self.path, capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stderr + done.stdout, done.stderr
         assert done.returncode == expect, done.stdout + done.stderr
         return done
@@ -77,7 +72,6 @@ class Folder:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env=environment(),
         )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.processes import running
-from tests.tune.conftest import TUNE, environment
+from tests.tune.conftest import TUNE
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -27,7 +27,7 @@ def at_terminal(folder: Path, columns: int, lines: list[str], *arguments: str) -
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     command = ["setsid", "--ctty", str(TUNE), "chat", *arguments]  # Ctrl-C reaches who controls the terminal
-    sized = {name: value for name, value in environment().items() if name not in ("COLUMNS", "LINES")}
+    sized = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     with running(
         command, cwd=folder, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, env={**sized, "TERM": "xterm"}
     ) as process:

@@ -13,7 +13,7 @@ import pytest
 
 from state.lock import Lock
 from state.owner import this_process
-from tests.tune.conftest import TUNE, Folder, environment
+from tests.tune.conftest import TUNE, Folder
 
 RECIPE = "[thing.a]\n"
 EDITED = '[thing.a]\ncolour = "blue"\n'
@@ -52,7 +52,7 @@ def answer(workshop: Any, text: str, *arguments: str) -> tuple[int, str]:
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env={**environment(), "TERM": "dumb"},
+        env={**os.environ, "TERM": "dumb"},
     )
     os.close(theirs)
     os.write(own, f"{text}\n".encode())
