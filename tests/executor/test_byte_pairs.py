@@ -138,6 +138,7 @@ def test_texts_that_are_encoded_together_have_the_ids_of_each(name: str, several
 
 
 @pytest.mark.parametrize("name", ["qwen", "gpt-oss"])
+@pytest.mark.slow
 def test_every_character_that_python_knows_is_cut_as_by_the_library(name: str) -> None:
     """In steps, so that it takes no minute; every class and every block of Unicode is among them."""
     encoder = ENCODERS[name]
@@ -170,6 +171,7 @@ def test_words_that_were_met_are_remembered_and_forgotten_again(monkeypatch: pyt
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(several=st.lists(texts.filter(lambda text: "\0" not in text), max_size=5))
+@pytest.mark.slow
 def test_pieces_that_were_saved_are_not_asked_for_again(tmp_path: Path, several: list[str]) -> None:
     first, second = byte_pairs(TOKENIZERS["qwen"]), byte_pairs(TOKENIZERS["qwen"])
     assert first is not None

@@ -77,6 +77,7 @@ def test_a_file_may_offload_to_one_folder_of_a_disk(tmp_path: Path) -> None:
         resolved(Distributed("deepspeed", config=config), tmp_path)
 
 
+@pytest.mark.torch
 def test_what_is_handed_to_deepspeed_is_the_file_under_what_the_recipe_says(tmp_path: Path) -> None:
     (tmp_path / "ds.json").write_text(json.dumps(USUAL))
     table = settings_of(resolved(Distributed("deepspeed", 2, config="ds.json"), tmp_path))

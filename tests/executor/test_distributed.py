@@ -89,6 +89,7 @@ def _children(*logs: Path) -> list[int]:
         ("one_leaves", "Worker died", "The worker process of rank 1 ended with exit code 0 without a last word."),
     ],
 )
+@pytest.mark.processes
 def test_a_rank_that_dies_ends_the_step_with_one_diagnostic_and_leaves_nobody(
     act: Callable[[str], None], tmp_path: Path, name: str, summary: str, detail: str
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_rank_that_dies_ends_the_step_with_one_diagnostic_and_leaves_nobody(
     wait_until_gone(children)
 
 
+@pytest.mark.processes
 def test_a_rank_that_hangs_when_the_first_has_finished_is_ended(
     act: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +119,7 @@ def test_a_rank_that_hangs_when_the_first_has_finished_is_ended(
     wait_until_gone(_children(tmp_path / "it.rank1.log"))
 
 
+@pytest.mark.processes
 def test_a_killed_parent_leaves_no_orphans(tmp_path: Path) -> None:
     code = f"""
 import sys

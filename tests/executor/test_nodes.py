@@ -48,6 +48,7 @@ def _until(condition: Callable[[], bool]) -> None:
     raise AssertionError(message)
 
 
+@pytest.mark.processes
 def test_every_rank_of_every_node_knows_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _perform(monkeypatch, "say_where")
     said: list[Event] = []

@@ -145,6 +145,7 @@ def test_a_key_that_stands_twice_is_named() -> None:
     assert refused("thing:\n  a: 1\n  a: 2\n")[2] == "The key `a` stands here twice."
 
 
+@pytest.mark.slow
 def test_aliases_cannot_unfold_without_end() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]

@@ -59,6 +59,7 @@ def memory(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "file_digests.json"
 
 
+@pytest.mark.slow
 def test_an_unchanged_file_is_not_read_again_by_a_later_command(folder: Path, memory: Path) -> None:
     assert remembered_wrongly(memory, folder / "read").digest(folder / "read") == WRONG
 
@@ -174,6 +175,7 @@ def test_a_file_that_somebody_is_writing_is_read_as_it_is(tmp_path: Path) -> Non
         assert digest_file(path) == xxhash.xxh3_128_hexdigest(content)
 
 
+@pytest.mark.slow
 def test_several_large_files_have_the_digests_that_each_has_alone(tmp_path: Path, memory: Path) -> None:
     contents = [b"a" * MAPPED_BYTES, b"small", b"b" * (MAPPED_BYTES + 1)]
     paths = [tmp_path / str(number) for number, _ in enumerate(contents)]

@@ -166,6 +166,7 @@ def test_a_number_that_is_none_is_a_damage_like_any_other(number: bytes) -> None
     assert refused(GOLDEN.read_bytes().replace(b"0.0001", number)).summary == "Damaged state"
 
 
+@pytest.mark.slow
 def test_ten_thousand_records_are_read_and_changed_one_by_one() -> None:
     records = {f"raw.r{number:05d}": record(f"{number:032d}") for number in range(10_000)}
     content, written = write(State("l", 1, records), "0")

@@ -120,6 +120,7 @@ def test_an_owner_whose_clock_is_ahead_is_dead_when_nothing_was_heard_for_long_e
         assert lock.taken_from == owner
 
 
+@pytest.mark.slow
 def test_an_owner_who_renews_lives_whatever_the_clocks_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     patience(monkeypatch, confirm=1.2, expiry=1.5)
 

@@ -170,6 +170,7 @@ def test_of_four_who_race_for_the_lock_of_a_dead_owner_exactly_one_gets_it(backe
     assert [process.returncode for process in processes] == [0] * 4
 
 
+@pytest.mark.processes
 def test_of_six_processes_one_holds_the_lock_at_any_time(backend: FolderBackend) -> None:
     rounds = 3
     command = [sys.executable, "-c", CONTENDS, str(backend.root), str(rounds)]

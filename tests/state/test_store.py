@@ -198,6 +198,7 @@ def test_git_sees_the_state_and_its_history_and_nothing_else(tmp_path: Path) -> 
     ]
 
 
+@pytest.mark.processes
 def test_a_kill_at_any_instant_leaves_the_last_state_or_the_next_one(store: Store, root: Path) -> None:
     instants = random.Random(7)  # noqa: S311  nothing secret
     written = 0

@@ -38,6 +38,7 @@ def recorded(tmp_path: Path) -> Folder:
     return folder
 
 
+@pytest.mark.processes
 def test_unchanged_files_are_not_even_opened(recorded: Folder) -> None:
     file = os.open(recorded.path / "data" / "first.jsonl", os.O_RDWR)
     try:
@@ -57,6 +58,7 @@ def test_unchanged_files_are_not_even_opened(recorded: Folder) -> None:
         os.close(file)
 
 
+@pytest.mark.processes
 def test_a_plan_is_the_same_from_every_working_directory(recorded: Folder, tmp_path: Path) -> None:
     (recorded.path / "data" / "second.jsonl").write_text('{"text": "another row"}\n')
     (tmp_path / "link").symlink_to(recorded.path)

@@ -210,6 +210,7 @@ FILES = some.lists(
 
 @settings(max_examples=60)
 @given(STATES, FILES, some.data())
+@pytest.mark.slow
 def test_whatever_state_holds_the_documents_are_valid_and_the_same_again(
     state: State, files: tuple[AuditedFile, ...], data: some.DataObject
 ) -> None:
