@@ -9,13 +9,16 @@ import select
 import struct
 import subprocess
 import termios
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from rich.console import Console
 
 from tests.processes import running
 from tests.tune.conftest import TUNE
+from tune.views.conversation import show_answers
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -84,6 +87,17 @@ def test_at_a_wide_terminal_two_answers_stand_side_by_side(quickstart: Any) -> N
     shown = at_terminal(quickstart.path, 120, [f"{QUESTION}\n", "\x04"], *arguments)
     lines = [line.split() for line in shown.splitlines()]
     assert ["2024-12-06", "2024-12-06"] in lines
+
+
+def test_no_answer_loses_what_does_not_fit_beside_the_other() -> None:
+    class Talker:
+        def ask(self, text: str, _: object) -> str:
+            return text * 200
+
+    shown = StringIO()
+    console = Console(file=shown, width=120)
+    show_answers(console, cast("Any", {"model.a": Talker(), "model.b": Talker()}), "x")
+    assert shown.getvalue().count("x") == 400
 
 
 def test_ctrl_c_at_the_prompt_ends_the_chat(quickstart: Any) -> None:

@@ -35,6 +35,6 @@ def show_answers(console: Console, conversations: Mapping[str, Conversation], te
     answers = [one.ask(text, lambda _: None) for one in conversations.values()]
     table = Table(box=None, expand=True, padding=(0, 2, 0, 0))
     for name in conversations:
-        table.add_column(name, ratio=1)
+        table.add_column(name, ratio=1, overflow="fold")  # a word that is too long is part of the answer
     table.add_row(*(Text(answer) for answer in answers))
     console.print(table)
