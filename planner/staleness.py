@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+from attrs import evolve
 
 from planner.desired import flatten, same
-from planner.diff import Action
 from planner.plan import Plan, Step
 from state.wording import show
 
@@ -14,16 +15,30 @@ def moved(saved: Plan, current: Plan) -> tuple[str, ...]:
     """What has moved of all that a changing step of the saved plan depends on, each as a sentence; empty if nothing."""
     if saved.state.lineage != current.state.lineage and saved.state.lineage:
         return ("The state is another one: its lineage differs.",)
-    before = {step.address: step for step in saved.steps}
     now = {step.address: step for step in current.steps}
-    touched = _with_inputs({step.address for step in saved.changes}, before)
-    added = [step for address, step in now.items() if address not in before and step.action is not Action.REUSE]
-    found = [one for address in before if address in touched for one in _compare(before[address], now.get(address))]
-    found += [f"The recipe: {step.address} was added." for step in added]
-    return tuple(found)
+    return tuple(one for step in _touched(saved) for one in _compare(step, now.get(step.address)))
 
 
-def _with_inputs(addresses: set[str], steps: dict[str, Step]) -> set[str]:
+def bound(saved: Plan, current: Plan) -> Plan:
+    """The steps of a saved plan that change something, with all that they are made from, on the state as it is now.
+
+    Others may have been edited since: they are not looked at, for the plan says nothing of them.
+    """
+    return evolve(saved, state=current.state, steps=_touched(saved))
+
+
+def beside(saved: Plan, current: Plan) -> tuple[str, ...]:
+    """What would have to be done now too, of which a saved plan says nothing."""
+    planned = {step.address for step in saved.changes}
+    return tuple(step.address for step in current.changes if step.address not in planned)
+
+
+def _touched(plan: Plan) -> tuple[Step, ...]:
+    addresses = _with_inputs([step.address for step in plan.changes], {step.address: step for step in plan.steps})
+    return tuple(step for step in plan.steps if step.address in addresses)
+
+
+def _with_inputs(addresses: list[str], steps: Mapping[str, Step]) -> set[str]:
     """The addresses and everything that they are made from."""
     complete: set[str] = set()
     waiting = list(addresses)

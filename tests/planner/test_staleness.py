@@ -8,9 +8,8 @@ import pytest
 from attrs import evolve
 
 from planner import planfile
-from planner.diff import Action
 from planner.plan import Plan, StateVersion
-from planner.staleness import moved
+from planner.staleness import beside, bound, moved
 
 RECIPE = """\
 [raw.data]
@@ -75,20 +74,20 @@ def test_changed_data_is_named(finished: Any) -> None:
 def test_what_no_step_depends_on_may_change(finished: Any) -> None:
     plan = saved(finished)
     (finished.folder / "other.txt").write_text("two")
-    edit(finished, "[thing.aside]", '[thing.aside]\ncolour = "green"')
-    assert moved(plan, finished.plan()) == ()
+    edit(finished, "[thing.aside]", '[thing.new]\n[thing.aside]\ncolour = "green"')
+    current = finished.plan()
+    assert moved(plan, current) == ()
+    assert beside(plan, current) == ("raw.other", "thing.new", "thing.aside")
+    assert finished.apply(bound(plan, current)).done == {
+        "raw.data": "reused", "thing.base": "reused", "thing.top": "rebuilt",
+    }  # fmt: skip
+    assert finished.actions() == {"raw.other": "update", "thing.new": "build", "thing.aside": "rebuild"}
 
 
 def test_another_input_is_named(finished: Any) -> None:
     plan = saved(finished)
     edit(finished, 'base = ["thing.base"]', 'base = ["thing.base", "raw.other"]')
     assert moved(plan, finished.plan()) == ("The recipe: thing.top is made from other inputs.",)
-
-
-def test_an_added_resource_is_named(finished: Any) -> None:
-    plan = saved(finished)
-    edit(finished, "[thing.aside]", "[thing.new]\n[thing.aside]")
-    assert moved(plan, finished.plan()) == ("The recipe: thing.new was added.",)
 
 
 def test_a_removed_resource_is_named_and_so_is_what_lost_it(finished: Any) -> None:
@@ -147,12 +146,12 @@ def test_a_value_of_another_type_is_another_value(finished: Any, before: Any, no
     assert moved(with_settings(plan, x=before), with_settings(plan, x=before)) == ()
 
 
-def test_a_plan_that_changes_nothing_is_stale_only_if_something_new_came(finished: Any) -> None:
+def test_a_plan_that_changes_nothing_is_never_stale(finished: Any) -> None:
     finished.apply()
     plan = saved(finished)
-    assert all(step.action is Action.REUSE for step in plan.steps)
     edit(finished, "[thing.aside]", "[thing.new]\n[thing.aside]")
-    assert moved(plan, finished.plan()) == ("The recipe: thing.new was added.",)
+    assert moved(plan, finished.plan()) == ()
+    assert bound(plan, finished.plan()).steps == ()
 
 
 def test_an_input_with_another_output_is_named(finished: Any) -> None:

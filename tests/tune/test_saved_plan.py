@@ -27,12 +27,6 @@ def test_a_saved_plan_is_shown_as_it_was_printed(fresh: Any) -> None:
             "The recipe: train.assistant.learning_rate was 0.001 and is 0.0001.",
         ),
         ("data/chats.jsonl", "{", " {", "The data: data/chats.jsonl of dataset.chats has changed."),
-        (
-            "recipe.toml",
-            "[merge.assistant]",
-            "[merge.two]\nadapter='train.assistant'\n[merge.assistant]",
-            "merge.two was added",
-        ),
     ],
 )
 def test_a_plan_is_refused_when_recipe_or_data_moved(fresh: Any, file: str, old: str, new: str, said: str) -> None:
@@ -91,6 +85,9 @@ def test_an_approved_plan_keeps_its_digest_while_the_state_moves_elsewhere(empty
     for note in ("another", ""):
         write(first, f'description = "{note}"\n', second)
         empty.tune("apply", "--auto-approve")
-    write(first, second, 'description = "approved"\n')
-    empty.tune("apply", "p.plan.json", "--expect-digest", approved)
+    added = '[dataset.c]\nsource = "rows.jsonl"\ntype = "completion"\n'
+    write(added, first, second, 'description = "approved"\n')
+    applied = empty.tune("apply", "p.plan.json", "--expect-digest", approved)
+    assert applied.stderr == "Changed since the plan was made, and left for another one: dataset.c.\n"
     assert empty.record("dataset.b")["settings"]["description"] == "approved"
+    assert empty.actions() == {"dataset.c": "build"}

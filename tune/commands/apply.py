@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import click
-from attrs import evolve
 
 from executor.applying.apply import GateFailedError, Result, apply, unshared
 from executor.applying.means import Means
@@ -21,7 +20,7 @@ from planner.desired import Desired
 from planner.overrides import Overrides
 from planner.plan import Plan, Selection
 from planner.reason import ArtifactMissing
-from planner.staleness import moved
+from planner.staleness import beside, bound, moved
 from state.diagnostic import Diagnostic, ProblemError, problem
 from state.lock import read_owner
 from state.values import frozen
@@ -36,7 +35,7 @@ from tune.views.diagnostics import print_diagnostics
 from tune.views.plan import print_plan
 from tune.views.run import JsonView, LineView, LiveView, View
 from tune.views.terminal import console
-from tune.writing import Duration, lock_timeout, open_writer
+from tune.writing import Duration, lock_timeout, open_writer, say
 
 GATE_FAILED = 3
 """Exit code of an apply whose gate failed."""
@@ -85,16 +84,18 @@ def command(  # noqa: PLR0913  one parameter for each option
     if saved is not None:
         selection = _as_selected(saved[0], selection)
         verify = verify or _misses_artifacts(saved[0])
-    plan, desired = project.plan(strict=strict, verify=verify, selection=selection)
-    if saved is not None:
-        plan = _still_valid(saved[0], plan)
+    current, desired = project.plan(strict=strict, verify=verify, selection=selection)
+    plan = current if saved is None else _still_valid(saved[0], current)
     # What was approved is the plan that was saved, though another step's record has moved the state on since then.
-    digest = str(planfile.to_plain(plan if saved is None else saved[0])["plan_digest"])
+    shown = plan if saved is None else saved[0]
+    digest = str(planfile.to_plain(shown)["plan_digest"])
     if expect_digest is not None and not digest.startswith(expect_digest):
         detail = f"The plan has the digest {digest}, and {expect_digest} was approved."
         raise problem("Plan not approved", detail, "See what changed with `tune plan`.")
     if not as_json:
-        print_plan(console(), plan, project.kinds)
+        print_plan(console(), shown, project.kinds)
+    if saved is not None and (others := beside(saved[0], current)):
+        say(f"Changed since the plan was made, and left for another one: {', '.join(others)}.")
     if plan.changes:
         _check_commit(project)
     if plan.changes and not (auto_approve or saved is not None or expect_digest is not None):
@@ -146,12 +147,12 @@ def _misses_artifacts(saved: Plan) -> bool:
 
 
 def _still_valid(saved: Plan, current: Plan) -> Plan:
-    """The saved plan, bound to the state as it is, if all that it depends on is as it was."""
+    """What is to be done of a saved plan, bound to the state as it is, if all that this depends on is as it was."""
     found = moved(saved, current)
     if found:
         hint = "Make a new plan: `tune plan --out FILE`."
         raise ProblemError([Diagnostic("Plan is stale", one, hint) for one in found])
-    return evolve(saved, state=current.state)
+    return bound(saved, current)
 
 
 def _check_commit(project: Project) -> None:
