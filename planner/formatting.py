@@ -1,7 +1,7 @@
 """The canonical form of a recipe's text: its tables as they depend on each other, its spaces as everybody has them.
 
-Nothing is written anew: pieces of the text change their places, and spaces change between them, so that no comment and
-no spelling of a value can be lost.
+tomlkit reads it, so that comments and the spelling of values stay: pieces of the text change their places, and spaces
+change between them.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, TypeAlias
 
+import tomlkit
 from attrs import field
+from tomlkit.container import Container
+from tomlkit.items import AoT, Item, Table
 
-from planner.positions import Path, Statement, statements
 from state.values import frozen
+
+Path: TypeAlias = tuple[str, ...]
 
 FIRST = ("vars",)
 """Tables that are no resources and stand above them, in this order."""
@@ -43,10 +47,16 @@ Group: TypeAlias = Path
 
 
 def formatted(text: str) -> str:
-    """The text in canonical form; it must be valid TOML, and means the same afterwards."""
-    groups: dict[Group, list[_Table]] = {}
-    tables = _tables(text.replace("\r\n", "\n"))
+    """The text in canonical form, which means the same; raises ParseError where it is TOML that tomlkit cannot read."""
+    # tomlkit may move tables that an array of tables parts from their like; a second reading finds them together.
+    return _put_in_order(_put_in_order(text.replace("\r\n", "\n")))
+
+
+def _put_in_order(text: str) -> str:
+    tables = [_Table(())]
+    _collect(tomlkit.parse(f"{text}\n"), (), (), tables)
     arrays = {one.path[0] for one in tables if one.is_array and len(one.path) == 1}
+    groups: dict[Group, list[_Table]] = {}
     for table in tables:
         groups.setdefault(_group(table.path, arrays), []).append(table)
     texts = [
@@ -57,45 +67,63 @@ def formatted(text: str) -> str:
     return "\n".join(one for one in texts if one)
 
 
-def _tables(text: str) -> list[_Table]:
-    tables, end = [_Table(())], 0
-    for statement in statements(text):
-        between = _lines(text[end : statement.start], is_first=end == 0)
-        if statement.value:
-            tables[-1].pieces.extend(between)
+def _collect(container: Container, path: Path, written: Path, tables: list[_Table]) -> None:
+    """Add what a container holds to the table that was opened last, and the tables in it behind that one.
+
+    `written` is the path with the quotes that it has in the text.
+    """
+    for key, item in container.body:
+        if key is None:
+            tables[-1].pieces.extend(_lines(item.as_string()))
+            continue
+        inside, named = (*path, key.key), (*written, key.as_string().strip())
+        if isinstance(item, AoT):
+            for one in item.body:
+                _open(tables, one, inside, f"[[{'.'.join(named)}]]", is_array=True)
+                _collect(one.value, inside, named, tables)
+        elif isinstance(item, Table) and not key.is_dotted():
+            if not item.is_super_table():
+                _open(tables, item, inside, f"[{item.display_name or '.'.join(named)}]")
+            _collect(item.value, inside, named, tables)
         else:
-            above, below = _parted(between)
-            tables[-1].pieces.extend(above)
-            tables.append(_table(text, statement, below))
-        indentation = text[text.rfind("\n", 0, statement.start) + 1 : statement.start]
-        tables[-1].pieces.append(indentation + _spaced(text, statement))
-        end = statement.end
-    tables[-1].pieces.extend(_lines(f"{text[end:]}\n", is_first=end == 0))
-    return tables
+            tables[-1].pieces.extend(_statement(key.as_string().strip(), item))
 
 
-def _table(text: str, statement: Statement, pieces: list[str]) -> _Table:
-    is_array = text.startswith("[[", statement.start)
-    # Entries of an array are numbered, which says nothing about where they belong.
-    return _Table(statement.path[:-1] if is_array else statement.path, is_array, pieces)
+def _open(tables: list[_Table], table: Table, path: Path, header: str, *, is_array: bool = False) -> None:
+    """Begin a table: it takes along the comments above it that are its own."""
+    above = tables[-1].pieces
+    start = next((n for n in range(len(above), 0, -1) if above[n - 1] and not above[n - 1].lstrip().startswith("#")), 0)
+    kept, own = _parted(above[start:])
+    above[start:] = kept
+    tables.append(_Table(path, is_array, [*own, _piece(table, header)]))
 
 
-def _lines(between: str, *, is_first: bool) -> list[str]:
-    """The comments and blank lines between two statements, without what is left of the lines that these stand on."""
-    return [line.rstrip() for line in between.split("\n")[0 if is_first else 1 : -1]]
+def _statement(name: str, item: Item) -> Iterator[str]:
+    """A key with its value, and the blank lines above it; a dotted key is a table to tomlkit."""
+    if isinstance(item, Table):
+        for key, one in item.value.body:
+            if key is not None:
+                yield from _statement(f"{name}.{key.as_string().strip()}", one)
+    else:
+        yield from _lines(item.trivia.indent)
+        yield _piece(item, f"{name} = {item.as_string()}")
+
+
+def _piece(item: Item, text: str) -> str:
+    """A header or a statement on the lines that it takes, with the comment behind it."""
+    around = item.trivia
+    return f"{around.indent.rpartition(chr(10))[2]}{text}{around.comment_ws}{around.comment}".rstrip()
+
+
+def _lines(between: str) -> list[str]:
+    """Comments and blank lines."""
+    return [line.rstrip() for line in between.split("\n")[:-1]]
 
 
 def _parted(lines: list[str]) -> tuple[list[str], list[str]]:
     """What belongs to the table above and what to the header below: all that follows a blank line, or the whole."""
     at = lines.index("") if "" in lines else 0
     return lines[:at], lines[at:]
-
-
-def _spaced(text: str, statement: Statement) -> str:
-    if not statement.value:
-        return text[statement.start : statement.end].rstrip()
-    key = text[statement.start : statement.value].rstrip()
-    return f"{key} = {text[statement.value + 1 : statement.end].strip()}"
 
 
 def _group(path: Path, arrays: set[str]) -> Group:

@@ -9,8 +9,6 @@ from typing import TypeAlias
 
 from attrs import define, field
 
-from state.values import frozen
-
 Path: TypeAlias = tuple[str, ...]
 
 _KEY_PART = re.compile(r"""\s*(?:"((?:[^"\\\n]|\\.)*)"|'([^'\n]*)'|([A-Za-z0-9_-]+))\s*""")
@@ -26,22 +24,6 @@ def positions(text: str) -> dict[str, tuple[int, int]]:
     return dict(_Scanner(text).scan())
 
 
-@frozen
-class Statement:
-    """One table header or key of a TOML text with all of its lines, from its first character to the end of its line."""
-
-    path: Path
-    start: int
-    end: int
-    value: int
-    """Where the `=` of a key stands; 0 for a header."""
-
-
-def statements(text: str) -> Iterator[Statement]:
-    """Every table header and key, in order; the text must be valid TOML."""
-    return _Scanner(text).statements()
-
-
 @define
 class _Scanner:
     text: str
@@ -52,24 +34,19 @@ class _Scanner:
     entries: dict[Path, int] = field(factory=dict)
 
     def scan(self) -> Iterator[tuple[str, tuple[int, int]]]:
-        for statement in self.statements():
-            yield ".".join(statement.path), self._place(statement.start)
-            if statement.value and _TABLE.match(self.text, statement.value):
-                self.at = statement.value
-                for path, start in self._inside(statement.path):
-                    yield ".".join(path), self._place(start)
-                self.at = statement.end
-
-    def statements(self) -> Iterator[Statement]:
         while self._skip_blank():
             start = self.at
             if self.text.startswith("[", start):
-                path, value = self._header(), 0
+                yield ".".join(self._header()), self._place(start)
                 self._to_end_of_line()
+                continue
+            path = (*self.table, *self._key())
+            yield ".".join(path), self._place(start)
+            if _TABLE.match(self.text, self.at):
+                for inner, at in self._inside(path):
+                    yield ".".join(inner), self._place(at)
             else:
-                path, value = (*self.table, *self._key()), self.at
                 self._skip_value()
-            yield Statement(path, start, self.at, value)
 
     def _inside(self, path: Path) -> Iterator[tuple[Path, int]]:
         """The keys of the inline table that is the value of a key, if it is one; goes behind the value."""

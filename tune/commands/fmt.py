@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 
 import click
+from tomlkit.exceptions import ParseError
 
 from planner.formatting import formatted
 from planner.written import read
-from state.diagnostic import problem
+from state.diagnostic import Place, problem
 from state.durable import write_atomically
 from tune.project import open_project
 from tune.writing import say
@@ -39,9 +40,18 @@ def command(context: click.Context, recipe: str, *, check: bool) -> None:
     try:
         text = before.decode("utf-8")
     except UnicodeDecodeError:
-        raise problem("Not UTF-8", f"`{file.name}` is not UTF-8.") from None
+        raise problem("Not UTF-8", f"`{file.name}` is not UTF-8.", "Save it as UTF-8.") from None
     read(text, file.name)
-    after = formatted(text).encode("utf-8")
+    try:
+        after = formatted(text).encode("utf-8")
+    except ParseError as error:  # it is TOML all the same
+        place = Place(file.name, error.line, error.col + 1)
+        raise problem(
+            "Invalid TOML",
+            f"It cannot be formatted: {error}.",
+            "Nest values less deeply, and let the tables of an array stand together.",
+            place,
+        ) from None
     if after == before:
         return
     if not check:
