@@ -54,7 +54,7 @@ bench-train: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_train.py
 
 bench-tokenize: $(VENV)/installed
-	$(BIN)/python benchmarks/bench_tokenize.py
+	$(BIN)/python -m benchmarks.bench_tokenize
 
 # torch comes first and pinned: any later resolution could pull gigabytes of CUDA libraries with a newer one.
 $(VENV)/installed: pyproject.toml constraints.txt

@@ -19,8 +19,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import bench_tokenize
+from benchmarks.tokenize_builds import build
+from benchmarks.tokenize_data import make_tokenizer
 
+_HOUSE = Path(__file__).parent.parent
 LIMIT = 3 << 29
 """1.5 GiB."""
 _GROUPS = Path("/sys/fs/cgroup/memory")
@@ -33,9 +35,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 def main() -> None:
     """Measure both sizes, or build one of them in this process."""
     if len(sys.argv) > 2:  # noqa: PLR2004  a child: the folder and the name of the file
-        _, facts = bench_tokenize.build(
-            "", Path(sys.argv[1]), Path(sys.argv[1], "made"), sys.argv[2], sample_packing=True
-        )
+        _, facts = build("", Path(sys.argv[1]), Path(sys.argv[1], "made"), sys.argv[2], sample_packing=True)
         print(json.dumps({"rows": facts["documents"], "tokens": facts["tokens"]}))
         return
     gigabytes = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
@@ -57,11 +57,11 @@ def main() -> None:
 def measure(folder: Path, size: int) -> dict[str, float]:
     """Make a file of about this many bytes and its tokens; the most memory that this takes at any time."""
     words = ["".join(random.Random(at).choices(_LETTERS, k=30)) for at in range(200)]  # noqa: S311  no secret
-    bench_tokenize.make_tokenizer(folder, [" ".join(words)] * 2)
+    make_tokenizer(folder, [" ".join(words)] * 2)
     write(folder / "chats.jsonl", words, size)
     command = [sys.executable, "-m", "benchmarks.bench_memory", str(folder), "chats.jsonl"]
     began = time.perf_counter()
-    with limited(), subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=bench_tokenize.HOUSE) as child:
+    with limited(), subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=_HOUSE) as child:
         most = 0
         while child.poll() is None:
             most = max(most, sum(map(own_memory, family(child.pid))))

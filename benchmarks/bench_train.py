@@ -25,7 +25,7 @@ from executor.kinds.dataset import identity
 from executor.kinds.model import Model
 from executor.kinds.tokens import Tokens
 from executor.methods.sft import Sft
-from executor.tokens.token_files import TRAIN
+from executor.tokens.token_files import TRAIN, split_files
 from executor.workers import events
 from executor.workers.launch import Emit, Stop, run_in_worker
 from executor.workers.task import Input, Outcome, Task
@@ -195,7 +195,7 @@ def tune(workplace: Workplace, number: int) -> Clock:
 
 def trl(workplace: Workplace, number: int) -> Clock:
     """One training by the plain script."""
-    rows, output = Path(workplace.tokens.folder) / TRAIN, workplace.folder / f"trl.{number}"
+    (rows,), output = split_files(Path(workplace.tokens.folder), TRAIN), workplace.folder / f"trl.{number}"
     command = [sys.executable, "-c", BARE, workplace.model.folder, str(rows), str(output), str(STEPS)]
     environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false"}
     clock = Clock()

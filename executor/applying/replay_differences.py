@@ -9,7 +9,7 @@ from pathlib import Path
 from executor.evaluation.evaluation_run import METRICS, PREDICTIONS
 from executor.models.model_files import configurations
 from executor.models.tensor_files import tensor_digests
-from executor.tokens.token_files import TRAIN, VALIDATION, read_columns
+from executor.tokens.token_files import TRAIN, VALIDATION, read_columns, split_files
 
 
 def differences(kind: str, before: Path, after: Path) -> Iterator[str]:
@@ -33,7 +33,7 @@ def _of_models(before: Path, after: Path) -> Iterator[str]:
 
 def _of_tokens(before: Path, after: Path) -> Iterator[str]:
     for name in (TRAIN, VALIDATION):
-        old, new = (_rows(folder / name) for folder in (before, after))
+        old, new = (_rows(folder, name) for folder in (before, after))
         if len(old) != len(new):
             yield f"{name} has {len(new)} rows, and had {len(old)}"
         unlike = [at for at, (one, other) in enumerate(zip(old, new, strict=False)) if one != other]
@@ -41,11 +41,11 @@ def _of_tokens(before: Path, after: Path) -> Iterator[str]:
             yield f"{len(unlike)} of {len(old)} rows of {name} differ, the first is row {unlike[0] + 1}"
 
 
-def _rows(path: Path) -> list[tuple[object, ...]]:
-    """The rows of a file with all their columns; none where there is no file."""
-    if not path.is_file():
+def _rows(folder: Path, split: str) -> list[tuple[object, ...]]:
+    """The rows of a split with all their columns; none where there is no such split."""
+    if not split_files(folder, split):
         return []
-    columns = read_columns(path)
+    columns = read_columns(folder, split)
     return list(zip(*(columns[name] for name in sorted(columns)), strict=True))
 
 

@@ -72,12 +72,12 @@ def _on_datasets(task: Task, model: Any, reporter: Reporter) -> dict[str, Plain]
     wanted = settings["metrics"]
     asking = [one for one in wanted if one not in OF_TOKENS]
     if len(wanted) > len(asking):
-        found = negative_log_likelihood(model, read_columns(tokens / TRAIN), settings["batch_size"], reporter)
+        found = negative_log_likelihood(model, read_columns(tokens, TRAIN), settings["batch_size"], reporter)
         accuracy = found.pop("token_accuracy")
         metrics |= found if "perplexity" in wanted else {}
         metrics |= {"token_accuracy": accuracy} if "token_accuracy" in wanted else {}
     if asking:
-        questions, tokenizer = read_columns(tokens / PROMPTS), load_tokenizer(task.inputs["model"])
+        questions, tokenizer = read_columns(tokens, PROMPTS), load_tokenizer(task.inputs["model"])
         answers = answer(model, tokenizer, questions, settings["batch_size"], settings["max_new_tokens"], reporter)
         _write(task.output_folder / PREDICTIONS, answers)
         for metric in answer_metrics(asking, Path(task.recipe_folder), task.content):

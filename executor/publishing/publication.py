@@ -38,7 +38,7 @@ def write(task: Task, folder: Path) -> bytes:
     if quantization == "none":
         write_weights(Path(model.folder), folder, str(task.settings["dtype"]), max_shard_size)
     elif "calibration" in task.inputs:
-        rows = read_columns(Path(task.one("calibration").folder) / TRAIN)["input_ids"]
+        rows = read_columns(Path(task.one("calibration").folder), TRAIN)["input_ids"]
         count, tokenizer = cast("int", task.settings["calibration_rows"]), delivered(root, Path(task.recipe_folder))[0]
         shown, trusted = Calibration(rows[:count], tokenizer), trusts([model])
         write_calibrated(Path(model.folder), folder, quantization, max_shard_size, shown, trusted=trusted)

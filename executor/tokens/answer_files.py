@@ -14,8 +14,10 @@ from attrs import field
 
 from executor.tokens.answer_rows import Parts, parts
 from executor.tokens.documents import Question
+from executor.tokens.packed_columns import packed_lists
 from executor.tokens.row_layout import RowLayout
-from executor.tokens.token_files import Documents, packed_lists
+from executor.tokens.token_documents import Documents
+from executor.tokens.token_files import only_file
 from state.values import frozen
 
 _BATCH_ROWS = 1000
@@ -27,23 +29,25 @@ class AnswerWriter:
 
     layout: RowLayout
     limit: int
-    _hasher: xxhash.xxh3_128 = field(factory=lambda: xxhash.xxh3_128(b"tune-answers-1\n"), init=False)
+    _hasher: xxhash.xxh3_128 = field(factory=lambda: xxhash.xxh3_128(b"tune-answers-2\n"), init=False)
 
     @property
     def digest(self) -> str:
         """The identity of all that was written so far."""
         return self._hasher.hexdigest()
 
-    def rows(self, path: Path, documents: Documents, places: Sequence[int], questions: Sequence[Question]) -> None:
-        """Write some rows as an Arrow stream in the columns of the layout.
+    def rows(
+        self, folder: Path, split: str, documents: Documents, places: Sequence[int], questions: Sequence[Question]
+    ) -> None:
+        """Write some rows, a split, as an Arrow stream in the columns of the layout.
 
         pairs: `prompt_ids`, `chosen_ids`, `rejected_ids`; judged: `prompt_ids`, `completion_ids`, `label`; prompts:
         `prompt_ids`, and the whole `row` as JSON for the reward functions.
         """
         import pyarrow as pa
 
-        self._hasher.update(f"{self.layout} {path.name}:{len(places)}\n".encode())
-        with pa.OSFile(str(path), "wb") as sink:
+        self._hasher.update(f"{self.layout} {split}:{len(places)}\n".encode())
+        with pa.OSFile(str(only_file(folder, split)), "wb") as sink:
             writer = None
             for start in range(0, len(places), _BATCH_ROWS):
                 some = places[start : start + _BATCH_ROWS]

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from executor.tokens.length_limit import Fitted
 from executor.tokens.row_layout import BETTER, PROMPT, RowLayout, sequence_length
-from executor.tokens.token_files import Documents
+from executor.tokens.token_documents import Documents
 from state.canonical import Plain
 from state.values import frozen
 

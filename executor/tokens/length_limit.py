@@ -9,7 +9,7 @@ from attrs import define, field
 
 from executor.data.examples import IGNORED
 from executor.data.rows import BrokenRow
-from executor.tokens.token_files import Documents
+from executor.tokens.token_documents import Documents
 from state.diagnostic import Place
 from state.values import frozen
 

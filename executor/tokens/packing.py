@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_TOGETHER = 1 << 18
-"""Documents that are packed together: enough for rows of which 99.99 % are full, and near each other on the disk."""
+RULE = "best-fit decreasing 1"
+"""What `pack` does, and nothing else: raised when the same lengths come into other rows."""
 
 
 @frozen(eq=False)
@@ -41,9 +41,9 @@ def alone(places: Sequence[int]) -> Rows:
 def pack(lengths: Sequence[int] | NDArray[np.int32], capacity: int) -> Rows:
     """Places of the given lengths, grouped into rows that hold at most `capacity` tokens.
 
-    Best-fit decreasing, of so many documents together that rows are full: each document, longest first, goes to the
-    fullest row that still has room. Rows stand in the order in which they were begun, and ties are broken by place: the
-    same lengths, the same rows. Raises ValueError for a negative length and one over the capacity.
+    Best-fit decreasing: each document, longest first, goes to the fullest row that still has room. Rows stand in the
+    order in which they were begun, and ties are broken by place: the same lengths, the same rows. Raises ValueError for
+    a negative length and one over the capacity.
     """
     import numpy as np
 
@@ -52,23 +52,13 @@ def pack(lengths: Sequence[int] | NDArray[np.int32], capacity: int) -> Rows:
         if not 0 <= length <= capacity:
             message = f"a document of {length} tokens does not fit into {capacity}"
             raise ValueError(message)
-    parts = [
-        _packed(sizes[start : start + _TOGETHER], start, capacity) for start in range(0, len(sizes), _TOGETHER)
-    ] or [alone(())]
-    return Rows(np.concatenate([one.places for one in parts]), np.concatenate([one.counts for one in parts]))
-
-
-def _packed(sizes: NDArray[np.int32], start: int, capacity: int) -> Rows:
-    """Rows of the documents of some sizes, whose places begin at `start`."""
-    import numpy as np
-
     filling = _Filling(capacity)
     counts = np.bincount(sizes)
     for length in np.flatnonzero(counts)[::-1].tolist():
         filling.add(length, int(counts[length]))
     rows = np.repeat(np.array(filling.rows, np.int32), filling.taken)
     longest_first = _longest_first(sizes, capacity)
-    return Rows(start + longest_first[np.argsort(rows, kind="stable")], np.bincount(rows))
+    return Rows(longest_first[np.argsort(rows, kind="stable")], np.bincount(rows))
 
 
 def _longest_first(sizes: NDArray[np.int32], capacity: int) -> NDArray[np.int32]:

@@ -34,7 +34,7 @@ from attrs import define, field
 
 from executor.tokens import file_seal
 from executor.tokens.row_index import RowIndex
-from executor.tokens.token_files import Documents
+from executor.tokens.token_documents import Documents
 from state.values import frozen
 
 if TYPE_CHECKING:

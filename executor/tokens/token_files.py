@@ -5,85 +5,89 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xxhash
-from attrs import field
+from attrs import define, field
 
-from executor.tokens.packing import Rows
+from executor.tokens.earlier_files import EarlierFiles
+from executor.tokens.packed_columns import packed_lists
+from executor.tokens.packing import RULE, alone, pack
+from executor.tokens.row_groups import groups
+from executor.tokens.token_documents import Documents
+from executor.tokens.token_group import TokenGroup
 from state.values import frozen
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-TRAIN, VALIDATION, PROMPTS = "train.arrow", "validation.arrow", "prompts.arrow"
-_BATCH_TOKENS = 1 << 18
-"""About so many tokens are written at once: few enough for what is copied to be in the processor's cache still."""
+TRAIN, VALIDATION, PROMPTS = "train", "validation", "prompts"
+"""Splits of token rows, each in one file or several, in the order of their names."""
 _BATCH_PROMPTS = 250
-_INTEGER_BYTES = 4
+_ROW_TOKENS = 2048
+"""What counts as a row where documents stand alone: how long they may be changes nothing for those that are not cut."""
+
+
+def only_file(folder: Path, split: str) -> Path:
+    """The file of a split that is not written in groups."""
+    return folder / f"{split}-00000.arrow"
+
+
+def split_files(folder: Path, split: str) -> list[Path]:
+    """The files of a split, in their order; none where there is no such split."""
+    return sorted(folder.glob(f"{split}-*.arrow"))
 
 
 @frozen
-class Documents:
-    """Encoded documents that lie somewhere in a content: their ids, and further on their labels.
+class Counted:
+    """What rows were written."""
 
-    Each has a token at least, and no two share a part: they are the same or apart.
+    rows: int
+    documents: int
+    tokens: int
+    trained: int
+    longest: int
+
+
+@define
+class TokenWriter:
+    """Writes token rows in groups, takes those over that an earlier artifact has, and digests all: ids, labels, rows.
+
+    How they came there and what else is in the files changes nothing about the digest.
     """
 
-    content: memoryview
-    starts: array[int]
-    """Where the ids of a document begin, in bytes."""
-    distances: array[int]
-    """How many bytes behind each id its label stands."""
-    lengths: array[int]
-    trained: array[int]
-    """How many of its tokens are trained."""
-
-    def ids(self, at: int) -> array[int]:
-        """The ids of a document."""
-        return self._integers(self.starts[at], self.lengths[at])
-
-    def labels(self, at: int) -> array[int]:
-        """The labels of a document."""
-        return self._integers(self.starts[at] + self.distances[at], self.lengths[at])
-
-    def _integers(self, start: int, count: int) -> array[int]:
-        return array("i", self.content[start : start + _INTEGER_BYTES * count].tobytes())
-
-
-@frozen
-class TokenWriter:
-    """Writes token rows, and digests them on the way: ids, labels and boundaries in order, not a file's bytes."""
-
-    _hasher: xxhash.xxh3_128 = field(factory=lambda: xxhash.xxh3_128(b"tune-tokens-2\n"), init=False)
+    folder: Path
+    earlier: EarlierFiles
+    _hasher: xxhash.xxh3_128 = field(factory=lambda: xxhash.xxh3_128(b"tune-tokens-3\n"), init=False)
 
     @property
     def digest(self) -> str:
         """The identity of all that was written so far."""
         return self._hasher.hexdigest()
 
-    def rows(self, path: Path, documents: Documents, rows: Rows) -> None:
-        """Write `input_ids`, `labels` (-100 where nothing is trained) and `seq_lengths` as an Arrow stream of int32.
+    def rows(self, split: str, documents: Documents, places: Sequence[int], capacity: int | None) -> Counted:
+        """Write some documents, at least one: as many in a row as its capacity allows, or each in one of its own."""
+        import numpy as np
 
-        A row is one document, or several packed ones by their places, with their lengths in order.
-        """
-        import pyarrow as pa
+        rows = longest = 0
+        rule = "alone" if capacity is None else f"{RULE} {capacity}"
+        lengths, trained = (np.asarray(one)[_selected(places)] for one in (documents.lengths, documents.trained))
+        self._hasher.update(f"{split}\n".encode())
+        for number, (start, end) in enumerate(groups(lengths, trained, capacity or _ROW_TOKENS)):
+            group = TokenGroup(documents, np.asarray(places[start:end]))
+            digest = group.digest(rule)
+            self._hasher.update(f"{number} {digest}\n".encode())
+            path = self.folder / f"{split}-{number:05}-{digest}.arrow"
+            if not self.earlier.take(digest, path):
+                group.write(path, alone(range(end - start)) if capacity is None else pack(lengths[start:end], capacity))
+            found = _row_lengths(path)
+            rows, longest = rows + len(found), max(longest, int(found.max()))
+        return Counted(rows, len(places), int(lengths.sum(dtype=np.int64)), int(trained.sum(dtype=np.int64)), longest)
 
-        integers = pa.list_(pa.int32())
-        schema = pa.schema([(name, integers) for name in ("input_ids", "labels", "seq_lengths")])
-        columns = [xxhash.xxh3_128() for _ in range(4)]
-
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-            for batch in _batches(documents, rows):
-                for hasher, part in zip(columns, batch.parts(), strict=True):
-                    hasher.update(part)
-                writer.write_batch(pa.RecordBatch.from_arrays(batch.arrays(), schema=schema))
-        self._hasher.update(f"{path.name}:{len(rows)}\n".encode() + b"".join(one.digest() for one in columns))
-
-    def prompts(self, path: Path, prompts: Sequence[tuple[array[int], str]]) -> None:
+    def prompts(self, prompts: Sequence[tuple[array[int], str]]) -> None:
         """Write `input_ids` and the `reference` answer as an Arrow stream."""
         import pyarrow as pa
 
@@ -96,101 +100,49 @@ class TokenWriter:
         )
         references = pa.array([reference for _, reference in prompts], pa.string())
         table = pa.table({"input_ids": ids_column, "reference": references})
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        with (
+            pa.OSFile(str(only_file(self.folder, PROMPTS)), "wb") as sink,
+            pa.ipc.new_stream(sink, table.schema) as writer,
+        ):
             writer.write_table(table, max_chunksize=_BATCH_PROMPTS)
 
 
-@frozen
-class _Batch:
-    """The columns of some rows, behind each other."""
-
-    document_ends: NDArray[np.int64]
-    """Where the documents of each row end, counted in documents; from 0 on."""
-    token_ends: NDArray[np.int64]
-    """Where each row ends, in tokens; from 0 on."""
-    lengths: NDArray[np.int32]
-    """Tokens of each document."""
-    ids: memoryview
-    labels: memoryview
-
-    def parts(self) -> tuple[bytes | memoryview, ...]:
-        """What is digested: the number of documents of each row first."""
-        import numpy as np
-
-        counts = np.diff(self.document_ends).astype(np.int32)
-        return counts.tobytes(), self.lengths.tobytes(), self.ids, self.labels
-
-    def arrays(self) -> list[Any]:
-        """As Arrow arrays: ids and labels by row, and the lengths of its documents."""
-        columns = (self.ids, self.token_ends), (self.labels, self.token_ends), (self.lengths, self.document_ends)
-        return [packed_lists(integers, ends.astype("i")) for integers, ends in columns]
-
-
-def _batches(documents: Documents, rows: Rows) -> Iterator[_Batch]:
-    """Rows, cut where the next million bytes of ids begin."""
+def _selected(places: Sequence[int]) -> NDArray[np.integer] | slice:
+    """How arrays are asked for some documents; all of them are not copied for it."""
     import numpy as np
 
-    lengths = np.asarray(documents.lengths)[rows.places]
-    document_ends = np.append(0, np.cumsum(rows.counts))
-    token_ends = np.append(0, np.cumsum(np.add.reduceat(lengths, document_ends[:-1], dtype=np.int64)))
-    cuts = np.flatnonzero(np.diff(token_ends[1:] // _BATCH_TOKENS)) + 1
-    for start, end in pairwise([0, *cuts.tolist(), len(rows)]):
-        first, behind = document_ends[start], document_ends[end]
-        ids, labels = _copied(documents, rows.places[first:behind])
-        yield _Batch(
-            document_ends=document_ends[start : end + 1] - first,
-            token_ends=token_ends[start : end + 1] - token_ends[start],
-            lengths=lengths[first:behind],
-            ids=ids,
-            labels=labels,
-        )
+    return slice(places.start, places.stop) if isinstance(places, range) else np.asarray(places)
 
 
-def _copied(documents: Documents, places: NDArray[np.integer]) -> tuple[memoryview, memoryview]:
-    """The ids and the labels of some documents."""
-    import numpy as np
-
-    starts = np.asarray(documents.starts)[places]
-    sizes = _INTEGER_BYTES * np.asarray(documents.lengths)[places].astype(np.int64)
-    behind = starts + np.asarray(documents.distances)[places]
-    return _joined(documents.content, starts, sizes), _joined(documents.content, behind, sizes)
-
-
-def _joined(content: memoryview, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> memoryview:
-    """Parts of a content, joined.
-
-    They are told to Arrow as the odd elements of an array of bytes, of which it copies many at once; nothing looks at
-    the even ones, between two parts. It reserves room for as many elements of a mean size, by the first and the last
-    edge. No `pyarrow.array` here: it imports pandas where that is installed, which takes longer than a million tokens.
-    """
-    import numpy as np
+def read_columns(folder: Path, split: str) -> dict[str, list[Any]]:
+    """The columns of a split as Python lists."""
     import pyarrow as pa
 
-    count, size = len(starts), int(sizes.sum())
-    edges = np.zeros(2 * count + 2, np.int64)
-    edges[1:-1:2], edges[2:-1:2] = starts, starts + sizes
-    edges[-1] = min(len(content), (2 * count + 1) * (size // count + 1))
-    odd = np.arange(1, 2 * count, 2)
-    buffers = [None, pa.py_buffer(edges), pa.py_buffer(content)]
-    elements = pa.Array.from_buffers(pa.large_binary(), 2 * count + 1, buffers)
-    taken = elements.take(pa.Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(odd)]))
-    return memoryview(taken.buffers()[2])[:size]
-
-
-def read_columns(path: Path) -> dict[str, list[Any]]:
-    """The columns of an Arrow stream as Python lists."""
-    import pyarrow as pa
-
-    with pa.memory_map(str(path)) as source:
-        columns: dict[str, list[Any]] = pa.ipc.open_stream(source).read_all().to_pydict()
+    columns: dict[str, list[Any]] = pa.concat_tables(_tables(folder, split)).to_pydict()
     return columns
 
 
-def packed_lists(integers: Any, ends: Any) -> Any:  # noqa: ANN401  pyarrow has no types, nor have buffers
-    """An Arrow array of lists, made of packed integers without looking at each."""
+def _tables(folder: Path, split: str) -> Iterator[Any]:
     import pyarrow as pa
 
-    values = pa.Array.from_buffers(
-        pa.int32(), memoryview(integers).nbytes // _INTEGER_BYTES, [None, pa.py_buffer(integers)]
-    )
-    return pa.Array.from_buffers(pa.list_(pa.int32()), len(ends) - 1, [None, pa.py_buffer(ends)], children=[values])
+    for path in split_files(folder, split):
+        with pa.memory_map(str(path)) as source:
+            yield pa.ipc.open_stream(source).read_all()
+
+
+def _row_lengths(path: Path) -> NDArray[np.int32]:
+    """Tokens of each row of a file, of which no more is read."""
+    import numpy as np
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as source:
+        columns = [batch.column("input_ids") for batch in pa.ipc.open_stream(source)]
+        return np.concatenate([np.diff(one.offsets.to_numpy()) for one in columns])
+
+
+def opened(folder: Path, split: str) -> Any:  # noqa: ANN401  datasets has no types
+    """A split as `datasets` reads it, mapped into memory; None where there is no such split."""
+    from datasets import Dataset, concatenate_datasets
+
+    files = [Dataset.from_file(str(path)) for path in split_files(folder, split)]
+    return concatenate_datasets(files) if len(files) > 1 else next(iter(files), None)

@@ -18,14 +18,15 @@ from executor.templating.turn_ends import TrainOnEos
 from executor.tokens import answer_rows, row_cache
 from executor.tokens.answer_files import AnswerWriter
 from executor.tokens.documents import Formatter, FormatterSettings
+from executor.tokens.earlier_files import EarlierFiles
 from executor.tokens.encoded_rows import EncodedRows
 from executor.tokens.length_limit import Fitted, fit, too_long
-from executor.tokens.packing import Rows, alone, pack
 from executor.tokens.row_chunks import chunks
 from executor.tokens.row_difference import FILE, order_digest, set_digest, write_digests
 from executor.tokens.row_encoding import RowEncoding
 from executor.tokens.row_layout import RowLayout
-from executor.tokens.token_files import PROMPTS, TRAIN, VALIDATION, Documents, TokenWriter
+from executor.tokens.token_documents import Documents
+from executor.tokens.token_files import TRAIN, VALIDATION, Counted, TokenWriter
 from executor.tokens.tokenizer_files import tokenizer_digest
 from executor.tokens.validation_split import split
 from executor.workers.software import versions
@@ -135,16 +136,16 @@ def _limit(task: Task) -> tuple[int, str]:
 def _write(task: Task, documents: Documents, rows: EncodedRows) -> Outcome:
     fitted = fit(documents, *_limit(task))
     training, held_back = _split(task, fitted, len(documents.lengths))
-    packed = _rows(fitted.documents, training, task.settings)
-    writer, folder = TokenWriter(), task.output_folder
-    writer.rows(folder / TRAIN, fitted.documents, packed)
+    folder, capacity = task.output_folder, _limit(task)[0] if task.settings["sample_packing"] else None
+    writer = TokenWriter(folder, EarlierFiles.beside(folder))
+    counted = writer.rows(TRAIN, fitted.documents, training, capacity)
     if held_back:
-        writer.rows(folder / VALIDATION, fitted.documents, alone(held_back))
+        writer.rows(VALIDATION, fitted.documents, held_back, None)
     if rows.questions:
-        writer.prompts(folder / PROMPTS, [(one.ids, one.reference) for one in rows.questions])
+        writer.prompts([(one.ids, one.reference) for one in rows.questions])
     write_digests(folder / FILE, rows.digests)
     facts = {
-        **_statistics(fitted, packed),
+        **_statistics(fitted, counted),
         **_of_rows(documents.lengths, rows),
         "validation_rows": len(held_back),
     }
@@ -172,7 +173,7 @@ def _write_answers(task: Task, documents: Documents, rows: EncodedRows) -> Outco
     questions = [rows.questions[at] for at in kept] if rows.questions else []
     for name, places in ((TRAIN, training), (VALIDATION, held_back)):
         if places:
-            writer.rows(folder / name, fitted.documents, places, questions)
+            writer.rows(folder, name, fitted.documents, places, questions)
     write_digests(folder / FILE, rows.digests)
     facts = {
         **answer_rows.statistics(fitted, training, limit),
@@ -182,28 +183,14 @@ def _write_answers(task: Task, documents: Documents, rows: EncodedRows) -> Outco
     return Outcome(writer.digest, facts=facts, versions=versions())
 
 
-def _rows(documents: Documents, places: Sequence[int], settings: Mapping[str, Plain]) -> Rows:
-    import numpy as np
-
-    if not settings["sample_packing"]:
-        return alone(places)
-    chosen = np.asarray(places, np.int32)
-    packed = pack(np.asarray(documents.lengths)[chosen], cast("int", settings["sequence_len"]))
-    return Rows(chosen[packed.places], packed.counts)
-
-
-def _statistics(fitted: Fitted, rows: Rows) -> dict[str, Plain]:
+def _statistics(fitted: Fitted, counted: Counted) -> dict[str, Plain]:
     """Counts over the rows to train on, and over what the length limit did."""
-    import numpy as np
-
-    lengths, trained = (np.asarray(one)[rows.places] for one in (fitted.documents.lengths, fitted.documents.trained))
-    by_row = np.add.reduceat(lengths, np.cumsum(rows.counts) - rows.counts, dtype=np.int64)
     return {
-        "rows": len(rows),
-        "documents": len(rows.places),
-        "tokens": int(by_row.sum()),
-        "trained_tokens": int(trained.sum(dtype=np.int64)),
-        "longest": int(by_row.max()),
+        "rows": counted.rows,
+        "documents": counted.documents,
+        "tokens": counted.tokens,
+        "trained_tokens": counted.trained,
+        "longest": counted.longest,
         "truncated": fitted.truncated,
         "dropped": fitted.dropped,
         "untrained": fitted.untrained,

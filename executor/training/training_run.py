@@ -11,6 +11,7 @@ from executor.evaluation.sample_file import NAME as SAMPLES
 from executor.evaluation.sample_file import SampleFile
 from executor.models.loading import has_gpu, load_model, load_quantized, load_tokenizer, padding_id, usable_attention
 from executor.models.quantization import quantization
+from executor.tokens import token_files
 from executor.tokens.token_files import TRAIN, VALIDATION
 from executor.training import filling, kernel_fields, learning, optimizers, precision_fields, strategies
 from executor.training.collation import Collator
@@ -137,12 +138,9 @@ class Run:
 
     def rows(self, name: str) -> Any:  # noqa: ANN401  datasets has no types
         """Token rows as the trainer reads them; None where there are none."""
-        from datasets import Dataset
-
         if name == VALIDATION and "test_datasets" in self.task.inputs:
-            return Dataset.from_file(str(Path(self.task.one("test_datasets").folder) / TRAIN))
-        path = self.tokens / name
-        found = Dataset.from_file(str(path)) if path.is_file() else None
+            return token_files.opened(Path(self.task.one("test_datasets").folder), TRAIN)
+        found = token_files.opened(self.tokens, name)
         if name == TRAIN and found is not None and self.lacking_rows and filling.can_fill(found):
             return filling.with_filler(found)
         return found

@@ -82,7 +82,7 @@ def test_an_adapter_trains_the_rows_of_new_tokens_and_no_others(laboratory: Labo
 
     stage = evolve(SHORT, adapter=ROWS, bf16=not tied)
     task = extended.task(stage, extended.tokens(CASES, stage))
-    rows = read_columns(Path(task.one("tokens").folder) / TRAIN)["input_ids"]
+    rows = read_columns(Path(task.one("tokens").folder), TRAIN)["input_ids"]
     assert [max(row) for row in rows] == [first + 1] * len(CASES)
     straight, broken = run(task), extended.task(stage, task.one("tokens"))
     again = run(resumed(broken, stopped(broken, 1)))

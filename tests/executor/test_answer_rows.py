@@ -34,7 +34,7 @@ def pair(prompt: str, chosen: str, rejected: str) -> dict[str, Plain]:
 
 def columns(folder: Path, name: str = TRAIN) -> list[dict[str, Any]]:  # noqa: F811
     """The rows that were written, ids as text."""
-    found = read_columns(folder / "output" / name)
+    found = read_columns(folder / "output", name)
     rows = [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
     return [
         {name: text_of(value, folder) if isinstance(value, list) else value for name, value in row.items()}
@@ -95,7 +95,7 @@ def test_prompts_that_are_left_out_take_their_rows_along(folder: Path) -> None: 
 def test_steps_are_judged_at_their_ends(folder: Path) -> None:  # noqa: F811
     rows = [{"prompt": "a", "completions": ["b", "cd"], "labels": [True, False]}]
     build(folder, rows, dataset=STEPS, layout="steps")
-    found = read_columns(folder / "output" / TRAIN)
+    found = read_columns(folder / "output", TRAIN)
     assert text_of(found["input_ids"][0], folder) == "ab\ncd\n"
     assert found["labels"] == [[IGNORED, IGNORED, BETTER, IGNORED, IGNORED, WORSE]]
 

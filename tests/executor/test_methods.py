@@ -385,7 +385,7 @@ def test_every_loss_of_trl_can_be_had(bench: Bench, loss: str) -> None:
 
 def test_a_row_is_what_the_trainer_reads(bench: Bench) -> None:
     tokens = bench.tokens(*ROWS[Dpo])
-    columns = read_columns(Path(tokens.folder) / TRAIN)
+    columns = read_columns(Path(tokens.folder), TRAIN)
     assert list(columns) == ["prompt_ids", "chosen_ids", "rejected_ids"]
     from tokenizers import Tokenizer
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable, Mapping
 from itertools import islice
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from executor.tokens import packing
+from executor.tokens import packing, row_groups
 
-pytest.importorskip("numpy")
+np = pytest.importorskip("numpy")
 
 CAPACITY = 64
 lengths = st.lists(st.integers(0, CAPACITY), max_size=200)
@@ -83,17 +84,59 @@ def test_a_length_that_cannot_fit_is_an_error(size: int) -> None:
         pack([3, size], 10)
 
 
-def test_real_lengths_leave_nearly_no_padding() -> None:
-    sizes = lognormal(200_000, 300, 2048)
-    assert fill(sizes, pack(sizes, 2048), 2048) > 0.999
+@pytest.mark.parametrize(("mean", "capacity"), [(300, 2048), (100, 512), (800, 2048), (300, 8192)])
+def test_real_lengths_leave_nearly_no_padding(mean: int, capacity: int) -> None:
+    sizes = lognormal(100_000, mean, capacity)
+    rows = [row for start, end in grouped(sizes, capacity) for row in pack(sizes[start:end], capacity)]
+    assert fill(sizes, rows, capacity) > 0.999
 
 
-@settings(deadline=None)
-@given(lengths, st.integers(1, 50))
-def test_documents_are_packed_with_those_near_them(sizes: list[int], together: int) -> None:
+def grouped(sizes: list[int], capacity: int) -> list[tuple[int, int]]:
+    lengths = np.array(sizes, np.int32)
+    return list(row_groups.groups(lengths, lengths // 2, capacity))
+
+
+@pytest.fixture
+def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of few documents; each number that decides plays a part."""
+    small = {"_LEAST_ROWS": 2, "_LEAST_DOCUMENTS": 3, "_MORE_ROWS": 3, "_MOST_MORE_ROWS": 9, "_MOST_DOCUMENTS": 40}
+    for name, value in small.items():
+        monkeypatch.setattr(row_groups, name, value)
+
+
+@pytest.mark.usefixtures("small_groups")
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(1, CAPACITY), max_size=200), st.integers(1, 50))
+def test_every_document_is_in_one_group_whatever_is_looked_at_together(sizes: list[int], at_once: int) -> None:
+    found = grouped(sizes, CAPACITY)
+    assert [at for start, end in found for at in range(start, end)] == list(range(len(sizes)))
+    for start, end in found[:-1]:
+        assert 3 <= end - start <= 40
+        assert end - start == 40 or 2 * CAPACITY <= sum(sizes[start:end]) <= 13 * CAPACITY
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packing, "_TOGETHER", together)
-        rows = pack(sizes, CAPACITY)
-    parts = [sizes[start : start + together] for start in range(0, len(sizes), together)]
-    expected = [(at, one_by_one(part, CAPACITY)) for at, part in enumerate(parts)]
-    assert rows == [[at * together + place for place in row] for at, part in expected for row in part]
+        patch.setattr(row_groups, "_AT_ONCE", at_once)
+        assert grouped(sizes, CAPACITY) == found
+
+
+EDITS: Mapping[str, Callable[[list[int]], list[int]]] = {
+    "appended": lambda sizes: [*sizes, 5, 6, 7],
+    "put in front": lambda sizes: [5, *sizes],
+    "deleted": lambda sizes: [*sizes[:500], *sizes[510:]],
+    "changed": lambda sizes: [*sizes[:500], 1, *sizes[501:]],
+}
+
+
+@pytest.mark.usefixtures("small_groups")
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_an_edit_changes_the_groups_around_it_and_no_others(edit: Callable[[list[int]], list[int]]) -> None:
+    sizes = lognormal(1000, 20, CAPACITY)
+    before, after = ({tuple(one[a:b]) for a, b in grouped(one, CAPACITY)} for one in (sizes, edit(sizes)))
+    assert len(before) > 50
+    assert len(before - after) <= 3
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_documents_that_are_all_alike_are_grouped_by_their_number() -> None:
+    before, after = grouped([7] * 1000, CAPACITY), grouped([7] * 1001, CAPACITY)
+    assert len(before) == 25
+    assert before == after[:25]

@@ -696,7 +696,7 @@ def _held_back_loss(made: Trained, tokens: Input, name: str = VALIDATION) -> flo
     import torch
 
     model, losses = _load(made.task.output_folder), list[Any]()
-    rows = read_columns(Path(tokens.folder) / name)
+    rows = read_columns(Path(tokens.folder), name)
     for ids, labels in zip(rows["input_ids"], rows["labels"], strict=True):
         with torch.no_grad():
             likelihoods = model(torch.tensor([ids])).logits[0].log_softmax(-1)
