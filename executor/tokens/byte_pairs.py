@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field
 
+from executor.tokens.ascii_pattern import for_ascii
 from executor.tokens.batch_encoder import BatchEncoder
 from executor.tokens.pre_tokens import GPT2, Rules, rules_for
 from executor.tokens.tricky_texts import around, tricky_texts
@@ -35,18 +36,29 @@ _KEPT = 500_000
 
 
 @frozen
+class PairTraits:
+    """What an encoder is made from, beside the tokenizer's own model."""
+
+    pattern: str
+    """The regular expression by which the tokenizer cuts."""
+    normalizes: bool
+    added: Mapping[str, int]
+    """The ids of added tokens."""
+    widths: array[int]
+    """The number of bytes that each token stands for."""
+
+
+@frozen
 class BytePairs:
     """An encoder for one tokenizer; what it gives are the tokenizer's own ids, or None where that is not certain."""
 
+    traits: PairTraits
     ids_of_piece: Callable[[str], bytes]
     cut_ascii: Callable[[str], list[str]]
     cut: Callable[[str], list[str]]
     split_added: Callable[[str], list[str]]
     """Cuts a text at added tokens, which stand at the odd places."""
     added: Mapping[str, bytes]
-    widths: array[int]
-    """The number of bytes that each token stands for."""
-    normalizes: bool
     cut_by_library: Callable[[str], list[str]]
     batches: BatchEncoder | None = None
     """The same for many texts at once, where the expression is one whose rules are known."""
@@ -54,6 +66,11 @@ class BytePairs:
     """Those."""
     checked: dict[str, bool] = field(factory=dict)
     """Characters beyond ASCII, and whether they are cut as the library cuts them."""
+
+    @property
+    def widths(self) -> array[int]:
+        """The number of bytes that each token stands for."""
+        return self.traits.widths
 
     def encode_all(self, texts: Sequence[str]) -> list[bytes | None]:
         """As `encode`, of many texts."""
@@ -80,7 +97,7 @@ class BytePairs:
         return b"".join(map(self.ids_of_piece, cut(piece)))
 
     def _certain(self, text: str) -> bool:
-        if self.normalizes and not unicodedata.is_normalized("NFC", text):
+        if self.traits.normalizes and not unicodedata.is_normalized("NFC", text):
             return False
         return all(map(self._agrees, set(text)))
 
@@ -135,7 +152,7 @@ def byte_pairs(tokenizer: Tokenizer) -> BytePairs | None:
         return None
     texts = tricky_texts()
     expected = [array("i", one.ids).tobytes() for one in tokenizer.encode_batch(texts, add_special_tokens=False)]
-    ways = (way for way in (_batching(made, pattern), made) if way is not None)
+    ways = (way for way in (batching(made), made) if way is not None)
     return next((way for way in ways if agree(way.encode_all(texts), expected)), None)
 
 
@@ -144,9 +161,9 @@ def agree(found: Iterable[bytes | None], expected: Iterable[bytes]) -> bool:
     return all(ids in (None, right) for ids, right in zip(found, expected, strict=True))
 
 
-def _batching(made: BytePairs, pattern: str) -> BytePairs | None:
+def batching(made: BytePairs) -> BytePairs | None:
     """The encoder that encodes many texts at once; None if there are no rules for that."""
-    rules = rules_for(pattern)
+    rules = rules_for(made.traits.pattern)
     if rules is None:
         return None
     batches = BatchEncoder.of(rules, made.ids_of_piece, made.split_added, made.added)
@@ -209,21 +226,32 @@ def _compiled(tokenizer: Tokenizer, specification: Mapping[str, Any], pattern: s
 
     try:
         with warnings.catch_warnings(action="error", category=FutureWarning):  # of what will be read differently
-            general, ascii_only = regex.compile(pattern), re.compile(_for_ascii(pattern))
+            general, ascii_only = regex.compile(pattern), re.compile(for_ascii(pattern))
     except (regex.error, re.error, FutureWarning):
         return None
     if general.groups or ascii_only.groups:
         return None
     added = {one["content"]: one["id"] for one in specification["added_tokens"]}
+    widths = _widths(specification["model"]["vocab"], added)
+    traits = PairTraits(pattern, specification["normalizer"] is not None, added, widths)
+    return assembled(tokenizer, traits, ascii_only.findall, general.findall)
+
+
+def assembled(
+    tokenizer: Tokenizer,
+    traits: PairTraits,
+    cut_ascii: Callable[[str], list[str]],
+    cut: Callable[[str], list[str]],
+) -> BytePairs:
+    """An encoder that nobody has proved yet."""
     cut_by_library = tokenizer.pre_tokenizer.pre_tokenize_str
     return BytePairs(
+        traits=traits,
         ids_of_piece=_Pieces(tokenizer.model).__getitem__,
-        cut_ascii=ascii_only.findall,
-        cut=general.findall,
-        split_added=splitter(added),
-        added=packed(added),
-        widths=_widths(specification["model"]["vocab"], added),
-        normalizes=specification["normalizer"] is not None,
+        cut_ascii=cut_ascii,
+        cut=cut,
+        split_added=splitter(traits.added),
+        added=packed(traits.added),
         cut_by_library=lambda text: [text[start:end] for _, (start, end) in cut_by_library(text)],
     )
 
@@ -236,26 +264,3 @@ def _widths(vocabulary: Mapping[str, int], added: Mapping[str, int]) -> array[in
     for content, number in added.items():
         widths[number] = len(content.encode())
     return widths
-
-
-def _for_ascii(pattern: str) -> str:
-    r"""A pattern for ASCII texts in Python's own, faster syntax: `\p{L}` and `\s` written out.
-
-    Python's `\s` also matches the separators U+001C to U+001F, which are no white space in Unicode.
-    """
-    written, in_class = [], False
-    for part in re.findall(r"\\p\{\w+\}|\\.|.", pattern, re.DOTALL):
-        in_class = part == "[" or (in_class and part != "]")
-        members = _ascii_members(part)
-        alone = f"[{members}]" if members else "(?!)"
-        written.append(part if members is None else members if in_class else alone)
-    return "".join(written)
-
-
-def _ascii_members(part: str) -> str | None:
-    r"""What a `\p{L}`, `\s` or `\S` matches, written for a class; None for any other part of an expression."""
-    white = r"\t-\r "
-    if not part.startswith(r"\p{"):
-        return {r"\s": white, r"\S": f"^{white}"}.get(part)
-    known = (one for one in map(chr, range(128)) if unicodedata.category(one).startswith(part[3:-1]))
-    return "".join(map(re.escape, known))

@@ -209,6 +209,8 @@ class FormatterSettings:
     train_on_eos: TrainOnEos
     with_prompts: bool
     layout: RowLayout = "documents"
+    proved: Path | None = None
+    """Where it is kept what was proved of the tokenizer's encoder; None proves it anew."""
 
     @property
     def with_questions(self) -> bool:
@@ -228,7 +230,7 @@ class FormatterSettings:
             raise problem("No end token", detail, "Name a token that the vocabulary has.")
         control = tuple(token.content for token in loaded.get_added_tokens_decoder().values() if token.special)
         return Formatter(
-            encoder=encoder(loaded) if tables else _encoder_without_tables(loaded),
+            encoder=encoder(loaded, self.proved) if tables else _encoder_without_tables(loaded),
             template=None if self.template is None else compile_template(self.template, special.by_role, control),
             end_id=end,
             roles_to_train=frozenset(self.roles_to_train),

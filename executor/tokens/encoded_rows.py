@@ -12,7 +12,7 @@ from attrs import define, field
 from executor.data.rows import MOST_REPORTED, BrokenRow
 from executor.tokens.documents import Question
 from executor.tokens.row_cache import KnownLines
-from executor.tokens.row_chunks import Chunk, Stretch, short
+from executor.tokens.row_chunks import Chunk, short
 from executor.tokens.row_index import UNKNOWN
 from state.diagnostic import Place
 
@@ -58,11 +58,13 @@ class EncodedRows:
         self.numbers.extend(numbers[sound].tolist())
         self.digests.frombytes(short(digests))
 
-    def add_known(self, stretch: Stretch, known: KnownLines) -> None:
-        """The rows of lines that were all met before, and are sound."""
-        number = self.names.setdefault(stretch.name, len(self.names))
+    def add_known(self, name: str, first: int, known: KnownLines) -> None:
+        """The rows of lines that were all met before, and are sound; the first line has a number."""
+        import numpy as np
+
+        number = self.names.setdefault(name, len(self.names))
         self.files.extend(array("I", [number]) * len(known.numbers))
-        self.lines.extend(map(stretch.first.__add__, known.lines))
+        self.lines.frombytes((np.asarray(known.lines) + np.uint32(first)).tobytes())
         self.numbers.extend(known.numbers)
         self.digests.extend(known.digests)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from executor.data.chat_messages import RowError
 from executor.data.examples import IGNORED
 from executor.templating.chat_template import Rendered
+from executor.tokens import proved_pairs
 from executor.tokens.byte_pairs import BytePairs, byte_pairs
 from executor.tokens.encoding import NOTHING_TRAINED, Encoded, labelled, whole
 from executor.tokens.piece_table import PieceTable
@@ -78,8 +80,8 @@ class Encoder:
         return [None] * len(texts) if self.direct is None else self.direct.encode_all(texts)
 
 
-def encoder(tokenizer: Tokenizer) -> Encoder:
-    """The fastest encoder that is proved for a tokenizer."""
+def encoder(tokenizer: Tokenizer, proved: Path | None = None) -> Encoder:
+    """The fastest encoder that is proved for a tokenizer: now, or before, as a file says."""
     tokenizer = whole(tokenizer)
     bare, full = (tokenizer.encode("a", add_special_tokens=special).ids for special in (False, True))
     places = [at for at in range(len(full)) if bare and full[at : at + len(bare)] == bare]
@@ -88,7 +90,7 @@ def encoder(tokenizer: Tokenizer) -> Encoder:
     before, after = full[: places[0]], full[places[0] + len(bare) :]
     return Encoder(
         tokenizer,
-        byte_pairs(tokenizer) or space_pieces(tokenizer),
+        (proved_pairs.load(proved, tokenizer) if proved else None) or byte_pairs(tokenizer) or space_pieces(tokenizer),
         array("i", before).tobytes(),
         array("i", after).tobytes(),
     )

@@ -9,7 +9,8 @@ A block of rows: 40 bytes of header (tag, number of rows, number of tokens, xxh3
 key (16 bytes a row), tokens and trained tokens (4 bytes each); then, row by row, its ids and its labels (4 bytes each).
 
 A block of lines, which stood together in a file and are all rows: the same header (no tokens), the key of all lines
-together, and the columns digest of what the row says (8 bytes), its number in this cache, and its line (4 bytes each).
+together, the columns digest of what the row says (8 bytes), its number in this cache, and its line (4 bytes each), and
+how many lines these are (4 bytes).
 
 All of a file is read to check its digests, unless a seal beside it says that nothing has written to it since it was
 closed, and that this machine has not been started anew, so that nothing can have been lost on the way to the disk.
@@ -41,11 +42,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_TAG, _TAG_OF_LINES = b"tunerow2", b"tunelin2"
+_TAG, _TAG_OF_LINES = b"tunerow2", b"tunelin3"
 _HEADER = struct.Struct("<8sQQ16s")
 _KEY_BYTES = 16
 _COLUMN_BYTES = _KEY_BYTES + 4 + 4
 _LINE_BYTES = 8 + 4 + 4
+_COUNT = struct.Struct("<I")
 _ID_BYTES = 4
 _TOKEN_BYTES = 2 * _ID_BYTES  # an id and a label
 _PIECE_BYTES = 1 << 20
@@ -79,6 +81,8 @@ class KnownLines:
     """Their numbers in the cache."""
     lines: array[int]
     """Where each row stands, counted from the first line."""
+    count: int
+    """How many lines these are, blank ones included."""
 
 
 @define
@@ -117,7 +121,9 @@ class RowCache:
 
     def add_lines(self, key: bytes, known: KnownLines) -> None:
         """Keep what lines became, whose rows are kept already."""
-        body = b"".join((key, known.digests.tobytes(), known.numbers.tobytes(), known.lines.tobytes()))
+        body = b"".join(
+            (key, known.digests.tobytes(), known.numbers.tobytes(), known.lines.tobytes(), _COUNT.pack(known.count))
+        )
         header = _HEADER.pack(_TAG_OF_LINES, len(known.numbers), 0, xxhash.xxh3_128_digest(body))
         self.file.write(header + body)
         self._note_lines(key, len(body))
@@ -128,16 +134,16 @@ class RowCache:
         if start is None:
             return None
         _, rows, _, _ = _HEADER.unpack(self._read(start, _HEADER.size))
-        columns = self._read(start + _HEADER.size + _KEY_BYTES, rows * _LINE_BYTES)
+        columns = self._read(start + _HEADER.size + _KEY_BYTES, _size_of_lines(rows) - _KEY_BYTES)
         numbers = array("I", columns[8 * rows :])
-        return KnownLines(array("Q", columns[: 8 * rows]), numbers[:rows], numbers[rows:])
+        return KnownLines(array("Q", columns[: 8 * rows]), numbers[:rows], numbers[rows:-1], numbers[-1])
 
     def read(self, *, trusting: bool = False) -> None:
         """Take up the blocks of the file, up to the first one that is not whole; trusting, without their digests."""
         end = os.fstat(self.file.fileno()).st_size
         while self.size + _HEADER.size <= end:
             tag, rows, tokens, digest = _HEADER.unpack(self._read(self.size, _HEADER.size))
-            body = {_TAG: rows * _COLUMN_BYTES + tokens * _TOKEN_BYTES, _TAG_OF_LINES: _KEY_BYTES + rows * _LINE_BYTES}
+            body = {_TAG: rows * _COLUMN_BYTES + tokens * _TOKEN_BYTES, _TAG_OF_LINES: _size_of_lines(rows)}
             start, size = self.size + _HEADER.size, body.get(tag, end)
             if start + size > end or not (trusting or self._digest(start, size) == digest):
                 return
@@ -210,6 +216,11 @@ class RowCache:
         for at in range(start, start + size, _PIECE_BYTES):
             hasher.update(self._read(at, min(_PIECE_BYTES, start + size - at)))
         return hasher.digest()
+
+
+def _size_of_lines(rows: int) -> int:
+    """Bytes of a block of lines behind its header."""
+    return _KEY_BYTES + rows * _LINE_BYTES + _COUNT.size
 
 
 @contextmanager

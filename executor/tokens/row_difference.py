@@ -33,9 +33,11 @@ class RowDifference:
     kept: int
 
 
-def write_digests(path: Path, digests: Sequence[int]) -> None:
-    """Write the digests of rows."""
-    path.write_bytes(_sorted(digests).data)
+def write_digests(path: Path, digests: Sequence[int]) -> str:
+    """Write the digests of rows; the identity of these, whatever their order."""
+    ordered = _sorted(digests)
+    path.write_bytes(ordered.data)
+    return xxhash.xxh3_128_hexdigest(ordered.data)
 
 
 def read_digests(path: Path) -> array[int]:
@@ -64,11 +66,6 @@ def since(artifact: Path, sources: Iterable[tuple[Dataset, Path]]) -> RowDiffere
     """
     kept = artifact / FILE
     return difference(read_digests(kept), row_digests(sources)) if kept.is_file() else None
-
-
-def set_digest(digests: Sequence[int]) -> str:
-    """The identity of rows whatever their order."""
-    return xxhash.xxh3_128_hexdigest(_sorted(digests).data)
 
 
 def order_digest(digests: Sequence[int]) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 from array import array
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from functools import cache
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -19,12 +17,14 @@ from attrs import define, field
 
 from executor import formats
 from executor.data.dataset_fields import Dataset
-from executor.data.rows import BrokenRow
-from executor.tokens.documents import Document, Formatter, FormatterSettings, Question
+from executor.tokens import proved_pairs
+from executor.tokens.byte_pairs import BytePairs
+from executor.tokens.chunk_encoding import EncodedChunk, encode_chunk, encode_elsewhere, end_with_parent
+from executor.tokens.documents import Formatter, FormatterSettings
 from executor.tokens.encoded_rows import EncodedRows
-from executor.tokens.encoder import trained_counts
+from executor.tokens.encoder import Encoder
 from executor.tokens.row_cache import Block, KnownLines, RowCache
-from executor.tokens.row_chunks import Chunk, Parsed, Stretch, cut, short
+from executor.tokens.row_chunks import Chunk, Lines, Parsed, Stretch, short
 from executor.tokens.row_index import UNKNOWN
 from planner.structure import settings_of
 from state.canonical import digest
@@ -44,20 +44,6 @@ _MOST_WAITING = 64
 """Chunks that may wait for an earlier one, so that memory stays bounded."""
 
 
-@frozen
-class EncodedChunk:
-    """What became of some rows."""
-
-    sound: Sequence[int]
-    """The places of those that are documents."""
-    lengths: array[int]
-    trained: array[int]
-    rows: bytes
-    """Their ids and labels, each row's behind each other."""
-    questions: Sequence[Question]
-    broken: Sequence[BrokenRow]
-
-
 @frozen(eq=False)
 class _Waiting:
     """Rows of which some are being encoded; those have no number yet."""
@@ -72,6 +58,8 @@ class _Waiting:
     """None where nothing was new."""
     first: int = 0
     """The number of the first line, where the rows are a stretch of lines that is kept by one key."""
+    behind: int = 0
+    """The number of the line behind the last one, there."""
     stretch_key: bytes = b""
 
     @property
@@ -84,7 +72,10 @@ class _Waiting:
 class _Known:
     """A stretch of lines that wait for nothing but those before them."""
 
-    stretch: Stretch
+    name: str
+    """The file."""
+    first: int
+    """The number of the first line."""
     lines: KnownLines
     is_done: ClassVar = True
 
@@ -106,6 +97,8 @@ class RowEncoding:
     _pool: ProcessPoolExecutor | None = field(default=None, init=False)
     _new: int = field(default=0, init=False)
     _formatter: Formatter | None = field(default=None, init=False)
+    _line: int = field(default=1, init=False)
+    """The number of the line behind those of the file that is being read."""
     _known_pieces: int = field(default=0, init=False)
     _salted: tuple[Dataset | None, bytes] = field(default=(None, b""), init=False)
     """The dataset that was read last, and what its rows are told apart by."""
@@ -126,12 +119,16 @@ class RowEncoding:
         stretch = chunk if isinstance(chunk, Stretch) and not self.settings.with_questions else None
         key = b"" if stretch is None else _keys([stretch.digest()], self._salted[1]).tobytes()
         known = None if stretch is None else self.cache.lines(key)
-        if stretch is None:
-            self._take_rows(dataset, cut(chunk))
-        elif known is None:
-            self._take_rows(dataset, stretch.lines(), stretch.first, key)
+        first = 1 if isinstance(chunk, Stretch) and chunk.is_first else self._line
+        if stretch is not None and known is not None:
+            self._waiting.append(_Known(stretch.name, first, known))
+            self._line = first + known.count
+        elif isinstance(chunk, Stretch):
+            lines = chunk.lines(first)
+            self._take_rows(dataset, lines, first, key)
+            self._line = lines.behind
         else:
-            self._waiting.append(_Known(stretch, known))
+            self._take_rows(dataset, chunk)
         while self._waiting and (len(self._waiting) > _MOST_WAITING or self._waiting[0].is_done):
             self._settle(self._waiting.popleft())
 
@@ -145,26 +142,34 @@ class RowEncoding:
         new = np.flatnonzero(numbers == UNKNOWN).tolist()
         self._new += len(new)
         work = self._encode(dataset, chunk if len(new) == len(keys) else chunk.some(new)) if new else None
-        self._waiting.append(_Waiting(dataset, chunk, digests, keys, numbers, new, work, first, stretch_key))
+        behind = chunk.behind if isinstance(chunk, Lines) else 0
+        self._waiting.append(_Waiting(dataset, chunk, digests, keys, numbers, new, work, first, behind, stretch_key))
 
     def finish(self) -> EncodedRows:
         """All rows, when the last one is encoded."""
         while self._waiting:
             self._settle(self._waiting.popleft())
-        table = None if self._formatter is None else self._formatter.encoder.table
+        if self._formatter is not None:
+            self._remember_encoder(self._formatter.encoder)
+        return self.found
+
+    def _remember_encoder(self, encoder: Encoder) -> None:
+        """Keep what was proved of it, and what was learnt of pieces and characters."""
+        table, direct = encoder.table, encoder.direct
         if self.pieces is not None and table is not None and len(table) > self._known_pieces:
             table.save(self.pieces)
-        return self.found
+        if self.settings.proved is not None and isinstance(direct, BytePairs):
+            proved_pairs.save(self.settings.proved, direct)
 
     def _encode(self, dataset: Dataset, chunk: Chunk) -> Future[EncodedChunk]:
         """Hand rows to another process, or encode them here: until others are worth it, and while they have enough."""
         to_come = self.expected - len(self.found.numbers)
         if self._pool is None and self.processes and self._new >= NEW_ROWS and to_come >= ROWS_TO_COME:
-            self._pool = ProcessPoolExecutor(self.processes, get_context("spawn"), _end_with_parent)
+            self._pool = ProcessPoolExecutor(self.processes, get_context("spawn"), end_with_parent)
         running = sum(not one.is_done for one in self._waiting)
         if self._pool is not None and running < _AHEAD * self.processes:
             try:
-                return self._pool.submit(_encode_elsewhere, self.settings, dataset, chunk)
+                return self._pool.submit(encode_elsewhere, self.settings, dataset, chunk)
             except BrokenProcessPool:
                 self._go_on_alone()
         done: Future[EncodedChunk] = Future()
@@ -183,7 +188,7 @@ class RowEncoding:
 
     def _settle(self, one: _Waiting | _Known) -> None:
         if isinstance(one, _Known):
-            self.found.add_known(one.stretch, one.lines)
+            self.found.add_known(one.name, one.first, one.lines)
             return
         if one.work is not None:
             self._add(one, self._result(one, one.work))
@@ -209,7 +214,8 @@ class RowEncoding:
         if len(one.numbers) and (one.numbers != UNKNOWN).all():
             lines = array("I", [line - one.first for line in one.chunk.places()[1]])
             numbers = array("I", one.numbers.tolist())
-            self.cache.add_lines(one.stretch_key, KnownLines(array("Q", short(one.digests)), numbers, lines))
+            count = one.behind - one.first
+            self.cache.add_lines(one.stretch_key, KnownLines(array("Q", short(one.digests)), numbers, lines, count))
 
     def _result(self, one: _Waiting, work: Future[EncodedChunk]) -> EncodedChunk:
         """What became of the rows; those of a process that died, of too little memory perhaps, are encoded here."""
@@ -221,44 +227,6 @@ class RowEncoding:
 
     def _go_on_alone(self) -> None:
         self._pool, self.processes = None, 0
-
-
-def encode_chunk(formatter: Formatter, dataset: Dataset, chunk: Chunk) -> EncodedChunk:
-    """Encode some rows, in whichever process this is."""
-    documents = formatter.batch(dataset, chunk.rows())
-    sound = [at for at, one in enumerate(documents) if isinstance(one, Document)]
-    good = [one for one in documents if isinstance(one, Document)]
-    lengths = array("i", [len(one.encoded.ids) for one in good])
-    return EncodedChunk(
-        sound=sound,
-        lengths=lengths,
-        trained=trained_counts(b"".join([one.encoded.labels.tobytes() for one in good]), lengths),
-        rows=b"".join([part.tobytes() for one in good for part in (one.encoded.ids, one.encoded.labels)]),
-        questions=[one.question for one in good if one.question is not None],
-        broken=[one for one in documents if isinstance(one, BrokenRow)],
-    )
-
-
-def _end_with_parent() -> None:
-    """A process whose parent was killed would wait for work forever."""
-    parent = parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            connection.wait([parent.sentinel])
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _encode_elsewhere(settings: FormatterSettings, dataset: Dataset, chunk: Chunk) -> EncodedChunk:
-    return encode_chunk(_formatter(settings), dataset, chunk)
-
-
-@cache
-def _formatter(settings: FormatterSettings) -> Formatter:
-    """Made once in a process that was started for these settings."""
-    return settings.formatter()
 
 
 def _keys(digests: Sequence[bytes], salt: bytes) -> NDArray[np.uint64]:

@@ -8,6 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import cast
 
+from attrs import evolve
+
 from executor.data.dataset_fields import dataset_of
 from executor.data.rows import MOST_REPORTED
 from executor.kinds.dataset import broken_rows, check_unchanged
@@ -22,7 +24,7 @@ from executor.tokens.earlier_files import EarlierFiles
 from executor.tokens.encoded_rows import EncodedRows
 from executor.tokens.length_limit import Fitted, fit, too_long
 from executor.tokens.row_chunks import chunks
-from executor.tokens.row_difference import FILE, order_digest, set_digest, write_digests
+from executor.tokens.row_difference import FILE, order_digest, write_digests
 from executor.tokens.row_encoding import RowEncoding
 from executor.tokens.row_layout import RowLayout
 from executor.tokens.token_documents import Documents
@@ -79,6 +81,7 @@ def tokenize(task: Task, reporter: Reporter) -> Outcome:
     tokenizer, template = delivered(task.one("tokenizer"), Path(task.recipe_folder))
     formatting = formatter_settings(task.settings, tokenizer, template if "chat_template" in task.inputs else None)
     known = cache_file(Path(task.tune_folder), formatting)
+    formatting = evolve(formatting, proved=known.with_suffix(".proof"))
     # Questions are not kept, so that of rows with questions none are known.
     caching = row_cache.temporary(task.output_folder) if formatting.with_questions else row_cache.opened(known)
     with caching as cache:
@@ -143,10 +146,10 @@ def _write(task: Task, documents: Documents, rows: EncodedRows) -> Outcome:
         writer.rows(VALIDATION, fitted.documents, held_back, None)
     if rows.questions:
         writer.prompts([(one.ids, one.reference) for one in rows.questions])
-    write_digests(folder / FILE, rows.digests)
     facts = {
         **_statistics(fitted, counted),
         **_of_rows(documents.lengths, rows),
+        "row_set": write_digests(folder / FILE, rows.digests),
         "validation_rows": len(held_back),
     }
     return Outcome(writer.digest, facts=facts, versions=versions())
@@ -174,10 +177,10 @@ def _write_answers(task: Task, documents: Documents, rows: EncodedRows) -> Outco
     for name, places in ((TRAIN, training), (VALIDATION, held_back)):
         if places:
             writer.rows(folder, name, fitted.documents, places, questions)
-    write_digests(folder / FILE, rows.digests)
     facts = {
         **answer_rows.statistics(fitted, training, limit),
         **_of_rows(answer_rows.lengths(documents, layout), rows),
+        "row_set": write_digests(folder / FILE, rows.digests),
         "validation_rows": len(held_back),
     }
     return Outcome(writer.digest, facts=facts, versions=versions())
@@ -208,6 +211,5 @@ def _of_rows(lengths: Sequence[int], rows: EncodedRows) -> dict[str, Plain]:
         "encoded_rows": rows.new,
         "encoder": rows.encoder,
         "skipped": rows.skipped,
-        "row_set": set_digest(rows.digests),
         "row_order": order_digest(rows.digests),
     }

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from executor.tokens import proved_pairs
 from executor.tokens.byte_pairs import BytePairs, byte_pairs
 
 if TYPE_CHECKING:
@@ -244,3 +245,43 @@ def test_a_vocabulary_without_all_bytes_or_merges_is_left_to_the_library() -> No
     few = tokenizers.Tokenizer(tokenizers.models.BPE({"a": 0}, []))
     few.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     assert byte_pairs(few) is None
+
+
+TEXTS = ["I'm 12 années old: 日本語 🙂 ½ x² İ\u0301", "plain 'SS text\n\n  don’t", "<|im_start|>a<|im_end|>x\x00"]  # noqa: RUF001  meant
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_an_encoder_that_was_proved_before_gives_the_same_ids_and_does_not_prove_again(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer, kept = TOKENIZERS[name], tmp_path / "cache.proof"
+    assert proved_pairs.load(kept, tokenizer) is None
+    proved = byte_pairs(tokenizer)
+    assert proved is not None
+    expected = proved.encode_all(TEXTS)
+    assert any(expected)
+    proved_pairs.save(kept, proved)
+    found = proved_pairs.load(kept, tokenizer)
+    assert found is not None
+    assert found.traits == proved.traits
+    assert found.checked == proved.checked
+    assert (found.batches is None) == (proved.batches is None)
+    monkeypatch.setattr(BytePairs, "_cuts", None)
+    assert found.encode_all(TEXTS) == expected
+
+
+def test_a_proof_that_is_damaged_or_of_other_code_counts_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer, kept = TOKENIZERS["qwen"], tmp_path / "cache.proof"
+    proved = byte_pairs(tokenizer)
+    assert proved is not None
+    proved_pairs.save(kept, proved)
+    content = kept.read_bytes()
+    for damaged in (b"", content[:-1], content.replace(b'"normalizes": false', b'"normalizes": true ')):
+        kept.write_bytes(damaged)
+        assert proved_pairs.load(kept, tokenizer) is None
+    kept.write_bytes(content)
+    assert proved_pairs.load(kept, tokenizer) is not None
+    monkeypatch.setattr(proved_pairs, "_by", lambda: {"code": "another"})
+    assert proved_pairs.load(kept, tokenizer) is None

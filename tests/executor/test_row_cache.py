@@ -41,7 +41,7 @@ def fill(path: Path) -> None:
     with row_cache.opened(path) as cache:
         keys = np.arange(6, dtype=np.uint64).reshape(3, 2)
         cache.add(Block(keys, array("i", [1, 2, 1]), array("i", [1, 0, 1]), array("i", range(8)).tobytes()))
-        cache.add_lines(b"k" * 16, KnownLines(array("Q", [7, 8]), array("I", [2, 0]), array("I", [0, 3])))
+        cache.add_lines(b"k" * 16, KnownLines(array("Q", [7, 8]), array("I", [2, 0]), array("I", [0, 3]), 5))
         cache.add(Block(keys + np.uint64(9), array("i", [1, 1, 1]), array("i", [1, 1, 1]), bytes(24)))
 
 
@@ -53,7 +53,7 @@ def test_a_cache_that_is_opened_again_knows_its_rows_and_lines(tmp_path: Path, *
         (tmp_path / "rows.seal").unlink()
     with row_cache.opened(path) as cache:
         assert cache.find(np.array([[4, 5], [13, 14], [1, 0]], np.uint64)).tolist() == [2, 5, UNKNOWN]
-        assert cache.lines(b"k" * 16) == KnownLines(array("Q", [7, 8]), array("I", [2, 0]), array("I", [0, 3]))
+        assert cache.lines(b"k" * 16) == KnownLines(array("Q", [7, 8]), array("I", [2, 0]), array("I", [0, 3]), 5)
         assert cache.lines(b"l" * 16) is None
         documents = cache.documents([1, 0], cache.content())
         assert [documents.ids(at).tolist() for at in (0, 1)] == [[2, 3], [0]]

@@ -289,7 +289,7 @@ def test_what_a_process_left_undone_when_it_died_is_done_here(folder: Path, monk
     _, kept = encode(folder, "alone", 0)
     monkeypatch.setattr(row_encoding, "NEW_ROWS", 1)
     monkeypatch.setattr(row_chunks, "_BLOCK_BYTES", 1)
-    monkeypatch.setattr(row_encoding, "_end_with_parent", partial(os._exit, 1))
+    monkeypatch.setattr(row_encoding, "end_with_parent", partial(os._exit, 1))
     _, kept_by_others = encode(folder, "with others", 1)
     assert kept_by_others == kept
 
@@ -300,7 +300,7 @@ def test_lines_are_numbered_as_they_stand_whatever_is_read_at_once(tmp_path: Pat
     (tmp_path / "rows.jsonl").write_bytes(text.encode())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(row_chunks, "_BLOCK_BYTES", block)
-        cut_apart = [cut(chunk) for chunk in chunks(CHATS, tmp_path)]
+        cut_apart = list(cut(chunks(CHATS, tmp_path)))
     found = [number for chunk in cut_apart for number in chunk.places()[1]]
     said = b"".join(b"".join(chunk.lines) for chunk in cut_apart if isinstance(chunk, Lines))
     stripped = [line.strip() for line in text.encode().split(b"\n")]
@@ -314,7 +314,7 @@ def test_a_line_without_end_is_no_row_and_those_behind_it_keep_their_numbers(
     monkeypatch.setattr("executor.sources.json_lines.LONGEST_LINE", 1 << 20)
     monkeypatch.setattr(row_chunks, "_BLOCK_BYTES", 1 << 18)
     (tmp_path / "rows.jsonl").write_bytes(b'{"a": 1}\n' + b"x" * (5 << 20) + b'\n\n{"a": 2}\n' + b"y" * (2 << 20))
-    rows = [row for chunk in chunks(CHATS, tmp_path) for row in cut(chunk).rows()]
+    rows = [row for chunk in cut(chunks(CHATS, tmp_path)) for row in chunk.rows()]
     assert [(row.place.line, getattr(row, "values", None) or getattr(row, "why", None)) for row in rows] == [
         (1, {"a": 1}),
         (2, "is longer than 1 MiB"),
@@ -364,7 +364,7 @@ def test_of_a_cache_that_was_cut_anywhere_the_whole_blocks_are_used(
     first = build(folder, QUESTIONS)
     whole = cache_of(folder).read_bytes()
     second, third = (match.start() for match in list(re.finditer(b"tunerow2", whole))[1:])
-    lines = whole.rindex(b"tunelin2")
+    lines = whole.rindex(b"tunelin3")
     cuts = ((len(whole), 0), (len(whole) - 1, 0), (lines + 10, 0), (lines, 0), (lines - 1, 2), (third + 39, 2))
     for size, new in (*cuts, (third, 2), (third - 1, 2), (second, 7), (second - 1, 7)):
         cache_of(folder).write_bytes(whole[:size])

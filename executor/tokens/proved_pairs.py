@@ -1,0 +1,101 @@
+"""Encoders that were proved for a tokenizer, kept in a file beside what they encoded, so that proving is done once.
+
+What is proved holds for a tokenizer, this code and the libraries that it was compared with. The file's place stands for
+the tokenizer; it says itself by what it was proved, and is as good as absent where any of that is another now.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from array import array
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import xxhash
+
+from executor.tokens.ascii_pattern import for_ascii
+from executor.tokens.byte_pairs import BytePairs, PairTraits, assembled, batching
+from state.durable import write_atomically
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_DIGEST_BYTES = 16
+_CODE = ("ascii_pattern", "batch_encoder", "byte_pairs", "piece_table", "pre_tokens", "proved_pairs", "tricky_texts")
+"""The modules that encode and prove."""
+_LIBRARIES = ("numpy", "regex", "tokenizers", "transformers")
+
+
+def save(path: Path, pairs: BytePairs) -> None:
+    """Keep what was proved of an encoder, if that is not what is kept."""
+    kept = {
+        "by": _by(),
+        "pattern": pairs.traits.pattern,
+        "normalizes": pairs.traits.normalizes,
+        "added": dict(pairs.traits.added),
+        "widths": b64encode(pairs.traits.widths.tobytes()).decode(),
+        "in_batches": pairs.batches is not None,
+        "checked": pairs.checked,
+    }
+    body = json.dumps(kept).encode()
+    content = xxhash.xxh3_128_digest(body) + body
+    if not path.is_file() or path.read_bytes() != content:
+        write_atomically(path, content)
+
+
+def load(path: Path, tokenizer: Tokenizer) -> BytePairs | None:
+    """The encoder that was proved; None if there is none, it was proved by other means, or the file is damaged."""
+    found = path.read_bytes() if path.is_file() else b""
+    content = found[_DIGEST_BYTES:]
+    if not content or xxhash.xxh3_128_digest(content) != found[:_DIGEST_BYTES]:
+        return None
+    kept = json.loads(content)
+    if kept["by"] != _by():
+        return None
+    traits = PairTraits(kept["pattern"], kept["normalizes"], kept["added"], array("i", b64decode(kept["widths"])))
+    return _restored(tokenizer, traits, in_batches=kept["in_batches"], checked=kept["checked"])
+
+
+def _restored(tokenizer: Tokenizer, traits: PairTraits, *, in_batches: bool, checked: Mapping[str, bool]) -> BytePairs:
+
+    @cache
+    def compiled() -> Callable[[str], list[str]]:
+        import regex  # type: ignore[import-untyped]  # it has no types
+
+        found: Callable[[str], list[str]] = regex.compile(traits.pattern).findall
+        return found
+
+    def general(text: str) -> list[str]:
+        return compiled()(text)  # only now: loading the library takes a moment, and it is seldom needed
+
+    ascii_only = re.compile(for_ascii(traits.pattern)).findall
+    made = assembled(tokenizer, traits, ascii_only, general)
+    made = (batching(made) if in_batches else None) or made
+    made.checked.update(checked)
+    if made.rules is not None:
+        made.rules.learn(checked)
+    return made
+
+
+@cache
+def _by() -> dict[str, str]:
+    """The code, Python, whose tables of characters count, and the libraries."""
+    code = b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in _CODE)
+    return {
+        "code": xxhash.xxh3_128_hexdigest(code),
+        "python": platform.python_version(),
+        **{name: _version(name) for name in _LIBRARIES},
+    }
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""
