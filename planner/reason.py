@@ -188,31 +188,17 @@ class Imported:
     folder: str
 
 
-Reason: TypeAlias = (
-    NotInState
-    | NotInRecipe
-    | FieldChanged
-    | ContentChanged
-    | InputChanged
-    | InputAssumed
-    | CodeChanged
-    | Interrupted
-    | Failed
-    | ScheduleDiffers
-    | StoppedEarly
-    | OtherLayout
-    | NotEquivalent
-    | NoLongerAccepted
-    | NoCheckpoint
-    | ArtifactMissing
-    | GateFailed
-    | MadeBefore
-    | Shared
-    | AskedFor
-    | Moved
-    | Removed
-    | Imported
-)
+Edit: TypeAlias = FieldChanged | ContentChanged | InputChanged | InputAssumed | CodeChanged | AskedFor
+"""Why a result is no longer, or may no longer be, what the recipe describes."""
+Ending: TypeAlias = Interrupted | Failed | StoppedEarly | GateFailed
+"""How what is there came to its end."""
+Continuing: TypeAlias = NoCheckpoint | ScheduleDiffers | OtherLayout | NotEquivalent | NoLongerAccepted
+"""What going on from a checkpoint comes to."""
+Absence: TypeAlias = NotInState | NotInRecipe | Removed | ArtifactMissing
+"""What is not where it would be looked for."""
+Origin: TypeAlias = MadeBefore | Shared | Moved | Imported
+"""Where there is what need not be made."""
+Reason: TypeAlias = Edit | Ending | Continuing | Absence | Origin
 
 CODES: dict[type[Reason], str] = {
     NotInState: "not_in_state",

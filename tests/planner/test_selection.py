@@ -10,6 +10,7 @@ from rich.console import Console
 from planner import planfile
 from planner.plan import Plan, Selection
 from planner.reason import AskedFor, FieldChanged
+from planner.selection import narrowed
 from planner.staleness import moved
 from state.diagnostic import Diagnostic, ProblemError
 from state.lookup import Found
@@ -51,6 +52,39 @@ def test_a_target_comes_with_its_inputs(fresh: Workshop) -> None:
     assert plan.left_out == ("thing.right",)
     assert set(fresh.apply(plan).done) == {"raw.data", "thing.base", "thing.left"}
     assert fresh.actions() == {"thing.right": "build"}
+
+
+MATRIX = "[thing.many]\n[thing.many.matrix]\nsteps = [3, 5]\n"
+MANY = ("thing.many[steps=3]", "thing.many[steps=5]")
+
+
+def test_the_name_of_a_matrix_stands_for_all_its_members(workshop: Workshop) -> None:
+    workshop.write(f"[thing.one]\n{MATRIX}")
+    assert tuple(chosen(workshop.plan(selection=Selection(target=("thing.many",))))) == MANY
+    assert tuple(chosen(workshop.plan(selection=Selection(exclude=("thing.many",))))) == ("thing.one",)
+    assert workshop.apply().failure is None
+    assert tuple(chosen(workshop.plan(selection=Selection(replace=("thing.many",))))) == MANY
+
+
+def test_what_was_made_before_there_was_a_matrix_is_meant_too(workshop: Workshop) -> None:
+    workshop.write("[thing.many]\n")
+    workshop.apply()
+    workshop.write(MATRIX)
+    plan = workshop.plan(selection=Selection(target=("thing.many",)))
+    assert chosen(plan) == {**dict.fromkeys(MANY, "build"), "thing.many": "forget"}
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_what_is_derived_for_excluded_steps_alone_is_left_out_with_them(fresh: Workshop, *, made: bool) -> None:
+    if made:
+        fresh.apply()
+        fresh.write("[thing.new]\n")  # all others are forgotten
+    plan, records = fresh.plan(), fresh.state().records
+    needed = narrowed(plan, Selection(exclude=("thing.left", "thing.right")), records, {"raw"})
+    assert needed.left_out == ("thing.left", "thing.right")
+    assert "raw.data" in narrowed(plan, Selection(exclude=("thing.base",)), records, {"raw"}).left_out
+    kept = narrowed(plan, Selection(target=("raw.data",), exclude=("thing.base",)), records, {"raw"})
+    assert tuple(chosen(kept)) == ("raw.data",)
 
 
 @pytest.mark.parametrize(

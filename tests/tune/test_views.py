@@ -15,6 +15,7 @@ from state.lookup import Found
 from tune.views.notes import notes as told
 from tune.views.plan import print_plan, print_why
 from tune.views.state import print_list, print_record
+from tune.views.words import change
 
 
 def shown(plan: Plan, kinds: Kinds, width: int, **options: bool) -> str:
@@ -175,3 +176,33 @@ def test_notes_are_lines_below_the_reasons(notes: dict[str, Any], lines: list[st
     workshop.write("[thing.a]\n")
     (step,) = workshop.plan().steps
     assert list(told(evolve(step, notes=notes))) == lines
+
+
+MODULES = [f"layers.{number}.self_attn.q_proj" for number in range(9)]
+PROMPT = "You are the assistant of a shop that sells lamps. Be short, be kind, name no price, and never say "
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        (0.1, None, "0.1 -> none"),
+        ("a", True, '"a" -> true'),
+        (
+            f"{PROMPT}so.",
+            f"{PROMPT}why.",
+            '...rice, and never say so." -> ...rice, and never say why."',
+        ),
+        (
+            MODULES,
+            MODULES[:-1],
+            '....7.self_attn.q_proj", "layers.8.self_attn.q_proj"] -> ....7.self_attn.q_proj"]',
+        ),
+        (
+            "x" * 200,
+            "y" * 200,
+            f'"{"x" * 96}... -> "{"y" * 96}...',
+        ),
+    ],
+)
+def test_long_values_are_told_from_shortly_before_where_they_part(before: Any, after: Any, text: str) -> None:
+    assert change(before, after) == text

@@ -8,10 +8,14 @@ from typing import assert_never
 from planner.effects import Effect
 from planner.plan import Step
 from planner.reason import (
+    Absence,
     ArtifactMissing,
     AskedFor,
     CodeChanged,
     ContentChanged,
+    Continuing,
+    Edit,
+    Ending,
     Failed,
     FieldChanged,
     GateFailed,
@@ -26,6 +30,7 @@ from planner.reason import (
     NotEquivalent,
     NotInRecipe,
     NotInState,
+    Origin,
     OtherLayout,
     Reason,
     Removed,
@@ -34,18 +39,24 @@ from planner.reason import (
     StoppedEarly,
 )
 from tune.views.notes import place
-from tune.views.words import short, value
+from tune.views.words import change, short
 
 
-def sentence(reason: Reason, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912  one case for each reason
+def sentence(reason: Reason, verb: str) -> str:
     """A reason in one line; `verb` is what the kind calls a rebuild."""
+    if isinstance(reason, Edit):
+        return _edited(reason, verb)
+    if isinstance(reason, Ending):
+        return _ended(reason)
+    if isinstance(reason, Continuing):
+        return _continued(reason)
+    return _absent(reason) if isinstance(reason, Absence) else _there(reason)
+
+
+def _edited(reason: Edit, verb: str) -> str:
     match reason:
-        case NotInState():
-            return "not in state yet"
-        case NotInRecipe():
-            return "no longer in the recipe; its files stay until they are collected"
         case FieldChanged(field, before, after, effect, why):
-            return f"{field}: {value(before)} -> {value(after)}  # {_consequence(effect, verb)}: {why}"
+            return f"{field}: {change(before, after)}  # {_consequence(effect, verb)}: {why}"
         case ContentChanged(name, before, after):
             return f"{name}: {_content(before, after)}"
         case InputChanged(field, source, certain, because):
@@ -54,17 +65,35 @@ def sentence(reason: Reason, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912 
             return f"{field}: what it was imported with is taken to be what the recipe names, {source}"
         case CodeChanged(before, after):
             return f"this version of tune builds it differently (code {before} -> {after})"
+        case AskedFor():
+            return "asked for with --replace"
+        case _:
+            assert_never(reason)
+
+
+def _ended(reason: Ending) -> str:
+    match reason:
         case Interrupted(step):
             return f"interrupted; continues from step {step}" if step else "interrupted before its first checkpoint"
         case Failed(error):
             return f"failed: {error}"
+        case StoppedEarly(step):
+            return f"it ended early after step {step}, and would have ended there at this length too"
+        case GateFailed(detail):
+            return f"gate failed: {detail}"
+        case _:
+            assert_never(reason)
+
+
+def _continued(reason: Continuing) -> str:
+    match reason:
+        case NoCheckpoint():
+            return "there is no complete checkpoint to continue from"
         case ScheduleDiffers(step, before, after):
             return (
                 f"cannot be continued: the learning rate of step {step} was {before:.6g} "
                 f"and would be {after:.6g} in a run of this length"
             )
-        case StoppedEarly(step):
-            return f"it ended early after step {step}, and would have ended there at this length too"
         case OtherLayout(step, before, after):
             return f"cannot be continued: the checkpoint of step {step} is {before}, and the run is to be {after}"
         case NotEquivalent(step, differs, before, after):
@@ -77,22 +106,32 @@ def sentence(reason: Reason, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912 
                 f"went on from step {step} with learning rates of another run, "
                 'which the recipe no longer accepts: on_length_change is not "continue"'
             )
-        case NoCheckpoint():
-            return "there is no complete checkpoint to continue from"
+        case _:
+            assert_never(reason)
+
+
+def _absent(reason: Absence) -> str:
+    match reason:
+        case NotInState():
+            return "not in state yet"
+        case NotInRecipe():
+            return "no longer in the recipe; its files stay until they are collected"
+        case Removed():
+            return "removed on purpose; its files stay until they are collected"
         case ArtifactMissing(folder):
             return f".tune/{folder} is missing, incomplete or changed on this machine, which made it"
-        case GateFailed(detail):
-            return f"gate failed: {detail}"
+        case _:
+            assert_never(reason)
+
+
+def _there(reason: Origin) -> str:
+    match reason:
         case MadeBefore(address):
             return f"exactly this was made before, as {address}: nothing to compute"
         case Shared(store):
             return f"exactly this is in {store} already: fetched, not computed"
-        case AskedFor():
-            return "asked for with --replace"
         case Moved(before):
             return f"moved from {before}"
-        case Removed():
-            return "removed on purpose; its files stay until they are collected"
         case Imported(folder):
             return f"imported from {folder}; that it was made from what the recipe names is taken on its word"
         case _:
@@ -152,7 +191,7 @@ def brief(reason: Reason) -> str:
     """A reason without its consequence."""
     match reason:
         case FieldChanged(field, before, after):
-            return f"{field}: {value(before)} -> {value(after)}"
+            return f"{field}: {change(before, after)}"
         case ContentChanged(name):
             return f"{name} changed"
         case NotInState():

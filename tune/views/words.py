@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import takewhile
 
 from planner.diff import Action
 from state.canonical import Plain
@@ -31,22 +32,45 @@ COLOURS = {
 }
 
 
+LONG = 100
+"""Characters after which a value is cut."""
+CONTEXT = 20
+"""Characters of what two long values share that are told before the first that differs."""
+
+
 def value(plain: Plain) -> str:
     """A setting's value as a recipe writes it; long ones are cut."""
+    return _cut(_written(plain))
+
+
+def change(before: Plain, after: Plain) -> str:
+    """A value and the one that takes its place; of long ones, from shortly before where they part."""
+    old, new = _written(before), _written(after)
+    if max(len(old), len(new)) > LONG:
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
+        if shared > 2 * CONTEXT:
+            old, new = (f"...{one[shared - CONTEXT :]}" for one in (old, new))
+    return f"{_cut(old)} -> {_cut(new)}"
+
+
+def _written(plain: Plain) -> str:
     match plain:
         case None:
             return "none"
         case bool():
-            text = "true" if plain else "false"
+            return "true" if plain else "false"
         case str():
-            text = f'"{plain}"'
+            return f'"{plain}"'
         case Mapping():
-            text = "{" + ", ".join(f"{name} = {value(one)}" for name, one in plain.items()) + "}"
+            return "{" + ", ".join(f"{name} = {_written(one)}" for name, one in plain.items()) + "}"
         case list() | tuple():
-            text = "[" + ", ".join(value(one) for one in plain) + "]"
+            return "[" + ", ".join(_written(one) for one in plain) + "]"
         case _:
-            text = f"{plain}"
-    return text if len(text) <= 100 else f"{text[:97]}..."  # noqa: PLR2004  as long as a line
+            return f"{plain}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONG else f"{text[: LONG - 3]}..."
 
 
 def duration(seconds: float) -> str:
