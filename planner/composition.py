@@ -36,7 +36,8 @@ def _collect(file: str, text: str, chain: tuple[str, ...], load: Load, found: di
         place = written.place(EXTENDS)
         if path in chain:
             circle = " -> ".join((*chain[chain.index(path) :], path))
-            raise problem("Cycle", f"These recipes extend each other: {circle}.", place=place)
+            detail = f"These recipes extend each other: {circle}."
+            raise problem("Cycle", detail, "Take one of them out of `extends`.", place)
         if path not in found:
             _collect(path, _text(path, load, place), chain, load, found)
     found[file] = evolve(written, tables={name: one for name, one in written.tables.items() if name != EXTENDS})

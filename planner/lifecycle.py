@@ -94,12 +94,12 @@ def _refusal(step: Step, harm: str, recipe: Recipe) -> Diagnostic:
     return Diagnostic("Protected", detail, hint, resource.place(f"{LIFECYCLE}.protect"))
 
 
-def _causes(reasons: Sequence[Reason]) -> Iterator[str]:
-    """The far ends of the chains of reasons: what was really edited."""
+def _causes(reasons: Sequence[Reason], origin: str = "") -> Iterator[str]:
+    """The far ends of the chains of reasons: what was really edited; `origin` is the address of another's field."""
     for reason in reasons:
         match reason:
             case FieldChanged(field, before, after):
-                yield f"{field} {show(before)} -> {show(after)}"
+                yield f"{origin and f'{origin}.'}{field} {show(before)} -> {show(after)}"
             case ContentChanged(name):
                 yield f"{name} changed"
             case ArtifactMissing():
@@ -109,7 +109,7 @@ def _causes(reasons: Sequence[Reason]) -> Iterator[str]:
             case CodeChanged():
                 yield "this version of tune builds it differently"
             case InputChanged(input=address, because=because):
-                yield from _causes(because) if because else (f"made from {address}",)
+                yield from _causes(because, address) if because else (f"made from {address}",)
             case _:
                 pass
 

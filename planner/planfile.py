@@ -22,6 +22,7 @@ from state.secrets import without_secrets
 from state.values import frozen
 
 FORMAT = "tune-plan/1"
+_SAVE = "Save one with `tune plan --out FILE`."
 _REASONS = {code: reason for reason, code in CODES.items()}
 
 
@@ -85,9 +86,9 @@ def loads(text: str, file: str) -> Plan:
     try:
         body = json.loads(text)
     except ValueError as error:
-        raise problem("Not a plan", f"`{file}` is not JSON: {error}.", place=place) from None
+        raise problem("Not a plan", f"`{file}` is not JSON: {error}.", _SAVE, place) from None
     if not isinstance(body, dict) or not str(body.get("format", "")).startswith("tune-plan/"):
-        raise problem("Not a plan", f"`{file}` was not written by `tune plan --out`.", place=place)
+        raise problem("Not a plan", f"`{file}` was not written by `tune plan --out`.", _SAVE, place)
     if body["format"] != FORMAT:
         detail = f"`{file}` has the format {body['format']}; this tune reads {FORMAT}."
         raise problem("Plan from a newer tune", detail, "Upgrade tune, or make the plan again.", place)

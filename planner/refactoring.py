@@ -112,6 +112,9 @@ def contradictions(told: Refactoring, written: Collection[str], kinds: Collectio
         taken.add(one.address)
 
 
+_CIRCLE = "Remove the move that is no longer meant; to swap names, remove all: what was made is found under any name."
+
+
 def _wrong_moves(told: Refactoring, written: Collection[str], kinds: Collection[str]) -> Iterator[Diagnostic]:
     before: set[str] = set()
     after: set[str] = set()
@@ -119,8 +122,8 @@ def _wrong_moves(told: Refactoring, written: Collection[str], kinds: Collection[
     circular = set(_circular({one.before: one.after for one in told.moves}))
     for move in told.moves:
         detail, hint = _wrong_move(move, written, kinds, before, after)
-        if not detail and move.before in circular:
-            detail, hint = f"{move.before} is moved in a circle.", "Remove the move that is no longer meant."
+        if move.before in circular:
+            detail, hint = f"{move.before} is moved in a circle.", _CIRCLE
         if not detail and move.after not in targets:
             detail = f"{move.before} is moved to {move.after}, which the recipe does not define."
             hint = suggestion(move.after, sorted(written)) or "Name the table that it is now."

@@ -101,7 +101,8 @@ class _Replacing:
         if default is not None and type(value) is not type(default) and not numbers:
             expected = _TYPES.get(type(default), "a number")
             detail = f"The variable `{name}` is {expected} by default, and {show(value)} is given."
-            self.found.append(Diagnostic("Invalid variable", detail, place=place))
+            hint = f"Give {expected}, or `{name}` another default in `[vars]`."
+            self.found.append(Diagnostic("Invalid variable", detail, hint, place))
 
     def replaced(self, value: object, path: str) -> Any:  # noqa: ANN401  plain values
         """A value with all variables in it replaced."""

@@ -42,7 +42,8 @@ def read_yaml(text: str, file: str) -> tuple[dict[str, Any], dict[str, Place]]:
 
 def _invalid(detail: str, place: Place) -> ProblemError:
     sentence = " ".join(detail.split())
-    return problem("Invalid YAML", f"{sentence[:1].upper()}{sentence[1:].rstrip('.')}.", place=place)
+    hint = "The mistake is there or just before; the keys of one table stand exactly below each other."
+    return problem("Invalid YAML", f"{sentence[:1].upper()}{sentence[1:].rstrip('.')}.", hint, place)
 
 
 @define

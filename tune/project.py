@@ -61,7 +61,7 @@ class Project:
         try:
             return (self.file.parent / name).read_text(encoding="utf-8")
         except UnicodeDecodeError:
-            raise problem("Not UTF-8", f"`{name}` is not UTF-8.") from None
+            raise problem("Not UTF-8", f"`{name}` is not UTF-8.", "Save it as UTF-8.") from None
 
     @property
     def layout(self) -> Layout:

@@ -81,11 +81,16 @@ def selection_of(settings: Mapping[str, Any]) -> Selection | None:
     metric, greater = str(evaluation["metric_for_best_model"]), evaluation["greater_is_better"]
     return Selection(
         metric=f"eval_{metric}",
-        greater_is_better=not metric.endswith(LOWER_IS_BETTER) if greater == "auto" else bool(greater),
+        greater_is_better=is_greater_better(metric, greater),
         patience=int(evaluation["early_stopping_patience"]),
         threshold=float(evaluation["early_stopping_threshold"]),
         keeps_best=bool(evaluation["load_best_model_at_end"]),
     )
+
+
+def is_greater_better(metric: str, said: object) -> bool:
+    """Whether more of a metric is better; `said` is what the recipe says, which may be "auto"."""
+    return not metric.endswith(LOWER_IS_BETTER) if said == "auto" else bool(said)
 
 
 def chosen_facts(settings: Mapping[str, Any], log: Sequence[Mapping[str, Any]], total: int) -> dict[str, Plain]:

@@ -21,6 +21,7 @@ from executor.training import (
     accelerate_file,
     deepspeed_file,
     distributed_fields,
+    evaluation_fields,
     kernel_fields,
     optimizers,
     precision_fields,
@@ -28,7 +29,6 @@ from executor.training import (
     stage_faults,
     trainer_table,
 )
-from executor.training.evaluation_fields import answer_faults
 from executor.training.evaluation_probe import evaluation_diagnostics, function_content
 from executor.training.method import Fault, Method
 from executor.training.optimization_fields import schedule_of
@@ -111,7 +111,7 @@ def _data_faults(stage: Stage, resources: Resources) -> Iterator[Fault]:
         elif kind and stage.excess_length_strategy == "split" and not formats.is_splittable(kind):
             detail = f'"split" is for {" and ".join(formats.splittable())}, and {address} is of the type {kind}'
             yield "excess_length_strategy", detail, 'Use "truncate" or "drop".'
-    yield from answer_faults(stage, resources)
+    yield from evaluation_fields.answer_faults(stage, resources)
 
 
 def _method(stage: Any) -> Method:  # noqa: ANN401  a Stage, each of which names its method
@@ -180,7 +180,8 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
         function_content(resource, surroundings),
         settings={
             "micro_batch_size": micro,
-            "distributed": distributed,
+            "distributed": distributed_fields.resolved(distributed),
+            "evaluation": evaluation_fields.resolved(stage.evaluation),
             scheduler_arguments.TABLE: arguments,
             **precision_fields.resolved(stage),
         },

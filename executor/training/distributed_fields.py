@@ -6,6 +6,8 @@ from collections.abc import Container, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any, Literal, TypeAlias
 
+from attrs import evolve
+
 from executor.training.dropout import neutral_without_dropout
 from planner.effects import Effect, setting
 from planner.limits import positive
@@ -134,6 +136,15 @@ def checkpoint_format(settings: Mapping[str, Plain]) -> str:
 def is_bound(layout: str) -> bool:
     """Whether checkpoints of a format can only be read by as many processes as wrote them."""
     return layout.startswith("zero-")
+
+
+def resolved(table: Distributed) -> Distributed:
+    """What "auto" comes to, where no host has to be asked: there, the record says what it was."""
+    if table.strategy == "single":
+        return evolve(table, processes=1)
+    if table.strategy != "auto" or (table.nodes == 1 and isinstance(table.processes, str)):
+        return table
+    return evolve(table, strategy="single" if known_processes(table) == 1 and table.nodes == 1 else "ddp")
 
 
 def known_processes(table: Distributed) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
+from attrs import evolve
+
 from executor.evaluation.answer_metrics import metric_faults, metric_name
 from executor.evaluation.user_functions import user_functions
 from executor.tokens.row_layout import RowLayout
@@ -61,6 +63,16 @@ class Evaluation:
     """What early stopping and the best model go by."""
     greater_is_better: bool | Literal["auto"] = setting("auto", effect=where_it_selects, why=_MEASURED)
     """ "auto": for all metrics but losses and perplexity."""
+
+
+def resolved(evaluation: Evaluation | None) -> Evaluation | None:
+    """The fields with what "auto" comes to, so that spelling it out changes nothing."""
+    if evaluation is None:
+        return None
+    from executor.evaluation.selection import is_greater_better
+
+    greater = is_greater_better(evaluation.metric_for_best_model, evaluation.greater_is_better)
+    return evolve(evaluation, greater_is_better=greater)
 
 
 def evaluation_faults(stage: Stage, layout: RowLayout, places: Collection[str]) -> Iterator[Fault]:

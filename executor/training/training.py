@@ -96,9 +96,12 @@ def _trainer(method: Method, run: Run) -> Any:  # noqa: ANN401  transformers has
 def _circumstances(task: Task) -> dict[str, Plain]:
     """What decides about bits and not about identity: where the run went on from, in which parts, and how."""
     resumed = task.resume_from.step if task.resume_from else 0
-    facts: dict[str, Plain] = {"resumed_from": resumed, "deterministic": task.settings["deterministic"]}
-    if task.world.strategy != "single":
-        facts |= {"strategy": task.world.strategy, "world_size": task.world.size}
+    facts: dict[str, Plain] = {
+        "resumed_from": resumed,
+        "deterministic": task.settings["deterministic"],
+        "strategy": task.world.strategy,
+        "world_size": task.world.size,
+    }
     return facts | (
         {"micro_batch_size": micro_batch(task.settings, task.world)} if task.settings["auto_micro_batch"] else {}
     )

@@ -251,6 +251,24 @@ def test_an_edit_does_what_its_field_says(path: str, beside: str, value: str, ex
         assert found == expected
 
 
+@pytest.mark.parametrize(
+    ("beside", "written_out"),
+    [
+        (STOPPING, "evaluation.greater_is_better = false"),
+        (f'{STOPPING}; evaluation.metric_for_best_model = "perplexity"', "evaluation.greater_is_better = false"),
+        (f'{STOPPING}; evaluation.metric_for_best_model = "entropy"', "evaluation.greater_is_better = true"),
+        (f"distributed.processes = 1; {DROPOUT}", 'distributed.strategy = "single"'),
+        (f"distributed.processes = 2; micro_batch_size = 4; {DROPOUT}", 'distributed.strategy = "ddp"'),
+        (f"distributed.nodes = 2; micro_batch_size = 4; {DROPOUT}", 'distributed.strategy = "ddp"'),
+        (f'distributed.strategy = "single"; {DROPOUT}', "distributed.processes = 1"),
+        (FOUR_BITS, 'bnb_4bit_compute_dtype = "bfloat16"'),
+    ],
+)
+def test_what_auto_comes_to_may_be_written_out(beside: str, written_out: str) -> None:
+    before = beside.split("; ")
+    assert action(train(before), train([*before, written_out])) == Action.REUSE
+
+
 def test_every_field_has_a_row() -> None:
     found = set(leaves(Sft)) - INPUTS
     assert sorted(found - {row[0] for row in ROWS}) == []

@@ -121,7 +121,12 @@ def test_a_base_may_be_written_in_yaml() -> None:
 def test_a_circle_is_told_from_the_file_that_closes_it() -> None:
     assert refused(
         recipe='extends = ["one.toml"]\n', one='# first\nextends = ["two.toml"]\n', two='extends = ["one.toml"]\n'
-    ) == ("two.toml:1:1", "Cycle", "These recipes extend each other: one.toml -> two.toml -> one.toml.", "")
+    ) == (
+        "two.toml:1:1",
+        "Cycle",
+        "These recipes extend each other: one.toml -> two.toml -> one.toml.",
+        "Take one of them out of `extends`.",
+    )
 
 
 def test_a_recipe_cannot_extend_itself() -> None:

@@ -74,7 +74,7 @@ def test_a_conditional_rebuild_is_refused_too(workshop: Workshop) -> None:
     workshop.apply()
     edit(workshop, "[thing.a]", "[thing.a]\ncolour = 'blue'")
     (refusal,) = refusals(workshop)
-    assert refusal.detail == 'thing.b is protected, and this plan might rebuild it: colour "red" -> "blue".'
+    assert refusal.detail == 'thing.b is protected, and this plan might rebuild it: thing.a.colour "red" -> "blue".'
 
 
 def test_a_lost_artifact_and_a_request_are_causes_too(finished: Workshop) -> None:

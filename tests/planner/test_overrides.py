@@ -85,7 +85,7 @@ def test_all_problems_with_variables_are_told_at_once() -> None:
             "--var steps",
             "Invalid variable",
             'The variable `steps` is a number by default, and "many" is given.',
-            "",
+            "Give a number, or `steps` another default in `[vars]`.",
         ),
         (
             "--var stpes",

@@ -204,7 +204,10 @@ def test_half_a_plan_is_none(text: str) -> None:
 @pytest.mark.parametrize("text", ["[]", "null", "7", "{}", '{"format": "tune-state/1"}', '{"format": 1}'])
 def test_other_json_is_no_plan(text: str) -> None:
     assert refused(text) == Diagnostic(
-        "Not a plan", "`p.plan.json` was not written by `tune plan --out`.", place=Place("p.plan.json")
+        "Not a plan",
+        "`p.plan.json` was not written by `tune plan --out`.",
+        "Save one with `tune plan --out FILE`.",
+        Place("p.plan.json"),
     )
 
 

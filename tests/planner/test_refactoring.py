@@ -226,6 +226,10 @@ def test_what_cannot_be_meant_is_refused(text: str, detail: str, hint: str) -> N
             move("thing.x", "thing.y") + move("thing.y", "thing.x"),
             ["thing.x is moved in a circle.", "thing.y is moved in a circle."],
         ),
+        (
+            move("thing.a", "thing.b") + move("thing.b", "thing.a"),
+            ["thing.a is moved in a circle.", "thing.b is moved in a circle."],
+        ),
         (move("thing.x", "thing.a") + move("thing.x", "thing.b"), ["thing.x is moved twice."]),
         (move("thing.x", "thing.a") + move("thing.y", "thing.a"), ["Two resources are moved to thing.a."]),
         (
