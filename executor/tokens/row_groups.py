@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_LEAST_ROWS, _LEAST_DOCUMENTS = 2048, 1 << 14
+_LEAST_ROWS, _LEAST_DOCUMENTS = 4096, 1 << 14
 """Of a group: enough for the row that it ends with, which is half empty, and for rows that are full (99.9 %)."""
 _MORE_ROWS = 1024
 """How many more a group has on average, until a document ends it."""
