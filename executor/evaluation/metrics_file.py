@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 from attrs import define, field
 
 NAME = "metrics.jsonl"
+WRITE_SECONDS = 1.0
+"""Opening the file for each row takes as long as all else that is done for it."""
 VOLATILE = ("tokens_per_second", "memory_gib", "seconds")
 """Columns that another run of the same would have other values in; `seconds` since the process began to train."""
 LEFT_OUT = ("_runtime", "samples_per_second", "steps_per_second", "num_tokens")
@@ -26,14 +29,20 @@ FIRST = ("step", "epoch", "loss", "learning_rate", "grad_norm", "eval_loss")
 
 @define
 class MetricsFile:
-    """Writes the rows of a run as they come; what is logged several times at a step becomes one row."""
+    """Keeps the rows of a run as they come; what is logged several times at a step becomes one row.
+
+    Rows go to the file once a second and with every checkpoint, from which a run that was killed goes on.
+    """
 
     path: Path
     _row: dict[str, float] = field(factory=dict, init=False)
+    _waiting: list[bytes] = field(factory=list, init=False)
+    """Rows before it that are not in the file yet."""
     _start: int | None = field(default=None, init=False)
-    """Where in the file the row begins, once it was written."""
+    """Where in the file the first row belongs that is not in it; None: at its end."""
     _complete: bool = field(default=True, init=False)
-    """Whether all that is known of the row is in the file."""
+    """Whether all that is known is in the file."""
+    _written: float = field(default=0.0, init=False)
 
     def continue_from(self, checkpoint: Path | None) -> None:
         """Begin with the rows up to a checkpoint, which has them in its folder; without any if there is none."""
@@ -48,8 +57,8 @@ class MetricsFile:
     def log(self, step: int, figures: Mapping[str, float]) -> None:
         """Add figures to the row of a step, which is the newest."""
         if self._row.get("step") != step:
-            self._write()
-            self._row, self._start = {"step": step}, None
+            self._close_row()
+            self._row = {"step": step}
         self._row |= {name: value for name, value in figures.items() if not name.endswith(LEFT_OUT)}
         self._complete = False
 
@@ -72,18 +81,32 @@ class MetricsFile:
         self.save(folder)
         self.path.unlink()
 
+    def _close_row(self) -> None:
+        """Nothing more is said of the newest row."""
+        if time.monotonic() - self._written >= WRITE_SECONDS:
+            self._write()
+        if self._complete:
+            self._start = None
+        else:
+            self._waiting.append(_line(self._row))
+
     def _write(self) -> None:
-        """Append the row, or put it in the place of what was written of it before."""
+        """Append what is not in the file, or put it in the place of what was written of it before."""
         if self._complete:
             return
-        middle = sorted(name for name in self._row if name not in FIRST and name not in VOLATILE)
-        names = [name for name in (*FIRST, *middle, *VOLATILE) if name in self._row]
-        row = {name: _plain(self._row[name]) for name in names}
-        with self.path.open("r+", encoding="utf-8") as file:
-            self._start = file.seek(0, 2) if self._start is None else file.seek(self._start)
-            file.write(json.dumps(row) + "\n")
+        with self.path.open("r+b") as file:
+            file.seek(0, 2) if self._start is None else file.seek(self._start)
+            file.writelines(self._waiting)
+            self._start = file.tell()
+            file.write(_line(self._row))
             file.truncate()
-        self._complete = True
+        self._waiting, self._complete, self._written = [], True, time.monotonic()
+
+
+def _line(row: Mapping[str, float]) -> bytes:
+    middle = sorted(name for name in row if name not in FIRST and name not in VOLATILE)
+    names = [name for name in (*FIRST, *middle, *VOLATILE) if name in row]
+    return json.dumps({name: _plain(row[name]) for name in names}).encode() + b"\n"
 
 
 def _plain(value: float) -> float | None:
