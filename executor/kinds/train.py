@@ -236,7 +236,11 @@ KIND = Kind(
     verb="retrain",
     inputs=inputs,
     variant="method",
-    gone={"ppo": "TRL has removed PPO: use grpo or rloo, which learn from rewards without a value model."},
+    gone={
+        "ppo": "TRL has removed PPO: use grpo or rloo, which learn from rewards without a value model.",
+        "gkd": "Use distillation, which learns from the model's own answers as GKD does with lmbda = 1. To learn from "
+        "answers that a teacher wrote before, train on them with sft.",
+    },
     derive=derive,
     check=check,
     probe=probe,

@@ -112,9 +112,24 @@ def test_each_method_says_on_which_rows_it_trains(preference: Any) -> None:
     assert "train.dpo.label_smoothing: exo_pair needs some. hint: Its paper takes 0.001." in said
 
 
-def test_a_method_that_is_gone_is_told_with_what_took_its_place(preference: Any) -> None:
-    preference.edit('method = "dpo"', 'method = "ppo"')
-    assert (
-        "train.dpo.method: there is no method 'ppo'. hint: TRL has removed PPO: use grpo or rloo, which learn from "
-        "rewards without a value model."
-    ) in refused(preference)
+@pytest.mark.parametrize(
+    ("method", "instead"),
+    [
+        (
+            "ppo",
+            "TRL has removed PPO: use grpo or rloo, which learn from rewards without a value model.",
+        ),
+        (
+            "gkd",
+            (
+                "Use distillation, which learns from the model's own answers as GKD does with lmbda = 1. To learn from "
+                "answers that a teacher wrote before, train on them with sft."
+            ),
+        ),
+    ],
+)
+def test_a_method_that_is_not_there_is_told_with_what_takes_its_place(
+    preference: Any, method: str, instead: str
+) -> None:
+    preference.edit('method = "dpo"', f'method = "{method}"')
+    assert f"train.dpo.method: there is no method '{method}'. hint: {instead}" in refused(preference)
