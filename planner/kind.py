@@ -116,6 +116,8 @@ class Kind:
     """The field whose value picks the specification class."""
     gone: Mapping[str, str] = field(factory=dict)
     """Values of `variant` that people know from elsewhere and that cannot be had any more, each with what to do."""
+    elsewhere: Callable[[], Mapping[str, str]] = dict
+    """What to write instead of names of fields that people know from elsewhere; asked where a field is unknown."""
     derive: Callable[[Resource, Resources], tuple[Resource, ...]] = _nothing_derived
     """The resources that this one brings along, such as the tokens of a training run."""
     check: Callable[[Resource, Resources], tuple[Diagnostic, ...]] = _no_objection

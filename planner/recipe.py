@@ -107,6 +107,12 @@ def _lifecycle(table: object, specification: type, kind: Kind) -> tuple[Lifecycl
     return lifecycle, tuple(unfit_fields(lifecycle, specification, kind.variant))
 
 
+def _known_elsewhere(fault: Fault, kind: Kind) -> Fault:
+    """What is wrong with a field, with what to write instead of one that other tools have."""
+    hint = kind.elsewhere().get(fault.path) if fault.summary == "Unknown field" else None
+    return fault if hint is None else evolve(fault, hint=hint)
+
+
 def _refers(resource: Resource) -> bool:
     return any(targets for _, targets in reference_fields(resource.specification))
 
@@ -261,7 +267,7 @@ class _Reader:
             try:
                 made = structure(table_of_kind, specification)
             except MisfitError as error:
-                wrong += error.faults
+                wrong += tuple(_known_elsewhere(fault, kind) for fault in error.faults)
         if specification is not None and not wrong:
             yield Resource(address, kind, made, places, coordinates=member.coordinates, lifecycle=lifecycle)
         for fault in wrong:

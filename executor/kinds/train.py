@@ -23,6 +23,7 @@ from executor.training import (
     distributed_fields,
     evaluation_fields,
     kernel_fields,
+    known_elsewhere,
     optimizers,
     precision_fields,
     scheduler_arguments,
@@ -241,6 +242,7 @@ KIND = Kind(
         "gkd": "Use distillation, which learns from the model's own answers as GKD does with lmbda = 1. To learn from "
         "answers that a teacher wrote before, train on them with sft.",
     },
+    elsewhere=known_elsewhere.hints,
     derive=derive,
     check=check,
     probe=probe,
