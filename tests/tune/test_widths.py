@@ -162,18 +162,6 @@ def test_colour_carries_no_meaning_and_can_be_turned_off(fresh: Any) -> None:
     assert ANY_CODE.sub("", coloured) == ANY_CODE.sub("", without) == printed
 
 
-def test_what_goes_to_no_terminal_is_as_wide_as_columns_says(empty: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    (empty.path / "recipe.toml").write_text(f'[dataset.d]\nsource = "rows.jsonl"\ndescription = "{COLOUR}"\n')
-    (empty.path / "rows.jsonl").write_text('{"text": "a"}\n')
-    empty.tune("apply", "--auto-approve")
-    empty.edit("by night", "by night, or in a dream")
-    line = f'description: "{COLOUR}" -> "{COLOUR}, or in a dream"  # recorded: it is a note (recipe.toml:3)'
-    monkeypatch.setenv("COLUMNS", "240")
-    assert f"        {line}\n" in empty.tune("plan").stdout
-    monkeypatch.delenv("COLUMNS")
-    assert max(map(len, empty.tune("plan").stdout.splitlines())) <= 100
-
-
 @pytest.mark.parametrize("columns", [40, 80, 200])
 def test_no_line_is_wider_than_the_terminal(fresh: Any, columns: int) -> None:
     fresh.edit("seed = 1", f'seed = 1\ndescription = "{COLOUR}"')

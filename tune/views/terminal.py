@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TextIO
 
@@ -13,14 +12,14 @@ from rich.text import Text
 from state.values import frozen
 
 PLAIN_WIDTH = 100
-"""Columns where there is no terminal to ask and `COLUMNS` does not say, so that logs look the same everywhere."""
+"""Columns where there is no terminal to ask, so that logs and tests look the same everywhere."""
 
 
 def console(stream: TextIO | None = None) -> Console:
     """A console on a stream (standard output if none is given); plain text where it is not a terminal."""
     file = stream or sys.stdout
-    # Rich itself goes by COLUMNS, and then asks the terminal.
-    width = None if file.isatty() or os.environ.get("COLUMNS", "").isdigit() else PLAIN_WIDTH
+    # Not by COLUMNS: readline sets it to 80 for all children of a process that has loaded it, whoever looks at them.
+    width = None if file.isatty() else PLAIN_WIDTH
     return Console(file=file, highlight=False, markup=False, emoji=False, width=width)
 
 
