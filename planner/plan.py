@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from attrs import define, field
+from attrs import field
 
 from planner.desired import Desired, Given, Inputs
 from planner.diff import WORKS, Action, Change, change
@@ -17,7 +17,7 @@ from state.canonical import Plain
 from state.change import worth_keeping
 from state.diagnostic import Diagnostic
 from state.record import Checkpoint, Record, Splice, State, Superseded
-from state.values import frozen
+from state.values import frozen, mutable
 
 PLACES = "places"
 """The note of a step that says where the recipe has each of its changed fields."""
@@ -115,7 +115,7 @@ def make(desired: Sequence[Desired], state: State, kinds: Kinds, local: Local, r
     return Plan(recipe[0], recipe[1], version, tuple(steps))
 
 
-@define
+@mutable
 class Planning:
     """Walks the desired resources in order, remembering what each step makes known to the ones after it."""
 

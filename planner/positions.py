@@ -7,7 +7,9 @@ import tomllib
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from attrs import define, field
+from attrs import field
+
+from state.values import mutable
 
 Path: TypeAlias = tuple[str, ...]
 
@@ -24,7 +26,7 @@ def positions(text: str) -> dict[str, tuple[int, int]]:
     return dict(_Scanner(text).scan())
 
 
-@define
+@mutable
 class _Scanner:
     text: str
     at: int = 0

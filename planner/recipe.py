@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 
-from attrs import define, evolve, field, fields
+from attrs import evolve, field, fields
 
 from planner.graph import in_order
 from planner.kind import Kind, Kinds, Resource, Resources
@@ -25,7 +25,7 @@ from planner.written import Places, Written, read
 from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic, Place, ProblemError, errors
 from state.shapes import Fault, MisfitError
-from state.values import frozen
+from state.values import frozen, mutable
 from state.wording import show, suggestion
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -140,7 +140,7 @@ def _with_derived(written: dict[str, Resource]) -> dict[str, Resource]:
     return complete
 
 
-@define
+@mutable
 class _Reader:
     """Turns the tables of a recipe into resources and collects what is wrong with them."""
 

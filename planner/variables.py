@@ -6,12 +6,13 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
 from planner.overrides import Overrides, plain_value
 from planner.secret_values import secrets_in
 from planner.written import Written
 from state.diagnostic import Diagnostic, Place, ProblemError, errors
+from state.values import mutable
 from state.wording import show, suggestion
 
 VARIABLES = "vars"
@@ -42,7 +43,7 @@ def _is_marked(value: object) -> bool:
     return isinstance(value, list) and any(_is_marked(one) for one in value)
 
 
-@define
+@mutable
 class _Replacing:
     """The variables of one recipe on their way into its strings."""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from attrs import define, field
+from attrs import field
 
 from state.diagnostic import Place, ProblemError, problem
+from state.values import mutable
 
 MOST_VALUES = 1_000_000
 """A text whose aliases unfold into more than this was written to exhaust whoever reads it."""
@@ -46,7 +47,7 @@ def _invalid(detail: str, place: Place) -> ProblemError:
     return problem("Invalid YAML", f"{sentence[:1].upper()}{sentence[1:].rstrip('.')}.", hint, place)
 
 
-@define
+@mutable
 class _Reader:
     """Turns the nodes of a document into plain values."""
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import xxhash
-from attrs import define, field
+from attrs import field
 
 from state.durable import write_atomically
+from state.values import mutable
 
 BUFFER_BYTES = 1 << 20
 MAPPED_BYTES = 1 << 22
@@ -36,7 +37,7 @@ def digest_file(path: Path) -> str:
     return hasher.hexdigest()
 
 
-@define
+@mutable
 class FileDigests:
     """Digests remembered by (device, inode, size, mtime, ctime): a shortcut that never decides anything by itself."""
 

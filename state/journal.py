@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
 from state.backend import Backend, ConflictError
 from state.canonical import Plain, digest
@@ -18,7 +18,7 @@ from state.change import put
 from state.diagnostic import Place, ProblemError, problem
 from state.plain import as_line, from_plain, record_to_plain
 from state.record import Checkpoint, Record, State
-from state.values import frozen
+from state.values import frozen, mutable
 
 NAME = "journal.json"
 FORMAT = "tune-journal/1"
@@ -54,7 +54,7 @@ ENTRIES: dict[str, type[Begun | Checkpointed | Ended]] = {"begin": Begun, "check
 NAMES = {entry: name for name, entry in ENTRIES.items()}
 
 
-@define
+@mutable
 class Journal:
     """The journal of one recipe's state."""
 

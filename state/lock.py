@@ -13,12 +13,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
-from attrs import asdict, define, evolve, field
+from attrs import asdict, evolve, field
 
 from state.backend import Backend, ConflictError, Stored
 from state.diagnostic import Place, ProblemError, problem
 from state.owner import Owner, is_gone, is_here
 from state.plain import from_plain
+from state.values import mutable
 
 NAME = "lock.json"
 HEARTBEAT_SECONDS = 10.0
@@ -60,7 +61,7 @@ def unlock(backend: Backend, identifier: str) -> Owner:
     return owner
 
 
-@define
+@mutable
 class Lock:
     """The lock of one state, held for as long as the `with` block runs."""
 
@@ -162,7 +163,7 @@ class Lock:
                 self.beat()
 
 
-@define
+@mutable
 class _Watch:
     """Watches the owner of a lock: one that renews it lives, whatever the clocks say."""
 

@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any, Literal, Self, TypeAlias, Union, cast, get_args, get_origin
 
 import attrs
-from attrs import define, field
+from attrs import field
 from cattrs import BaseConverter
 
 from state.canonical import TABLES, Plain
-from state.values import frozen
+from state.values import frozen, mutable
 from state.wording import show, suggestion
 
 Reader: TypeAlias = Callable[[Any, Any], Any]
@@ -87,7 +87,7 @@ def _is_a(origin: object, kind: object) -> bool:
     return get_origin(kind) is origin
 
 
-@define
+@mutable
 class _Table:
     """Reads tables as instances of one class; the types of its fields are looked up when they are met."""
 

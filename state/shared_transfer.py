@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeAlias, TypeVar
 
-from attrs import define, field
+from attrs import field
 
 from state import artifacts
 from state.artifacts import MANIFEST, FileEntry, Manifest
@@ -17,6 +17,7 @@ from state.backend import Backend, Moved
 from state.diagnostic import ProblemError, problem
 from state.durable import sync_folder, sync_tree, write_atomically
 from state.files import digest_file
+from state.values import mutable
 
 T = TypeVar("T")
 Naming: TypeAlias = Callable[[FileEntry], str]
@@ -25,7 +26,7 @@ Naming: TypeAlias = Callable[[FileEntry], str]
 THREADS = 8
 
 
-@define(eq=False)
+@mutable
 class _Progress:
     """Told by many threads, tells one at a time, so that whoever counts needs no lock; one failure ends them all."""
 

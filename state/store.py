@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
 from state import format as state_format
 from state.backend import Backend, ConflictError
 from state.diagnostic import Place, problem
 from state.record import EMPTY, State
+from state.values import mutable
 
 if TYPE_CHECKING:
     from state.history import Author, History
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 NAME = "state.json"
 
 
-@define
+@mutable
 class Store:
     """Reads and writes one recipe's state."""
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from attrs import define, field
+from attrs import field
 
 from state.history import Author
 from state.journal import Entry, Journal, fold
 from state.lock import Lock
 from state.record import EMPTY, State
 from state.store import Store
+from state.values import mutable
 
 
-@define
+@mutable
 class Writer:
     """Changes one state while its lock is held."""
 

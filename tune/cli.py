@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import keyword
 import os
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -108,13 +109,20 @@ def main() -> None:
     # Much is made and little dropped: looking for circles of garbage takes a third of a large plan's time.
     gc.set_threshold(100_000, 20, 20)
     _refuse_strangers()
-    sys.exit(_run())
+    _leave(_run())
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process at once; Python would first take apart all that was loaded, an eighth of a small plan's time."""
+    atexit._run_exitfuncs()  # noqa: SLF001  what os._exit leaves out
+    os._exit(code)
 
 
 def _run() -> int:
     """The exit code. Wrong usage is 1 as any error: 2 means that a plan has changes."""
     try:
         code = commands.main(prog_name="tune", standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return 1

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve
+from attrs import evolve
 
 from executor import kinds as kind_folder
 from executor.applying.local import this_machine
@@ -31,6 +31,7 @@ from state.folder_backend import FolderBackend
 from state.layout import Layout
 from state.record import State
 from state.store import Store
+from state.values import frozen
 from state.writer import current_state
 from tune import __version__
 from tune.overriding import from_environment
@@ -43,7 +44,7 @@ WHOLE = Selection()
 DEFAULTS = tuple(f"recipe{suffix}" for suffix in (".toml", *YAML_SUFFIXES))
 
 
-@define(slots=False, frozen=True)
+@frozen
 class Project:
     """A recipe file and what belongs to it."""
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
 from executor.applying.building import DONE, Building, Built
 from executor.applying.local import this_machine
@@ -21,7 +21,7 @@ from state.change import forget, put, rename
 from state.diagnostic import Diagnostic, Place, ProblemError, problem
 from state.record import Record, State, Status
 from state.shared_store import SharedStore
-from state.values import frozen
+from state.values import frozen, mutable
 
 _DEARNESS = {action: place for place, action in enumerate(Action)}
 
@@ -82,7 +82,7 @@ def unshared(state: State, shared: SharedStore | None) -> tuple[str, ...]:
     return tuple(address for address, record in finished if record.action_key not in there)
 
 
-@define
+@mutable
 class _Applying:
     """One apply in progress: writes the state after every step."""
 

@@ -12,13 +12,13 @@ from threading import Condition, Thread
 from types import TracebackType
 from typing import Self
 
-from attrs import define, field
+from attrs import field
 
 from state import artifacts
 from state.diagnostic import ProblemError
 from state.record import Checkpoint
 from state.shared_store import SharedStore
-from state.values import frozen
+from state.values import frozen, mutable
 
 CLOSING_SECONDS = 30.0
 """How long the end of a step waits for an upload that it cut off; a store that hangs must not hold it up."""
@@ -41,7 +41,7 @@ def shareable(checkpoint: Checkpoint) -> bool:
     return checkpoint.format == "torch"
 
 
-@define(eq=False)
+@mutable
 class CheckpointUploads:
     """Uploads the newest checkpoint of one run, in a thread of its own; nothing that happens to it ends the training.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from attrs import define, field
+from attrs import field
 
 from executor.models import hub
 from planner.recipe import Recipe
@@ -13,9 +13,10 @@ from state import artifacts
 from state.diagnostic import Diagnostic, Place, ProblemError, Severity
 from state.layout import Layout
 from state.record import Record, State
+from state.values import mutable
 
 
-@define
+@mutable
 class Bytes:
     """Artifacts on this machine, read once to see whether they are what was made."""
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path, PurePosixPath
 
-from attrs import define, field
+from attrs import field
 
 from state import artifacts
 from state.artifacts import MANIFEST
 from state.diagnostic import Diagnostic, ProblemError
 from state.layout import Layout
-from state.values import frozen
+from state.values import frozen, mutable
 
 TREES = ("artifacts", "checkpoints")
 """Folders that hold KIND/NAME/KEY."""
@@ -36,7 +36,7 @@ class Found:
     """Seconds since the epoch."""
 
 
-@define
+@mutable
 class _Search:
     """One walk over `.tune/`."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from attrs import define, field
+from attrs import field
 
 from state import artifacts
 from state.diagnostic import Diagnostic, Place, ProblemError
@@ -14,13 +14,14 @@ from state.layout import Layout
 from state.record import EMPTY, Record, State
 from state.shared_store import SharedStore
 from state.store import Store
+from state.values import mutable
 
 T = TypeVar("T")
 
 HINT = "Remove its folder to have it made again, or restore it from a backup."
 
 
-@define
+@mutable
 class Verification:
     """What was checked, and what is wrong; nothing is repaired."""
 

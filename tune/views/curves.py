@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise, zip_longest
 from typing import Any
 
-from attrs import define, field
+from attrs import field
 from rich.console import Console
 from rich.text import Text
 
 from executor.evaluation.curves import Curve, Panel, thinned
+from state.values import mutable
 from tune.views.preview import visible
 from tune.views.terminal import Hanging
 
@@ -28,7 +29,7 @@ MARK = "o"
 """What a second curve's points are, so that nobody needs colours to tell it from the first."""
 
 
-@define
+@mutable
 class _Canvas:
     """Dots in a grid of characters, each 2 dots wide and 4 high."""
 
