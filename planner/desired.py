@@ -66,7 +66,7 @@ def same(one: Plain, other: Plain) -> bool:
     if type(one) in SCALARS or type(other) in SCALARS:
         return type(one) is type(other) and one == other
     if not one and not other:
-        return isinstance(one, Mapping) is isinstance(other, Mapping)
+        return type(one) is type(other) or isinstance(one, Mapping) is isinstance(other, Mapping)
     return encode(one) == encode(other)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from planner.desired import Desired, effect_of, flatten, same
 from planner.effects import Effect, declared, input_effect
@@ -46,7 +46,9 @@ class Differences:
 def compare(situation: Situation, record: Record) -> Differences:
     """All that differs between what should be and the record, each with its reason."""
     fields = tuple(_field_changes(situation.desired, record))
-    found = tuple(_input_changes(situation, record))
+    found = tuple(_input_changes(situation, record)) if record.inputs or situation.inputs else ()
+    if not fields and not found and _is_the_rest_as_it_was(situation.desired, record):
+        return _NOTHING
     changed = tuple(one for one in found if isinstance(one, InputChanged))
     inputs = tuple(one for one in changed if _decides(situation, record, one.field))
     beside = tuple(one for one in changed if one not in inputs)
@@ -67,6 +69,15 @@ def compare(situation: Situation, record: Record) -> Differences:
     )
 
 
+_NOTHING = Differences((), (), (), ())
+
+
+def _is_the_rest_as_it_was(desired: Desired, record: Record) -> bool:
+    """Whether all but fields and inputs is what it was: nearly always, so that nothing else need be looked at."""
+    as_made = (record.generation, record.code, record.content, ())
+    return (desired.generation, desired.code, desired.content, record.splices) == as_made
+
+
 def _decides(situation: Situation, record: Record, field: str) -> bool:
     """Whether an input is part of what the result is, or was when it was made."""
     specification, both = situation.desired.specification, (record.settings, situation.desired.settings)
@@ -75,9 +86,18 @@ def _decides(situation: Situation, record: Record, field: str) -> bool:
 
 def _field_changes(desired: Desired, record: Record) -> Iterator[FieldChanged]:
     recorded = with_defaults(record.settings, desired.specification)
-    differing = _differing(recorded, desired.settings)
+    if differing := _differing(recorded, desired.settings):
+        yield from _changed_fields(desired, record, differing, recorded)
+    if desired.protected != record.protected:
+        yield FieldChanged(f"{LIFECYCLE}.protect", record.protected, desired.protected, Effect.METADATA, WHY)
+
+
+def _changed_fields(
+    desired: Desired, record: Record, names: Sequence[str], recorded: Mapping[str, Plain]
+) -> Iterator[FieldChanged]:
+    """The fields of some names that differ, tables by their fields."""
     before, after = (
-        flatten({name: settings[name] for name in differing if name in settings})
+        flatten({name: settings[name] for name in names if name in settings})
         for settings in (recorded, desired.settings)
     )
     for path in sorted(before.keys() | after.keys()):
@@ -89,14 +109,18 @@ def _field_changes(desired: Desired, record: Record) -> Iterator[FieldChanged]:
             )
             why = declared(desired.specification, path).why
             yield FieldChanged(path, before.get(path), after.get(path), effect, why)
-    if desired.protected != record.protected:
-        yield FieldChanged(f"{LIFECYCLE}.protect", record.protected, desired.protected, Effect.METADATA, WHY)
 
 
 def _differing(recorded: Mapping[str, Plain], wanted: Mapping[str, Plain]) -> list[str]:
-    """The names whose values differ; nearly none do, and most are found to be the same object, which is quick."""
-    pairs = zip(wanted, map(recorded.get, wanted), wanted.values(), strict=True)
-    changed = [name for name, before, after in pairs if before is not after and not same(before, after)]
+    """The names whose values differ; nearly none do, and what is plainly the same is found to be so at once."""
+    get = recorded.get
+    changed = [
+        name
+        for name, after in wanted.items()
+        if (before := get(name)) is not after
+        and (type(after) is not str or before != after)  # only a text equals a text
+        and not same(before, after)
+    ]
     return changed + [name for name in recorded if name not in wanted and recorded[name] is not None]
 
 

@@ -9,7 +9,7 @@ from attrs import field
 
 from planner.desired import Desired, Given, Inputs
 from planner.diff import WORKS, Action, Change, change
-from planner.kind import Kinds, Source
+from planner.kind import Kinds
 from planner.overrides import Overrides
 from planner.reason import NotInRecipe, Reason, told_once
 from planner.situation import Local, Situation
@@ -124,7 +124,8 @@ class Planning:
     local: Local
     kept: Mapping[str, Superseded] = field(init=False)
     """Every record of which something exists, with the address that it has or had, by action key."""
-    _digests: dict[Source, str] = field(factory=dict, init=False)
+    _digests: dict[tuple[str, str], str] = field(factory=dict, init=False)
+    """By address and part."""
     _records: dict[str, Record] = field(factory=dict, init=False)
     _causes: dict[str, tuple[Reason, ...]] = field(factory=dict, init=False)
 
@@ -140,7 +141,7 @@ class Planning:
     def step(self, desired: Desired) -> Step:
         """The step of one resource, all of whose inputs have had theirs."""
         inputs = {
-            name: tuple(Given(source, self._digests.get(source)) for source in sources)
+            name: tuple(Given(one, self._digests.get((one.address, one.part))) for one in sources)
             for name, sources in desired.inputs.items()
         }
         record = self.state.records.get(desired.address)
@@ -161,9 +162,9 @@ class Planning:
     def made(self, desired: Desired, record: Record) -> None:
         """Tell the steps after this one what it produced, once that is known."""
         self._records[desired.address] = record
-        self._digests[Source(desired.address)] = record.output_digest
+        self._digests[desired.address, ""] = record.output_digest
         for part, digest in record.parts.items():
-            self._digests[Source(desired.address, part)] = digest
+            self._digests[desired.address, part] = digest
 
     def _input_records(self, desired: Desired) -> dict[str, tuple[Record, ...]]:
         return {
@@ -172,11 +173,11 @@ class Planning:
         }
 
     def _remember(self, desired: Desired, found: Change) -> None:
-        self._causes[desired.address] = told_once(found.reasons)
+        self._causes[desired.address] = told_once(found.reasons) if found.reasons else ()
         if found.record is not None:
             self.made(desired, found.record)
         for part, digest in desired.known.items():
-            self._digests[Source(desired.address, part)] = digest
+            self._digests[desired.address, part] = digest
 
 
 def _kept_by_key(state: State) -> dict[str, Superseded]:

@@ -14,6 +14,7 @@ from state.plain import SCALARS, to_plain
 from state.shapes import shapes
 
 _converter = shapes(numbers_are_finite=True)
+_SETTINGS = "plain settings"
 
 
 def structure(value: Mapping[str, Plain], specification: type) -> Any:  # noqa: ANN401  an instance of `specification`
@@ -21,12 +22,20 @@ def structure(value: Mapping[str, Plain], specification: type) -> Any:  # noqa: 
     return _converter.structure(value, specification)
 
 
-def settings_of(specification: attrs.AttrsInstance) -> dict[str, Plain]:
-    """The values that are a resource's own: neither references nor what belongs to a derived input."""
-    kind = type(specification)
-    values: Iterator[tuple[str, Any]] = zip(own_fields(kind), own_values(kind)(specification), strict=True)
-    # Most values are plain already, and a recipe may have ten thousand times thirty of them.
-    return {name: value if type(value) in SCALARS else to_plain(value) for name, value in values}
+def settings_of(specification: attrs.AttrsInstance) -> Mapping[str, Plain]:
+    """The values that are a resource's own: neither references nor what belongs to a derived input.
+
+    They are asked for several times and stay with the specification, which cannot change.
+    """
+    kept = vars(specification)
+    found: Mapping[str, Plain] | None = kept.get(_SETTINGS)
+    if found is None:
+        kind = type(specification)
+        values: Iterator[tuple[str, Any]] = zip(own_fields(kind), own_values(kind)(specification), strict=True)
+        # Most values are plain already, and a recipe may have ten thousand times thirty of them.
+        found = {name: value if type(value) in SCALARS else to_plain(value) for name, value in values}
+        kept[_SETTINGS] = found
+    return found
 
 
 def with_defaults(settings: Mapping[str, Plain], specification: type) -> dict[str, Plain]:

@@ -21,6 +21,7 @@ else:
 
 FORMAT_TAG = b"tune-canonical-1\n"
 """Stands in front of every encoded value; a change to the encoding must change it."""
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
 def encode(value: Plain) -> bytes:
@@ -28,10 +29,7 @@ def encode(value: Plain) -> bytes:
 
     `1` and `1.0` and `true` differ, `-0.0` and `0.0` do not, tuples are lists; NaN and infinity raise ValueError.
     """
-    text = json.dumps(
-        _without_negative_zero(value), sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False
-    )
-    return FORMAT_TAG + text.encode("utf-8", "surrogatepass")
+    return FORMAT_TAG + _JSON.encode(_without_negative_zero(value)).encode("utf-8", "surrogatepass")
 
 
 def digest(value: Plain) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from state.values import frozen
 
 SOURCE = Path(__file__).parent / "diagnostics.md"
-_SECTION = re.compile(r"^### (TUNE\d{3}): (.+?)\n\n(.+?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
+_SECTION = r"^### (TUNE\d{3}): (.+?)\n\n(.+?)(?=^##|\Z)"
 
 
 @frozen
@@ -27,7 +27,8 @@ class Explanation:
 @cache
 def explanations() -> Mapping[str, Explanation]:
     """All of them by the summary that they explain, in the order of the page."""
-    found = (Explanation(*match.groups()) for match in _SECTION.finditer(SOURCE.read_text(encoding="utf-8")))
+    page = SOURCE.read_text(encoding="utf-8")
+    found = (Explanation(*match.groups()) for match in re.finditer(_SECTION, page, re.MULTILINE | re.DOTALL))
     return {one.summary: one for one in found}
 
 

@@ -70,8 +70,8 @@ def shapes(*, numbers_are_finite: bool) -> BaseConverter:
         converter.register_structure_hook(float, _number)
     converter.register_structure_hook(Plain, lambda value, _: value)
     converter.register_structure_hook_factory(attrs.has, lambda kind: _Table.of(kind, converter).read)
-    for origin, generic in _GENERIC.items():
-        converter.register_structure_hook_func(partial(_is_a, origin), partial(generic, converter))
+    for origin, reader_of in _GENERIC.items():
+        converter.register_structure_hook_factory(partial(_is_a, origin), partial(reader_of, converter))
     return converter
 
 
@@ -94,8 +94,9 @@ class _Table:
     kind: type
     converter: BaseConverter
     fields: dict[str, attrs.Attribute[Any]]
-    required: tuple[str, ...]
-    readers: dict[str, Callable[[Any], Any]] = field(factory=dict, init=False)
+    required: frozenset[str]
+    readers: dict[str, tuple[Reader, Any]] = field(factory=dict, init=False)
+    """By field the reader and the type that it is to read."""
     taken: dict[str, type | None] = field(factory=dict, init=False)
     """By field the type of plain values that are taken as they are, which most of a state are."""
 
@@ -103,28 +104,31 @@ class _Table:
     def of(cls, kind: Any, converter: BaseConverter) -> _Table:  # noqa: ANN401  an attrs class
         """The reader of a class."""
         fields = {one.name: one for one in attrs.fields(attrs.resolve_types(kind))}
-        required = tuple(name for name, one in fields.items() if one.default is attrs.NOTHING)
+        required = frozenset(name for name, one in fields.items() if one.default is attrs.NOTHING)
         return cls(kind, converter, fields, required)
 
     def read(self, value: object, _: object) -> object:
         """The instance; faults come in the order of the fields, and names that are none of them last."""
         given: dict[str, object] = {}
         wrong: dict[str, tuple[Fault, ...]] = {}
+        readers, taken = self.readers, self.taken
         for name, one in _table(value).items():
-            if type(one) is self.taken.get(name):
+            if type(one) is taken.get(name):
                 given[name] = one
                 continue
             try:
-                given[name] = (self.readers.get(name) or self._reader(name))(one)
+                read, kind = readers.get(name) or self._reader(name)
+                given[name] = read(one, kind)
             except MisfitError as error:
                 wrong[name] = tuple(error.inside(name) if name in self.fields else error.faults)
-        wrong |= {name: (self._missing(name),) for name in self.required if name not in given and name not in wrong}
-        if wrong:
+        if wrong or not self.required <= given.keys():
+            missed = self.required - given.keys() - wrong.keys()
+            wrong |= {name: (self._missing(name),) for name in missed}
             order = [*self.fields, *sorted(wrong.keys() - self.fields.keys())]
             raise MisfitError(*(fault for name in order for fault in wrong.get(name, ())))
         return self.kind(**given)
 
-    def _reader(self, name: str) -> Callable[[Any], Any]:
+    def _reader(self, name: str) -> tuple[Reader, Any]:
         """The reader of a field, made when the field is first met."""
         if name not in self.fields:
             known = list(self.fields)
@@ -132,8 +136,7 @@ class _Table:
             raise MisfitError(Fault(name, "there is no such field", hint, "Unknown field"))
         kind: Any = self.fields[name].type
         self.taken[name] = _taken(kind, self.converter)
-        read = self.converter.get_structure_hook(kind)
-        found = self.readers[name] = lambda value: read(value, kind)
+        found = self.readers[name] = self.converter.get_structure_hook(kind), kind
         return found
 
     def _missing(self, name: str) -> Fault:
@@ -192,55 +195,76 @@ def _table(value: object) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", value)
 
 
-def _list(converter: BaseConverter, value: object, kind: object) -> tuple[object, ...]:
-    if not isinstance(value, list | tuple):
-        raise MisfitError.expected("a list", value)
-    made: list[object] = []
-    wrong: list[Fault] = []
-    for position, one in enumerate(value):
-        try:
-            made.append(converter.structure(one, get_args(kind)[0]))
-        except MisfitError as error:
-            wrong += error.inside(str(position))
-    if wrong:
-        raise MisfitError(*wrong)
-    return tuple(made)
+def _list(converter: BaseConverter, kind: Any) -> Reader:  # noqa: ANN401  a type
+    inner = get_args(kind)[0]
+    read_one = converter.get_structure_hook(inner)
+
+    def read(value: object, _: object) -> tuple[object, ...]:
+        if not isinstance(value, list | tuple):
+            raise MisfitError.expected("a list", value)
+        made: list[object] = []
+        wrong: list[Fault] = []
+        for position, one in enumerate(value):
+            try:
+                made.append(read_one(one, inner))
+            except MisfitError as error:
+                wrong += error.inside(str(position))
+        if wrong:
+            raise MisfitError(*wrong)
+        return tuple(made)
+
+    return read
 
 
-def _mapping(converter: BaseConverter, value: object, kind: object) -> Mapping[str, Any]:
-    """A table whose values have one shape; plain ones stay as they are."""
-    given, inner = _table(value), get_args(kind)[1]
-    if inner is Plain:
-        return given
-    read = converter.get_structure_hook(inner)
-    return {name: read(one, inner) for name, one in given.items()}
+def _mapping(converter: BaseConverter, kind: Any) -> Reader:  # noqa: ANN401  a type
+    """Of a table whose values have one shape; plain ones stay as they are."""
+    inner = get_args(kind)[1]
+    read_one, taken = converter.get_structure_hook(inner), {_taken(inner, converter)}
+
+    def read(value: object, _: object) -> Mapping[str, Any]:
+        given = _table(value)
+        if inner is Plain or taken.issuperset(map(type, given.values())):
+            return given
+        return {name: read_one(one, inner) for name, one in given.items()}
+
+    return read
 
 
-def _one_of(converter: BaseConverter, value: object, kind: object) -> object:
+def _one_of(converter: BaseConverter, kind: Any) -> Reader:  # noqa: ANN401  a type
     """The members of a union are told apart by the value's own type; the last one explains a misfit."""
-    if value is None and type(None) in get_args(kind):
-        return None
-    *others, last = (member for member in get_args(kind) if member is not type(None))
-    for member in others:
-        try:
-            return converter.structure(value, member)
-        except MisfitError:
-            continue
-    return converter.structure(value, last)
+    may_be_none = type(None) in get_args(kind)
+    *others, last = ((one, converter.get_structure_hook(one)) for one in get_args(kind) if one is not type(None))
+
+    def read(value: object, _: object) -> object:
+        if value is None and may_be_none:
+            return None
+        for member, read_one in others:
+            try:
+                return read_one(value, member)
+            except MisfitError:
+                continue
+        return last[1](value, last[0])
+
+    return read
 
 
-def _literal(_: BaseConverter, value: object, kind: object) -> object:
+def _literal(_: BaseConverter, kind: Any) -> Reader:  # noqa: ANN401  a type
     options = get_args(kind)
-    if value in options and any(type(value) is type(option) for option in options):
-        return value
-    close = suggestion(value, [one for one in options if isinstance(one, str)]) if isinstance(value, str) else ""
-    names = ", ".join(show(option) for option in options)
-    raise MisfitError(Fault("", f"expected one of {names}; got {show(value)}", close))
+    types = {type(option) for option in options}
+
+    def read(value: object, _: object) -> object:
+        if value in options and type(value) in types:
+            return value
+        close = suggestion(value, [one for one in options if isinstance(one, str)]) if isinstance(value, str) else ""
+        names = ", ".join(show(option) for option in options)
+        raise MisfitError(Fault("", f"expected one of {names}; got {show(value)}", close))
+
+    return read
 
 
-def _free_table(_: BaseConverter, value: object, __: object) -> Plain:
-    """A table of a recipe in which anything may stand that can be identified."""
-    return _identifiable(_table(value))
+def _free_table(_: BaseConverter, __: object) -> Reader:
+    """Of a table of a recipe in which anything may stand that can be identified."""
+    return lambda value, _: _identifiable(_table(value))
 
 
 def _identifiable(value: object) -> Plain:
@@ -253,7 +277,7 @@ def _identifiable(value: object) -> Plain:
     raise MisfitError.expected("a string, number, list or table", value)
 
 
-_GENERIC: dict[Any, Callable[[BaseConverter, Any, Any], Any]] = {
+_GENERIC: dict[Any, Callable[[BaseConverter, Any], Reader]] = {
     Union: _one_of,
     types.UnionType: _one_of,
     tuple: _list,

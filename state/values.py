@@ -50,8 +50,8 @@ def _finished_later(made: type, **options: Any) -> type:  # noqa: ANN401  as att
 class _Unfinished:
     """A class that attrs has not seen yet."""
 
-    def __init__(self, made: type, options: dict[str, Any]) -> None:
-        self.made: type | None = made
+    def __init__(self, made: Any, options: dict[str, Any]) -> None:  # noqa: ANN401  a class
+        self.made: Any = made
         self.options = options
 
     def finish(self) -> None:

@@ -67,12 +67,17 @@ def desire(
     surroundings = Surroundings(folder, digests, state, resources, known)
     found: list[Diagnostic] = []
     desired = []
+    left_open = False
     for resource in recipe.resources.values():
         probe: Probe = resource.kind.probe(resource, surroundings)
         whole = resources[resource.address] = _resolved(resource, probe)
-        # What the recipe left open may not fit, now that it is known.
-        found += [*probe.diagnostics, *resource.kind.check(whole, resources)]
-        known |= {Source(resource.address, part): digest for part, digest in probe.known.items()}
+        found += probe.diagnostics
+        # What the recipe left open may not fit, now that it is known; the rest was checked with the recipe.
+        left_open = left_open or whole is not resource
+        if left_open or resource.derived_from:
+            found += resource.kind.check(whole, resources)
+        for part, digest in probe.known.items():
+            known[Source(resource.address, part)] = digest
         desired.append(_desired(resource, probe, resources))
     # The same row can be found broken by its dataset and by the tokens that are made of it.
     unique = tuple(dict.fromkeys(found))

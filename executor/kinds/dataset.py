@@ -40,17 +40,17 @@ _TAKEN = ("name", "split", "filters", "deduplicate", "sample", "weight", "shuffl
 
 def identity(settings: Mapping[str, Plain], content: Sequence[str]) -> str:
     """The digest of the rows: the bytes in order, and how they are to be read; only what plays a part counts."""
-    defaults = _defaults()
-    fields = formats.load()[str(settings["type"])].fields
+    defaults, name_of_type = _defaults(), str(settings["type"])
+    fields = formats.load()[name_of_type].fields
     drawn = bool(settings["shuffle"]) or settings["sample"] is not None or settings["weight"] != 1
-    names = [*fields[1:], *_TAKEN, *(["seed"] if drawn else [])]
+    names = (*fields[1:], *_TAKEN, "seed") if drawn else (*fields[1:], *_TAKEN)
     given = {name: settings[name] for name in names if settings[name] != defaults[name]}
     main = {"field": settings[fields[0]]} if fields else {}
-    return digest({**given, **main, "type": settings["type"], "files": list(content)})
+    return digest({**given, **main, "type": name_of_type, "files": list(content)})
 
 
 @cache
-def _defaults() -> dict[str, Plain]:
+def _defaults() -> Mapping[str, Plain]:
     return settings_of(Dataset(source="-"))
 
 

@@ -32,10 +32,11 @@ _JUMPING = (".parquet", ".arrow")
 
 def suffix(name: str) -> str:
     """The ending that tells the format, without that of compression; "" for one that is not known."""
-    compressed = next((one for one in compression.SUFFIXES if name.endswith(one)), "")
-    stem, dot, ending = name.removesuffix(compressed).rpartition(".")
+    if name.endswith(compression.SUFFIXES):
+        name = name.rpartition(".")[0]
+    stem, dot, ending = name.rpartition(".")
     found = dot + ending.lower()
-    return found if found in _READERS and stem and not stem.endswith("/") else ""
+    return found if found in _READERS and stem and stem[-1] != "/" else ""
 
 
 def read_file(path: Path, name: str) -> Iterator[Row | BrokenRow]:

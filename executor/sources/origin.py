@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from functools import partial
 from itertools import chain
@@ -73,9 +74,10 @@ def named_files(dataset: Dataset, folder: Path) -> list[tuple[Path, str]]:
     source = dataset.source
     # Most datasets are one file, and a plan may have thousands of them: one look at the disk tells.
     if isinstance(source, str) and suffix(source) and not dataset.split and "-of-" not in source:
-        path = folder / source
-        if path.is_file() and not is_address(source):
-            return [(path, _name(dataset, folder, Origin.LOCAL, path))]
+        place = os.path.join(folder, source)  # noqa: PTH118  a third of the time that a Path takes to tell it
+        if os.path.isfile(place) and not is_address(source):  # noqa: PTH113
+            path = Path(place)
+            return [(path, _below(folder, path))]
     return list(dict.fromkeys(file for part in parts(dataset, folder) for file in part.files))
 
 
@@ -114,9 +116,13 @@ def _paths(dataset: Dataset, folder: Path, origin: Origin, split: str) -> list[P
     return [names[name] for name in splits.of_split(names, split)] or (found if split == splits.TRAIN else [])
 
 
+def _below(folder: Path, path: Path) -> str:
+    """A path relative to a folder; one that leads elsewhere stays whole."""
+    return path.as_posix().removeprefix(f"{folder.as_posix()}/")
+
+
 def _name(dataset: Dataset, folder: Path, origin: Origin, path: Path) -> str:
-    # An absolute path that leads elsewhere stays whole.
-    relative = path.as_posix().removeprefix(f"{folder.as_posix()}/")
+    relative = _below(folder, path)
     if origin is Origin.HUB:
         return f"{dataset.source}/{relative}"
     return f"{sources_of(dataset)[0].partition('://')[0]}://{relative}" if origin is Origin.STORAGE else relative
