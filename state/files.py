@@ -61,7 +61,7 @@ class FileDigests:
         """The digest of a file's bytes."""
         return self.digests([path])[0]
 
-    def digests(self, paths: Sequence[Path]) -> list[str]:
+    def digests(self, paths: Sequence[str | Path]) -> list[str]:
         """The digests of several files' bytes; large ones that have to be read are read at once."""
         statuses = [os.stat(path) for path in paths]  # noqa: PTH116  a plan may look at ten thousand files
         keys = [_stat_key(one) for one in statuses]
@@ -69,11 +69,13 @@ class FileDigests:
         if len(known) == len(keys):
             return known
         unknown = [
-            (path, status) for path, status, key in zip(paths, statuses, keys, strict=True) if key not in self._known
+            (Path(path), status)
+            for path, status, key in zip(paths, statuses, keys, strict=True)
+            if key not in self._known
         ]
         read = zip(unknown, _read(unknown), strict=True)
         fresh = {path: self._fresh(path, status, digest) for (path, status), digest in read}
-        return [fresh.get(path) or self._known[key] for path, key in zip(paths, keys, strict=True)]
+        return [fresh.get(Path(path)) or self._known[key] for path, key in zip(paths, keys, strict=True)]
 
     def _fresh(self, path: Path, status: os.stat_result, digest: str) -> str:
         """The digest of a file that was just read, remembered if the file cannot have changed meanwhile."""

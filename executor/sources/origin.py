@@ -69,16 +69,20 @@ def parts(dataset: Dataset, folder: Path) -> tuple[Part, ...]:
     return found
 
 
-def named_files(dataset: Dataset, folder: Path) -> list[tuple[Path, str]]:
+def named_files(dataset: Dataset, folder: Path) -> list[tuple[str | Path, str]]:
     """The files of a dataset, each once, with the names that messages and records give them."""
     source = dataset.source
     # Most datasets are one file, and a plan may have thousands of them: one look at the disk tells.
-    if isinstance(source, str) and suffix(source) and not dataset.split and "-of-" not in source:
-        place = os.path.join(folder, source)  # noqa: PTH118  a third of the time that a Path takes to tell it
-        if os.path.isfile(place) and not is_address(source):  # noqa: PTH113
-            path = Path(place)
-            return [(path, _below(folder, path))]
+    if isinstance(source, str) and suffix(source) and not dataset.split and _is_plain(source):
+        place = os.path.join(folder, source)  # noqa: PTH118  making a path takes longer than looking at the file
+        if os.path.isfile(place):  # noqa: PTH113
+            return [(place, source)]
     return list(dict.fromkeys(file for part in parts(dataset, folder) for file in part.files))
+
+
+def _is_plain(source: str) -> bool:
+    """Whether a source is written as records would name a file below the recipe, no shard of others."""
+    return source[0] not in "./" and "//" not in source and "/." not in source and "-of-" not in source
 
 
 def rows(dataset: Dataset, folder: Path) -> Rows:

@@ -119,7 +119,8 @@ def chunks(dataset: Dataset, folder: Path) -> Iterator[Stretch | Parsed]:
     if not _as_they_lie(dataset):
         yield from map(Parsed, _groups(origin.rows(dataset, folder)))
         return
-    for path, name in origin.named_files(dataset, folder):
+    for place, name in origin.named_files(dataset, folder):
+        path = Path(place)
         if path.suffix.lower() in _OF_LINES:
             yield from _stretches(path, name)
         else:
