@@ -25,9 +25,9 @@ def structure(value: Mapping[str, Plain], specification: type) -> Any:  # noqa: 
 def settings_of(specification: attrs.AttrsInstance) -> Mapping[str, Plain]:
     """The values that are a resource's own: neither references nor what belongs to a derived input.
 
-    They are asked for several times and stay with the specification, which cannot change.
+    They are asked for several times and stay with the specification, which cannot change, where it has room for them.
     """
-    kept = vars(specification)
+    kept: dict[str, Any] = getattr(specification, "__dict__", {})
     found: Mapping[str, Plain] | None = kept.get(_SETTINGS)
     if found is None:
         kind = type(specification)
