@@ -15,6 +15,7 @@ from executor.models.model_files import initialise
 from executor.workers.task import Input
 from planner.structure import settings_of
 from state.canonical import Plain
+from state.diagnostic import ProblemError
 from tests.executor.test_training import BASIC, TEMPLATE, Laboratory, laboratory, run
 
 __all__ = ["laboratory"]
@@ -62,12 +63,23 @@ STAGES: list[tuple[str, str, Sft]] = [
 
 @pytest.mark.parametrize(("family", "how", "stage"), STAGES, ids=[f"{family} {how}" for family, how, _ in STAGES])
 def test_a_model_of_the_family_learns(laboratory: Laboratory, family: str, how: str, stage: Sft) -> None:
-    folder = laboratory.folder / f"{family} {how}"
-    folder.mkdir()
-    made = initialise({"model_type": family, **FAMILIES[family]}, 1, laboratory.folder / "tokenizer", TEMPLATE, folder)
-    model = Input("model.it", made.output_digest, str(folder), settings_of(Model(source=str(folder))), made.facts)
+    model = _model(laboratory, family, how)
     task = laboratory.task(stage)
     trained = run(evolve(task, inputs={**task.inputs, "model": (model,)}))
     first, *_, last = (entry["loss"] for entry in trained.log if "loss" in entry)
     assert last < first
     assert Path(trained.task.output_folder, "chat_template.jinja").is_file()
+
+
+def test_a_smoothed_loss_that_would_leave_out_that_of_routers_is_refused(laboratory: Laboratory) -> None:
+    model = _model(laboratory, "qwen3_moe", "smoothed")
+    task = laboratory.task(evolve(FULL, label_smoothing_factor=0.1))
+    with pytest.raises(ProblemError, match="loss of this model's routers is added to one in chunks only"):
+        run(evolve(task, inputs={**task.inputs, "model": (model,)}))
+
+
+def _model(laboratory: Laboratory, family: str, how: str) -> Input:
+    folder = laboratory.folder / f"{family} {how}"
+    folder.mkdir()
+    made = initialise({"model_type": family, **FAMILIES[family]}, 1, laboratory.folder / "tokenizer", TEMPLATE, folder)
+    return Input("model.it", made.output_digest, str(folder), settings_of(Model(source=str(folder))), made.facts)
