@@ -12,9 +12,10 @@ from attrs import evolve
 
 from executor import formats
 from executor.applying.probe import Surroundings, assumed
+from executor.data.broken_rows import BrokenRows
 from executor.data.chat_messages import RowError
 from executor.data.dataset_fields import Dataset, dataset_of
-from executor.data.rows import MOST_REPORTED, BrokenRow, Row
+from executor.data.rows import BrokenRow, Row
 from executor.models import hub
 from executor.sources import fetching, origin
 from executor.sources.detection import not_given, resolved
@@ -191,29 +192,18 @@ class Seen:
 
 def examine(address: str, dataset: Dataset, folder: Path) -> Seen:
     """Count the sound rows, and the broken ones, of which the first are told one by one unless they are skipped."""
-    count, broken, first = 0, 0, list[BrokenRow]()
+    count, broken = 0, BrokenRows()
     for row in origin.rows(dataset, folder):
         fault = row if isinstance(row, BrokenRow) else next(faults(row, dataset), None)
         if fault is None:
             count += 1
-            continue
-        broken += 1
-        if len(first) <= MOST_REPORTED:
-            first.append(fault)
+        else:
+            broken.add(fault)
     skips = dataset.on_bad_row == "skip"
-    wrong = () if skips else broken_rows(first, broken)
+    wrong = () if skips else broken.diagnostics()
     if not count and not wrong:
         wrong = (Diagnostic("Empty dataset", f"{address} has no rows{' that can be read' if broken else ''}."),)
-    return Seen({"rows": count, **({"skipped": broken} if skips and broken else {})}, wrong)
-
-
-def broken_rows(broken: Sequence[BrokenRow], count: int | None = None) -> tuple[Diagnostic, ...]:
-    """Diagnostics of broken rows: the first ones each, the rest as a number; `count` where not all are given."""
-    shown = [Diagnostic("Broken row", f"This row {one.why}.", place=one.place) for one in broken[:MOST_REPORTED]]
-    if len(broken) > MOST_REPORTED:
-        more = (len(broken) if count is None else count) - MOST_REPORTED
-        shown.append(Diagnostic("Broken row", f"{more} more rows are broken.", place=broken[MOST_REPORTED].place))
-    return tuple(shown)
+    return Seen({"rows": count, **({"skipped": len(broken)} if skips and broken else {})}, wrong)
 
 
 def faults(row: Row, dataset: Dataset) -> Iterator[BrokenRow]:

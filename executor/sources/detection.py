@@ -11,12 +11,13 @@ from pathlib import Path
 from attrs import evolve
 
 from executor import formats
+from executor.data.broken_rows import BrokenRows
 from executor.data.dataset_fields import Dataset, dataset_of
 from executor.data.rows import BrokenRow, Row
 from executor.sources.origin import rows
 from planner.structure import settings_of
 from state.canonical import Plain
-from state.diagnostic import problem
+from state.diagnostic import ProblemError, problem
 
 _ROWS = 20
 """Sound rows that are looked at; more than half of them must be written in the same way."""
@@ -44,8 +45,9 @@ def resolved(dataset: Dataset, folder: Path) -> Dataset:
         fields = ", ".join(f"`{name}`" for name in first[0].values) or "none"
         why = f"has fields that tell of no known one: {fields}"
         raise problem("Unknown type", f"`type` is not set, and this row {why}.", hint, first[0].place)
-    if seen and isinstance(seen[0], BrokenRow):
-        raise problem("Broken row", f"This row {seen[0].why}.", place=seen[0].place)
+    if seen:
+        broken = (row for row in rows(as_they_lie, folder) if isinstance(row, BrokenRow))
+        raise ProblemError(BrokenRows.of(broken).diagnostics())
     raise problem("Empty dataset", "There is no row from which the `type` could be told.")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from executor.data.rows import MOST_REPORTED, BrokenRow
+from executor.data.broken_rows import BrokenRows
 from executor.tokens.documents import Question
 from executor.tokens.row_cache import KnownLines
 from executor.tokens.row_chunks import Chunk, short
@@ -33,9 +33,8 @@ class EncodedRows:
     digests: array[int] = field(factory=lambda: array("Q"))
     """The first 8 bytes of the digest of what each row says, broken ones included as far as they can be read."""
     questions: list[Question] = field(factory=list)
-    broken: list[BrokenRow] = field(factory=list)
-    """As many as are reported one by one, and another one."""
-    broken_count: int = 0
+    broken: BrokenRows = field(factory=BrokenRows)
+    """Those that are to be reported."""
     skipped: int = 0
     """Broken rows that a dataset says to pass over."""
     new: int = 0
@@ -67,8 +66,3 @@ class EncodedRows:
         self.lines.frombytes((np.asarray(known.lines) + np.uint32(first)).tobytes())
         self.numbers.extend(known.numbers)
         self.digests.extend(known.digests)
-
-    def add_broken(self, rows: Sequence[BrokenRow]) -> None:
-        """Rows that are to be reported."""
-        self.broken_count += len(rows)
-        self.broken.extend(rows[: MOST_REPORTED + 1 - len(self.broken)])

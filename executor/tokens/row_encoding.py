@@ -207,7 +207,8 @@ class RowEncoding:
         if one.dataset.on_bad_row == "skip":
             self.found.skipped += len(encoded.broken)
         else:
-            self.found.add_broken(encoded.broken)
+            for row in encoded.broken:
+                self.found.broken.add(row)
 
     def _remember(self, one: _Waiting) -> None:
         """Keep what a stretch of lines became, if all of them are sound."""

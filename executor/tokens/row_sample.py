@@ -9,8 +9,9 @@ from itertools import islice
 from pathlib import Path
 
 from executor.applying.probe import Surroundings
+from executor.data.broken_rows import BrokenRows
 from executor.data.rows import BrokenRow
-from executor.kinds.dataset import broken_rows, faults
+from executor.kinds.dataset import faults
 from executor.kinds.tokens import Tokens, readable_with
 from executor.sources.detection import resolved
 from executor.sources.origin import rows
@@ -88,4 +89,4 @@ def _sample(resource: Resource, tokenizer: Path, surroundings: Surroundings) -> 
     broken += too_long([one.length for one in found], lambda at: found[at].place, limit, strategy)
     losses = supervision(found, limit, complete=complete) if strategy == "truncate" else ()
     fitting = lint_model(model, tokenizer, formatting.tokenizer, formatting.template)
-    return Sample(tuple(found), complete, (*broken_rows(broken), *fitting, *losses))
+    return Sample(tuple(found), complete, (*BrokenRows.of(broken).diagnostics(), *fitting, *losses))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import cast
 
 from attrs import evolve
 
+from executor.data.broken_rows import BrokenRows
 from executor.data.dataset_fields import dataset_of
-from executor.data.rows import MOST_REPORTED
-from executor.kinds.dataset import broken_rows, check_unchanged
+from executor.kinds.dataset import check_unchanged
 from executor.kinds.model import delivered, template_text
 from executor.sources.detection import may_be_chats
 from executor.templates import built_in
@@ -90,9 +89,8 @@ def tokenize(task: Task, reporter: Reporter) -> Outcome:
         )
         documents = cache.documents(rows.numbers, cache.content())
         lengths = answer_rows.lengths(documents, formatting.layout)
-        long = too_long(lengths, rows.place, *_limit(task))
-        if first := list(islice(long, MOST_REPORTED + 1)):
-            raise ProblemError(broken_rows(first, len(first) + sum(1 for _ in long)))
+        if long := BrokenRows.of(too_long(lengths, rows.place, *_limit(task))):
+            raise ProblemError(long.diagnostics())
         written = _write if formatting.layout in ("documents", "steps") else _write_answers
         return written(task, documents, rows)
 
@@ -128,7 +126,7 @@ def _encode(task: Task, encoding: RowEncoding, reporter: Reporter) -> EncodedRow
         rows = encoding.finish()
     reporter.progress(len(rows.numbers), total, "rows")
     if rows.broken:
-        raise ProblemError(broken_rows(rows.broken, rows.broken_count))
+        raise ProblemError(rows.broken.diagnostics())
     return rows
 
 

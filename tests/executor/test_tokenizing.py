@@ -272,7 +272,7 @@ def test_processes_and_chunks_change_nothing(folder: Path, monkeypatch: pytest.M
     lines[5] = '{"messages": []}'
     (folder / "rows.jsonl").write_text("\n".join(lines))
     rows, kept = encode(folder, "alone", 0)
-    assert [row.place.line for row in rows.broken] == [6]
+    assert [one.place.line for one in rows.broken.diagnostics()] == [6]
     assert [rows.place(at).line for at in range(len(rows.numbers))] == [1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12]
     monkeypatch.setattr(row_encoding, "NEW_ROWS", 1)
     for block in (1, 100, 500, 1 << 19):
