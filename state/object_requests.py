@@ -94,16 +94,16 @@ def unreachable(where: str, name: str, error: Exception) -> ProblemError:
     place = f"{where.rstrip('/')}/{name}".rstrip("/")
     credentials = CREDENTIALS[where.partition(":")[0]]
     hint = f"Check the URL, the network, and the credentials in the environment ({credentials})."
-    return problem("State cannot be reached", f"`{place}`: {without_secrets(_reason(str(error)))}", hint)
+    return problem("State cannot be reached", f"`{place}`: {why(error)}", hint)
 
 
-def _reason(text: str) -> str:
+def why(error: Exception) -> str:
     """The first line of an error and what the server or the system said below it, without durations and queries."""
-    line, _, below = text.partition("\n")
+    line, _, below = str(error).partition("\n")
     line = re.sub(r"^Generic \w+ error: |.*(?=Error performing [A-Z]+ )", "", line)
     line = re.sub(r" in [\d.]+[^\d\s]+(, after .*?)? +- ", ": ", line).partition("<")[0]
     line = re.sub(r"(https?://[^\s?]*)\?[^\s:]*", r"\1", line)
-    said = re.search(r"<Code>(.*?)</Code>\s*(?:<Message>(.*?)</Message>)?", text, re.DOTALL)
+    said = re.search(r"<Code>(.*?)</Code>\s*(?:<Message>(.*?)</Message>)?", str(error), re.DOTALL)
     system = re.search(r'(?:message|error): "(.*?)"', below)
     if said:
         parts = [line, *(part.partition("\n")[0] for part in said.groups() if part)]
@@ -111,4 +111,4 @@ def _reason(text: str) -> str:
         parts = [line, "no answer in time"]
     else:
         parts = [line, system[1]] if system else [line]
-    return ": ".join(part.strip(" :.") for part in parts) + "."
+    return without_secrets(": ".join(part.strip(" :.") for part in parts)) + "."

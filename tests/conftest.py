@@ -13,7 +13,7 @@ import pytest
 from executor.workers.world import visible_gpus
 from tests.fake_kinds import RECIPE, Workshop
 
-pytest_plugins = ("tests.hub_server", "tests.s3_server")
+pytest_plugins = ("tests.cloud_server", "tests.hub_server", "tests.s3_server")
 
 # Tests run side by side, and threads that wait for each other cost several times as much; tests start no others.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -16,8 +16,7 @@ from executor.sources.paths import is_glob
 from state.canonical import digest
 from state.diagnostic import problem
 from state.locations import STORES
-from state.object_requests import CREDENTIALS, Patience, connect
-from state.secrets import without_secrets
+from state.object_requests import CREDENTIALS, Patience, connect, why
 from state.values import frozen
 
 
@@ -37,11 +36,10 @@ def listed(sources: Sequence[str]) -> tuple[Object, ...]:
         try:
             found |= {one.address: one for one in _list(source)}
         except _refusals() as error:
-            reason = without_secrets(str(error).strip().partition("\n")[0])
             known = CREDENTIALS.get(source.partition("://")[0])
             credentials = f", and the credentials in the environment ({known})" if known else ""
             hint = f"Check the address, the network{credentials}."
-            raise problem("Unreadable source", f"`{source}` cannot be listed: {reason}", hint) from None
+            raise problem("Unreadable source", f"`{source}` cannot be listed: {_why(error)}", hint) from None
     return tuple(found.values())
 
 
@@ -117,8 +115,7 @@ def _download(one: Object, target: Path) -> None:
                 file.write(piece)
         temporary.replace(target)
     except _refusals() as error:
-        reason = without_secrets(str(error).strip().partition("\n")[0])
-        raise problem("Unreadable source", f"`{one.address}` cannot be fetched: {reason}") from None
+        raise problem("Unreadable source", f"`{one.address}` cannot be fetched: {_why(error)}") from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -138,6 +135,10 @@ def _store(root: str) -> Any:  # noqa: ANN401  a store of any kind
         return connect(root, "", "", client, retry)
     client["allow_http"] = root.startswith("http://")
     return from_url(root, client_options=client, retry_config=retry)
+
+
+def _why(error: Exception) -> str:
+    return "there is no such object." if isinstance(error, FileNotFoundError) else why(error)
 
 
 def _refusals() -> tuple[type[Exception], ...]:

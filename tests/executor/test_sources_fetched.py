@@ -18,6 +18,7 @@ from executor.sources import fetching, origin, remote
 from planner.structure import settings_of
 from state.diagnostic import ProblemError
 from state.object_backend import ObjectBackend
+from tests.cloud_server import BUCKET, Cloud
 from tests.s3_server import S3Server
 
 
@@ -139,3 +140,50 @@ def test_rows_come_from_an_s3_bucket(
     changed, rows = fetched(f"{url}/rows/*.jsonl", tmp_path)
     assert rows == ["other/d.jsonl", "rows/b.jsonl"]
     assert [changed[name] != version for name, version in content.items()] == [True, False]
+
+
+@pytest.mark.parametrize("scheme", ["gs", "az"])
+def test_rows_come_from_google_and_azure(scheme: str, cloud: Cloud, tmp_path: Path) -> None:
+    url = f"{scheme}://{BUCKET}"
+    names = ("rows/a.jsonl", "rows/b c ü.jsonl", "rows/deep/d.jsonl", "rows/e.jsonl", "rows/f.jsonl")
+    cloud.objects = {name: json.dumps({"text": name}).encode() for name in (*names, "rows/g.md", "other/h.jsonl")}
+    content, rows = fetched(f"{url}/rows/*.jsonl", tmp_path)
+    assert (list(content), rows) == ([f"{url}/{name}" for name in names], list(names))
+    assert fetched(f"{url}/rows/", tmp_path) == (content, rows)
+    cloud.objects["rows/e.jsonl"] = b'{"text": "other"}'
+    one, rows = fetched(f"{url}/rows/e.jsonl", tmp_path)
+    assert rows == ["other"]
+    assert one[f"{url}/rows/e.jsonl"] != content[f"{url}/rows/e.jsonl"]
+
+
+REFUSED = "Server returned non-2xx status code: "
+
+
+@pytest.mark.parametrize(
+    ("source", "credential", "said"),
+    [
+        ("gs://team/none.jsonl", "", "there is no such object."),
+        ("az://team/none.jsonl", "", "there is no such object."),
+        ("gs://nobody/*.jsonl", "", f"Error performing GET SERVER/nobody: {REFUSED}404 Not Found: NoSuchBucket."),
+        ("az://nobody/*.jsonl", "", f"Error performing GET SERVER/nobody: {REFUSED}404 Not Found: ContainerNotFound."),
+        (
+            "gs://team/a.jsonl", "GOOGLE_BEARER_TOKEN",
+            f"Error performing HEAD SERVER/team/a%2Ejsonl: {REFUSED}403 Forbidden.",
+        ),
+        (
+            "az://team/a.jsonl", "AZURE_STORAGE_ACCOUNT_NAME",
+            f"Error performing HEAD SERVER/team/a.jsonl: {REFUSED}403 Forbidden.",
+        ),
+        ("az://team/a.jsonl", "AZURE_STORAGE_ACCOUNT_KEY", "Invalid Access Key: Invalid symbol 45, offset 3."),
+    ],
+)  # fmt: skip
+def test_why_a_store_hands_out_nothing_is_said(
+    source: str, credential: str, said: str, cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if credential:
+        monkeypatch.setenv(credential, "not-the-one")
+    with pytest.raises(ProblemError) as refused:
+        fetching.versions(Dataset(source=source), tmp_path, "")
+    (problem,) = refused.value.diagnostics
+    assert problem.detail.replace(cloud.endpoint, "SERVER") == f"`{source}` cannot be listed: {said}"
+    assert problem.hint.startswith("Check the address, the network, and the credentials in the environment (")
