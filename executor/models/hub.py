@@ -43,6 +43,14 @@ def resolve(repository: str, revision: str, holds: str = MODEL) -> str | Diagnos
 
 def told(error: BaseException) -> str:
     """What the hub or the way to it had to say, without the number that systems give it."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        return "access is granted by its owners, to accounts that ask for it; HF_TOKEN must be of one that has it."
+    if isinstance(error, RepositoryNotFoundError):
+        return "it has no such repository, or shows it only to those whose HF_TOKEN may read it."
+    if isinstance(error, RevisionNotFoundError):
+        return "the repository has no such revision."
     return re.sub(r"\[Errno -?\d+\] ", "", str(error).strip().partition("\n")[0])
 
 

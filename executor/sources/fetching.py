@@ -66,7 +66,13 @@ def fetch(dataset: Dataset, content: Mapping[str, str]) -> Path:
         return remote.fetch([remote.Object(address, version) for address, version in content.items()])
     slices = splits.parse(dataset.split) if dataset.split else (splits.Slice(splits.TRAIN),)
 
-    def choose(card: Path, names: Sequence[str]) -> list[str]:
-        return [name for one in slices for name in hub_folder.files_of(names, card, dataset.name, one.split)]
+    source = sources_of(dataset)[0]
 
-    return hub.fetch_dataset(sources_of(dataset)[0], content[COMMIT], choose)
+    def choose(card: Path, names: Sequence[str]) -> list[str]:
+        chosen = [hub_folder.files_of(names, card, dataset.name, one.split) for one in slices]
+        for one, found in zip(slices, chosen, strict=True):
+            if not found:
+                raise splits.unknown(source, one.split, hub_folder.splits_of(names, card, dataset.name))
+        return [name for found in chosen for name in found]
+
+    return hub.fetch_dataset(source, content[COMMIT], choose)

@@ -40,6 +40,13 @@ def files_of(names: Iterable[str], card: Path, name: str, split: str) -> list[st
     return [below + one for one in splits.of_split(inside, split)]
 
 
+def splits_of(names: Iterable[str], card: Path, name: str) -> list[str]:
+    """The splits that a configuration has, as its card or the names of its files tell them."""
+    configurations = _configurations(card)
+    patterns = configurations.get(name or _default(configurations))
+    return sorted(patterns) if patterns is not None else splits.told(files_of(names, card, name, ""))
+
+
 def _fits(name: str, pattern: str) -> bool:
     """Whether a path fits a pattern in which `*` stops at a slash and `**` does not."""
     if "**" in pattern:

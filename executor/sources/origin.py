@@ -61,9 +61,8 @@ def parts(dataset: Dataset, folder: Path) -> tuple[Part, ...]:
     wanted = splits.parse(dataset.split) if dataset.split else (splits.Slice(default),)
     found = tuple(Part(one, _files(dataset, folder, origin, one.split)) for one in wanted)
     for part in found:
-        if part.slice.split and not part.files and _files(dataset, folder, origin, ""):
-            detail = f"No file of `{', '.join(sources_of(dataset))}` belongs to the split `{part.slice.split}`."
-            raise problem("Unknown split", detail, "Splits are told by the names of files and folders.")
+        if part.slice.split and not part.files and (all_ := _files(dataset, folder, origin, "")):
+            raise splits.unknown(", ".join(sources_of(dataset)), part.slice.split, _splits(dataset, folder, all_))
         if missing := splits.missing_shards([name for _, name in part.files]):
             raise problem("Missing file", f"`{missing}` is one of several files, and not all of them are here.")
     return found
@@ -123,6 +122,16 @@ def _paths(dataset: Dataset, folder: Path, origin: Origin, split: str) -> list[P
 def _below(folder: Path, path: Path) -> str:
     """A path relative to a folder; one that leads elsewhere stays whole."""
     return path.as_posix().removeprefix(f"{folder.as_posix()}/")
+
+
+def _splits(dataset: Dataset, folder: Path, files: tuple[tuple[Path, str], ...]) -> list[str]:
+    """The splits that there are."""
+    root = folder if origin_of(dataset, folder) is Origin.HUB else folder / sources_of(dataset)[0]
+    if not root.is_dir():
+        return splits.told(name for _, name in files)
+    return hub_folder.splits_of(
+        (path.relative_to(root).as_posix() for path, _ in files), root / "README.md", dataset.name
+    )
 
 
 def _name(dataset: Dataset, folder: Path, origin: Origin, path: Path) -> str:

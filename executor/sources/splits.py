@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import PurePath
 from typing import TypeVar
 
+from state.diagnostic import ProblemError, problem
 from state.values import frozen
 
 T = TypeVar("T")
@@ -68,6 +69,11 @@ def split_of(name: str) -> str:
     return next((_KEYWORDS[word] for word in words if word in _KEYWORDS), "")
 
 
+def told(names: Iterable[str]) -> list[str]:
+    """The splits that names tell; `train` where none does."""
+    return sorted({split_of(name) for name in names} - {""}) or [TRAIN]
+
+
 def of_split(names: Iterable[str], split: str) -> list[str]:
     """The names that belong to a split; where no name tells any, all belong to `train`."""
     told = {name: split_of(name) for name in names}
@@ -75,6 +81,12 @@ def of_split(names: Iterable[str], split: str) -> list[str]:
         told = dict.fromkeys(told, TRAIN)
     wanted = {split, _KEYWORDS.get(split, split)}
     return [name for name, found in told.items() if not split or found in wanted]
+
+
+def unknown(source: str, split: str, known: Iterable[str]) -> ProblemError:
+    """What is said of a split that no file belongs to."""
+    detail = f"No file of `{source}` belongs to the split `{split}`; there are: {', '.join(known)}."
+    return problem("Unknown split", detail, "Splits are told by the names of files and folders, or by a card.")
 
 
 def missing_shards(names: Iterable[str]) -> str:

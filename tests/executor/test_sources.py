@@ -196,7 +196,7 @@ def test_splits_are_told_by_names(tmp_path: Path) -> None:
     assert taken(tmp_path, "d", split="test[1:]+val") == ["d/test-00001-of-00002.jsonl", "d/dev/x.jsonl"]
     assert taken(tmp_path, "d/train.jsonl", split="train[:1]") == ["d/train.jsonl"]
     assert taken(tmp_path, "d/dev/x.jsonl", split="train[:1]") == ["d/dev/x.jsonl"]
-    with pytest.raises(ProblemError, match="No file of `d` belongs to the split `held_out`"):
+    with pytest.raises(ProblemError, match=r"the split `held_out`; there are: test, train, validation\.$"):
         taken(tmp_path, "d", split="held_out")
 
 
@@ -247,6 +247,8 @@ def test_a_card_decides_about_configurations(tmp_path: Path) -> None:
     assert taken(tmp_path, "d", name="english") == ["d/en/a.jsonl", "d/en/b.jsonl"]
     assert taken(tmp_path, "d", name="english", split="test") == ["d/en/b.jsonl"]
     assert len(taken(tmp_path, "d", name="all", split="train")) == 3
+    with pytest.raises(ProblemError, match=r"the split `dev`; there are: test, train\.$"):
+        taken(tmp_path, "d", name="english", split="dev")
     assert taken(tmp_path, "d") == ["d/en/a.jsonl", "d/en/b.jsonl"]
     (tmp_path / "d" / "README.md").write_text(card.replace("  default: true\n", ""))
     with pytest.raises(ProblemError, match="The dataset has several configurations: all, english"):

@@ -106,9 +106,86 @@ def test_hub_datasets_that_are_not_here_are_told_in_words(empty: Any) -> None:
     recipe(empty, '[dataset.chats]\nsource = "org/chats"\nsplit = "validation"\n')
     assert empty.tune("plan", expect=1).stderr == (
         "recipe.toml:2:1: Error: Unknown split [TUNE106]\n"
-        "  No file of `org/chats` belongs to the split `validation`.\n"
-        "  hint: Splits are told by the names of files and folders.\n"
+        "  No file of `org/chats` belongs to the split `validation`; there are: test, train.\n"
+        "  hint: Splits are told by the names of files and folders, or by a card.\n"
     )
+
+
+@pytest.fixture
+def repositories(hub_server: Any) -> Any:
+    """A hub with two datasets: one whose files tell the splits, and one whose card tells configurations."""
+
+    def texts(name: str, count: int) -> bytes:
+        return "".join(json.dumps({"text": f"{name} {at}"}) + "\n" for at in range(count)).encode()
+
+    card = "".join(
+        f"- config_name: {name}\n  data_files:\n  - split: train\n    path: {name}.jsonl\n" for name in ("de", "en")
+    )
+    hub_server.revisions["v1"] = "1" * 40
+    hub_server.repositories |= {
+        "org/texts": {
+            "README.md": b"Texts.",
+            "data/train-00000-of-00002.jsonl": texts("first", 6),
+            "data/train-00001-of-00002.jsonl": texts("second", 4),
+            "data/test-00000-of-00001.jsonl": texts("test", 5),
+        },
+        "org/languages": {
+            "README.md": f"---\nconfigs:\n{card}---\n".encode(),
+            "de.jsonl": texts("de", 3),
+            "en.jsonl": texts("en", 2),
+        },
+    }
+    return hub_server
+
+
+@pytest.mark.usefixtures("repositories")
+def test_hub_datasets_are_fetched_by_slice_configuration_and_revision(empty: Any) -> None:
+    recipe(
+        empty,
+        '[dataset.sliced]\nsource = "org/texts"\ntype = "completion"\nsplit = "train[-30%:]+test[:2]"\n'
+        '[dataset.tagged]\nsource = "org/texts"\ntype = "completion"\nrevision = "v1"\n'
+        '[dataset.german]\nsource = "org/languages"\ntype = "completion"\nname = "de"\n',
+    )
+    empty.apply()
+    records = {name: empty.record(f"dataset.{name}") for name in ("sliced", "tagged", "german")}
+    assert {name: (record["facts"], record["content"]) for name, record in records.items()} == {
+        "sliced": ({"rows": 5}, {"commit": COMMIT}),
+        "tagged": ({"rows": 10}, {"commit": "1" * 40}),
+        "german": ({"rows": 3}, {"commit": COMMIT}),
+    }
+    assert empty.summary() == {"reuse": 3}
+
+
+@pytest.mark.usefixtures("repositories")
+def test_what_the_hub_does_not_have_is_said_in_words(empty: Any) -> None:
+    dataset = '[dataset.{0}]\ntype = "completion"\nsource = "{1}"\n'
+    recipe(
+        empty,
+        dataset.format("none", "org/nothing") + dataset.format("moved", "org/texts") + 'revision = "v2"\n',
+    )
+    assert empty.tune("plan", expect=1).stderr == (
+        "recipe.toml:3:1: Error: Unresolved revision [TUNE130]\n"
+        "  `org/nothing` is no folder here, and the hub did not say what main is: it has no such repository,\n"
+        "  or shows it only to those whose HF_TOKEN may read it.\n"
+        '  hint: Pin it: `revision = "<commit>"` in the recipe needs no network; or check that `org/nothing`\n'
+        "  exists.\n"
+        "recipe.toml:6:1: Error: Unresolved revision [TUNE130]\n"
+        "  `org/texts` is no folder here, and the hub did not say what v2 is: the repository has no such\n"
+        "  revision.\n"
+        '  hint: Pin it: `revision = "<commit>"` in the recipe needs no network; or check that `org/texts`\n'
+        "  exists.\n"
+        "2 problems found; nothing was done.\n"
+    )
+    for fields, said in (
+        (
+            'source = "org/texts"\nsplit = "dev"\n',
+            "No file of `org/texts` belongs to the split `dev`; there are: test, train.",
+        ),
+        ('source = "org/languages"\n', "The dataset has several configurations: de, en."),
+        ('source = "org/languages"\nname = "fr"\n', "There is no configuration `fr`; the dataset has: de, en."),
+    ):
+        recipe(empty, f'[dataset.x]\ntype = "completion"\n{fields}')
+        assert said in empty.tune("apply", "--auto-approve", expect=1).stderr
 
 
 TRAINED = (
