@@ -127,7 +127,7 @@ def choose(resources: Resources, address: str | None) -> tuple[Resource, ...]:
         return tuple(of_dataset)
     found = tuple(one for one in tokens if address in (one.address, one.derived_from))
     if not found:
-        known = [one.derived_from or one.address for one in tokens]
+        known = list(dict.fromkeys(one.derived_from or one.address for one in tokens))
         detail = f"`{address}` has no rows to show."
         raise problem("Unknown address", detail, suggestion(address, known) or f"Known: {', '.join(known)}.")
     return found
@@ -149,12 +149,13 @@ def preview(tokens: Resource, resources: Resources, folder: Path, state: State, 
     model, datasets = resources[specification.model], [resources[one] for one in specification.datasets]
     tokenizer = tokenizer_folder(model, folder, state)
     tokenizer = extended(tokenizer, settings_of(model.specification), Layout(folder).tokenizers)
-    formatting = _formatter(tokens, model, datasets, tokenizer, folder)
+    known = [_resolved(one, folder, state) for one in datasets]
+    formatting = _formatter(tokens, model, [one for one, _ in known], tokenizer, folder)
     strategy = specification.excess_length_strategy
     limit = specification.sequence_len if strategy != "split" else sys.maxsize
     reading = _Reading(formatting.tokenizer, limit, wanted, specification.layout)
-    for dataset in datasets:
-        reading.take(_documents(formatting, dataset, folder, state))
+    for dataset, place in known:
+        reading.take(formatting.documents(dataset.specification, origin.rows(dataset.specification, place)))
     cut = supervision(reading.rows, reading.limit, complete=reading.complete) if strategy == "truncate" else ()
     return Preview(
         address=tokens.address,
@@ -167,9 +168,18 @@ def preview(tokens: Resource, resources: Resources, folder: Path, state: State, 
         broken=tuple(reading.broken),
         shown=tuple(reading.shown),
         complete=reading.complete,
-        evaluates=tokens.derived_from in resources and resources[tokens.derived_from].kind.name == "eval",
+        evaluates=_evaluates(tokens, resources),
         diagnostics=(*lint_model(model, tokenizer, formatting.tokenizer, formatting.template), *cut),
     )
+
+
+def _evaluates(tokens: Resource, resources: Resources) -> bool:
+    """Whether tokens are those of an evaluation, or the ones that a run is measured on while it trains."""
+    reader = resources.get(tokens.derived_from)
+    if reader is None:
+        return False
+    tests = reader.kind.inputs(reader, resources).get("test_datasets", ())
+    return reader.kind.name == "eval" or tokens.address in [one.address for one in tests]
 
 
 @define
@@ -207,16 +217,15 @@ def with_overlaps(previews: Sequence[Preview]) -> list[Preview]:
     ]
 
 
-def _documents(formatting: Formatter, resource: Resource, folder: Path, state: State) -> Iterator[Document | BrokenRow]:
-    """The rows of a dataset, which are fetched if they are not here yet."""
+def _resolved(resource: Resource, folder: Path, state: State) -> tuple[Resource, Path]:
+    """A dataset with its type, and where its files lie: they are fetched if they are not here yet."""
     dataset: Dataset = resource.specification
     if origin_of(dataset, folder) is not Origin.LOCAL:
         folder = fetching.fetch(dataset, _versions(dataset, folder, state.records.get(resource.address)))
     elif not origin.named_files(dataset, folder):
         detail = f"{resource.address}.source names `{', '.join(sources_of(dataset))}`, which matches no file."
         raise problem("Missing file", detail, "Paths are relative to the recipe's folder.", resource.place("source"))
-    read = resolved(dataset, folder)
-    return formatting.documents(read, origin.rows(read, folder))
+    return evolve(resource, specification=resolved(dataset, folder)), folder
 
 
 def _versions(dataset: Dataset, folder: Path, record: Record | None) -> Mapping[str, str]:

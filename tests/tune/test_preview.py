@@ -317,11 +317,31 @@ def test_rows_that_are_trained_on_and_evaluated_on_are_told(fresh: Any) -> None:
     chats = (fresh.path / "data" / "chats.jsonl").read_text().splitlines(keepends=True)
     with (fresh.path / "data" / "heldout.jsonl").open("a") as heldout:
         heldout.write(chats[6])
-    assert (
+    fresh.edit(
+        "learning_rate = 1e-3",
+        'learning_rate = 1e-3\ntest_datasets = ["dataset.heldout"]\nevaluation = { eval_steps = 50 }',
+    )
+    warning = (
         "data/heldout.jsonl:101: Warning: Overlapping rows [TUNE111]\n"
         "  1 of 101 rows to evaluate on are trained on too: data/heldout.jsonl:101 is data/chats.jsonl:7.\n"
-        "  hint: Metrics on them say nothing of new questions: remove them from one of the two.\n"
-    ) in fresh.tune("preview", "--rows", "0").stdout
+        "  hint: Metrics on them say nothing of new questions: remove them from one of the two.\n\n"
+    )
+    said = fresh.tune("preview", "--rows", "0").stdout
+    for tokens in ("tokens.assistant.test", "tokens.eval.assistant"):
+        assert f"{warning}{tokens}: dataset.heldout as " in said
+    assert said.count("Warning") == 2
+    assert fresh.tune("preview", "model.tiny", expect=1).stderr == (
+        "Error: Unknown address [TUNE040]\n"
+        "  `model.tiny` has no rows to show.\n"
+        "  hint: Known: train.base, train.assistant, eval.assistant.\n"
+    )
+
+
+def test_texts_without_a_type_need_no_template(fresh: Any) -> None:
+    (fresh.path / "tokenizer" / "chat_template.jinja").unlink()
+    fresh.edit('source = "data/corpus.jsonl"\ntype = "completion"', 'source = "data/corpus.jsonl"')
+    said = fresh.tune("preview", "train.base", "--rows", "0").stdout
+    assert said.startswith("tokens.base: dataset.corpus as model.tiny sees it\n\n  rows ")
 
 
 def test_a_template_that_does_not_fit_is_an_error_with_its_place(fresh: Any) -> None:
