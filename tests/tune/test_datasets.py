@@ -106,7 +106,7 @@ def test_hub_datasets_that_are_not_here_are_told_in_words(empty: Any) -> None:
     recipe(empty, '[dataset.chats]\nsource = "org/chats"\nsplit = "validation"\n')
     assert empty.tune("plan", expect=1).stderr == (
         "recipe.toml:2:1: Error: Unknown split [TUNE106]\n"
-        "  No file of `org/chats` belongs to the split `validation`; there are: test,\n  train.\n"
+        "  No file of `org/chats` belongs to the split `validation`; there are: test, train.\n"
         "  hint: Splits are told by the names of files and folders, or by a card.\n"
     )
 
