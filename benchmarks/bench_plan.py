@@ -37,7 +37,7 @@ from state.store import Store
 ROUNDS = 15
 QUICKSTART = Path(__file__).parent.parent / "examples" / "quickstart"
 TUNE = Path(sys.executable).parent / "tune"
-IMPORTS = "import click, attrs, cattrs, tomllib, xxhash, json, pathlib"
+IMPORTS = "import click, attrs, cattrs, tomli, xxhash, json, pathlib"
 SIZES = {1: 110, 100: None, 1_000: 250, 10_000: 1_200}
 """Datasets of a recipe, and in how many milliseconds its plan is to be there."""
 HASHED_BYTES = 1 << 29

@@ -6,11 +6,11 @@ change between them.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, TypeAlias
 
+import tomli
 import tomlkit
 from attrs import field
 from tomlkit.container import Container
@@ -60,9 +60,7 @@ def _put_in_order(text: str) -> str:
     for table in tables:
         groups.setdefault(_group(table.path, arrays), []).append(table)
     texts = [
-        table.text
-        for group in _in_order(groups, tomllib.loads(text))
-        for table in _outermost_first(group, groups[group])
+        table.text for group in _in_order(groups, tomli.loads(text)) for table in _outermost_first(group, groups[group])
     ]
     return "\n".join(one for one in texts if one)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from typing import Any
 
+import tomli
 from attrs import evolve, field
 
 from planner.written import Written, replaced
@@ -39,8 +39,8 @@ class Overrides:
 def plain_value(text: str) -> Any:  # noqa: ANN401  whatever the text says
     """A value in TOML's syntax; what is none is the text itself, so that words need no quotes."""
     try:
-        document = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+        document = tomli.loads(f"value = {text}")
+    except tomli.TOMLDecodeError:
         return text
     value = document.pop("value")
     # Dates are values of TOML too, and no recipe holds any; a line break may have smuggled in further keys.
@@ -73,8 +73,8 @@ def _with_setting(written: Written, text: str) -> Written:
 def _path(name: str) -> tuple[str, ...] | None:
     """A dotted key of at least two parts, read as TOML reads it."""
     try:
-        table: Any = tomllib.loads(f"{name} = 0")
-    except tomllib.TOMLDecodeError:
+        table: Any = tomli.loads(f"{name} = 0")
+    except tomli.TOMLDecodeError:
         return None
     path = []
     while isinstance(table, dict):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from typing import TypeAlias
 
+import tomli
 from attrs import field
 
 from state.values import mutable
@@ -129,4 +129,4 @@ class _Scanner:
 
 def _unescaped(key: str) -> str:
     """A quoted key as it is read, with its escapes replaced."""
-    return next(iter(tomllib.loads(f'"{key}" = 0'))) if "\\" in key else key
+    return next(iter(tomli.loads(f'"{key}" = 0'))) if "\\" in key else key

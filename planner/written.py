@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
+
+import tomli
 
 from state.diagnostic import Place, problem
 from state.values import frozen
@@ -112,8 +113,8 @@ def _places_in_toml(text: str, file: str) -> dict[str, Place]:
 
 def _read_toml(text: str, file: str) -> dict[str, Any]:
     try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        tables = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
         message, _, where = str(error).rpartition(" (at ")
         numbers = [int(number) for number in re.findall(r"\d+", where)]
         line, column = numbers or _end(text)
@@ -127,7 +128,7 @@ def _read_toml(text: str, file: str) -> dict[str, Any]:
 
 
 def _in_words(message: str) -> tuple[str, str]:
-    """What tomllib found, and what to do about it."""
+    """What tomli found, and what to do about it."""
     if message.startswith("Cannot declare "):
         table = ".".join(re.findall(r"'([^']*)'", message))
         return f"The table `[{table}]` stands here twice.", "Put its fields together below one of both."

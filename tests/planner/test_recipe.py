@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-import tomllib
 from typing import Any
 
 import pytest
+import tomli
 from attrs import frozen
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -370,7 +370,7 @@ one = 2
 
 
 def test_awkward_but_valid_toml_has_its_positions() -> None:
-    tomllib.loads(AWKWARD)
+    tomli.loads(AWKWARD)
     assert positions(AWKWARD) == {
         "top": (2, 1),
         "quoted key": (3, 1),
@@ -452,7 +452,7 @@ def documents(draw: st.DrawFn) -> tuple[str, dict[str, int]]:
 @example(('a = ["""x"""", "]"]\nb = 1\n', {"a": 0, "b": 20}))
 def test_every_position_is_that_of_the_text_of_the_key(document: tuple[str, dict[str, int]]) -> None:
     text, expected = document
-    tomllib.loads(text)
+    tomli.loads(text)
     lines = text.split("\n")
     starts = {}
     for path, (line, column) in positions(text).items():

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from typing import Any
 
 import pytest
+import tomli
 
 from tests.tune.conftest import Folder
 
@@ -42,7 +42,7 @@ def varied(fresh: Folder) -> Folder:
 def test_a_recipe_in_yaml_is_the_same_recipe(fresh: Folder) -> None:
     before = whole(fresh)
     toml = fresh.path / "recipe.toml"
-    (fresh.path / "recipe.yaml").write_text(json.dumps(tomllib.loads(toml.read_text()), indent=1))
+    (fresh.path / "recipe.yaml").write_text(json.dumps(tomli.loads(toml.read_text()), indent=1))
     assert fresh.tune("plan", expect=1).stderr == (
         "Error: Several recipes [TUNE005]\n"
         "  `.` holds `recipe.toml` and `recipe.yaml`.\n  hint: Name the one that is meant.\n"

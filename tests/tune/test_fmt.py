@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli
 import tomlkit
 from hypothesis import given
 from hypothesis import strategies as some
@@ -126,8 +126,8 @@ def sound(lines: list[str]) -> str:
     kept: list[str] = []
     for line in lines:
         try:
-            tomllib.loads("\n".join([*kept, line]))
-        except tomllib.TOMLDecodeError:
+            tomli.loads("\n".join([*kept, line]))
+        except tomli.TOMLDecodeError:
             continue
         kept.append(line)
     return "\n".join(kept)
@@ -171,7 +171,7 @@ def test_tables_that_need_each_other_stay_as_they_are() -> None:
 
 @given(RECIPES)
 def test_a_formatted_recipe_is_the_same_recipe(text: str) -> None:
-    assert tomllib.loads(formatted(text)) == tomllib.loads(text)
+    assert tomli.loads(formatted(text)) == tomli.loads(text)
 
 
 @given(RECIPES)
@@ -192,7 +192,7 @@ def test_what_a_resource_is_made_from_stands_above_it(order: list[int], pairs: l
         if one != other:
             made_from[max(one, other)].add(min(one, other))
     text = "".join(f"[train.x{one}]\nfrom = {[f'train.x{source}' for source in made_from[one]]}\n" for one in order)
-    found = list(tomllib.loads(formatted(text))["train"])
+    found = list(tomli.loads(formatted(text))["train"])
     for number, sources in made_from.items():
         assert all(found.index(f"x{source}") < found.index(f"x{number}") for source in sources)
 
