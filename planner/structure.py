@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -31,11 +31,18 @@ def settings_of(specification: attrs.AttrsInstance) -> Mapping[str, Plain]:
     found: Mapping[str, Plain] | None = kept.get(_SETTINGS)
     if found is None:
         kind = type(specification)
-        values: Iterator[tuple[str, Any]] = zip(own_fields(kind), own_values(kind)(specification), strict=True)
-        # Most values are plain already, and a recipe may have ten thousand times thirty of them.
-        found = {name: value if type(value) in SCALARS else to_plain(value) for name, value in values}
-        kept[_SETTINGS] = found
+        values: dict[str, Any] = dict(zip(own_fields(kind), own_values(kind)(specification), strict=True))
+        # Most fields hold plain values only, and a recipe may have ten thousand times thirty of them.
+        for name in _converted(kind):
+            values[name] = to_plain(values[name])
+        found = kept[_SETTINGS] = values
     return found
+
+
+@cache
+def _converted(specification: type) -> tuple[str, ...]:
+    """The own fields whose values may not be plain as they are."""
+    return tuple(name for name in own_fields(specification) if fields(specification)[name].type not in SCALARS)
 
 
 def with_defaults(settings: Mapping[str, Plain], specification: type) -> dict[str, Plain]:
