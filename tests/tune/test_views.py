@@ -12,6 +12,7 @@ from rich.console import Console
 from planner.kind import Kinds
 from planner.plan import Plan
 from state.lookup import Found
+from tests.fake_kinds import KINDS, THING
 from tune.views.notes import notes as told
 from tune.views.plan import print_plan, print_why
 from tune.views.state import print_list, print_record
@@ -119,16 +120,16 @@ def test_nothing_to_do_is_one_sentence_and_reuse_is_shown_on_request(finished: A
     )
 
 
-def test_why_tells_the_whole_chain_and_who_needs_it(finished: Any, kinds: Kinds) -> None:
+def test_why_tells_the_whole_chain_in_the_words_of_each_kind_and_who_needs_it(finished: Any) -> None:
     edit(finished, "[thing.base]", '[thing.base]\ncolour = "blue"')
-    plan = finished.plan()
+    plan, kinds = finished.plan(), {**KINDS, "thing": evolve(THING, verb="remake")}
     stream = io.StringIO()
     step = next(one for one in plan.steps if one.address == "thing.middle")
     print_why(Console(file=stream, width=100, color_system=None, highlight=False), plan, step, kinds)
     assert stream.getvalue() == (
-        "-/+ thing.middle  rebuild, unless its inputs come out the same\n"
+        "-/+ thing.middle  remake, unless its inputs come out the same\n"
         "    because base: thing.base may change\n"
-        '      because colour: "red" -> "blue"  # forces rebuild: it looks different (recipe.toml:4)\n'
+        '      because colour: "red" -> "blue"  # forces remake: it looks different (recipe.toml:4)\n'
         "    made from thing.base as base: digest known only when it is made\n"
         "    needed by thing.top\n"
     )

@@ -12,7 +12,7 @@ from planner.kind import Kinds, Resources
 from planner.plan import Plan
 from state.values import frozen
 from tune.views.plan import headline
-from tune.views.words import COLOURS
+from tune.views.words import COLOURS, verb_of
 
 FILLS = {
     "green": "#d7f5dc",
@@ -58,8 +58,8 @@ def of_plan(plan: Plan, kinds: Kinds) -> Graph:
     """The steps of a plan; what is forgotten stands alone."""
     nodes = []
     for step in plan.steps:
-        verb = kinds[step.kind].verb if step.kind in kinds else "rebuild"
-        nodes.append(Node(step.address, headline(step, verb), step.action, step.conditional))
+        head = headline(step, verb_of(step.address, kinds))
+        nodes.append(Node(step.address, head, step.action, step.conditional))
     edges = [
         (given.source.address, step.address, name)
         for step in plan.steps

@@ -23,7 +23,7 @@ from state.secrets import without_secrets
 from tune.views.footer import footer
 from tune.views.plan import headline
 from tune.views.reasons import brief, chain, sentence
-from tune.views.words import SYMBOLS, plural
+from tune.views.words import SYMBOLS, plural, verb_of
 
 LIMIT = 60_000
 """Bytes that a comment stays below: GitHub takes 65,536 characters."""
@@ -104,7 +104,7 @@ def _row(step: Step, kinds: Kinds) -> str:
     because = without_secrets(_because(step, kinds))
     cut = because if len(because) <= CELL else f"{because[: CELL - 3]}..."
     more = f" and {plural(len(step.reasons) - 1, 'more reason')}" if len(step.reasons) > 1 else ""
-    action = headline(step, _verb(step, kinds))
+    action = headline(step, verb_of(step.address, kinds))
     return f"| {code(SYMBOLS[step.action])} | {code(step.address)} | {action} | {code(cut)}{more} |"
 
 
@@ -113,7 +113,7 @@ def _because(step: Step, kinds: Kinds) -> str:
     if not step.reasons:
         return ""
     first = step.reasons[0]
-    return brief(first) if isinstance(first, FieldChanged) else sentence(first, _verb(step, kinds))
+    return brief(first) if isinstance(first, FieldChanged) else sentence(first, verb_of(step.address, kinds))
 
 
 def _measured(measured: Measured) -> Iterator[str]:
@@ -136,10 +136,10 @@ def _details(plan: Plan, kinds: Kinds) -> Iterator[str]:
     """The whole chain of reasons of each step whose row does not hold it already."""
     steps = {one.address: one for one in plan.steps}
     for step in plan.changes:
-        verb = _verb(step, kinds)
-        lines = [f"{'  ' * depth}{text}" for depth, text in chain(step, steps, verb)]
+        lines = [f"{'  ' * depth}{text}" for depth, text in chain(step, steps, kinds)]
         if lines not in ([], [_because(step, kinds)]):
-            yield _fold(f"{code(f'{SYMBOLS[step.action]} {step.address}')} {headline(step, verb)}", lines)
+            head = headline(step, verb_of(step.address, kinds))
+            yield _fold(f"{code(f'{SYMBOLS[step.action]} {step.address}')} {head}", lines)
 
 
 def _notes(plan: Plan) -> Iterator[str]:
@@ -203,7 +203,3 @@ def _left_out(count: int, noun: str, where: str) -> list[str]:
 
 def _size(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
-
-
-def _verb(step: Step, kinds: Kinds) -> str:
-    return kinds[step.kind].verb if step.kind in kinds else "rebuild"

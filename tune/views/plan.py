@@ -13,7 +13,7 @@ from tune.views.footer import footer
 from tune.views.notes import notes, place
 from tune.views.reasons import chain, sentence
 from tune.views.terminal import Hanging, hanging
-from tune.views.words import COLOURS, SYMBOLS, short
+from tune.views.words import COLOURS, SYMBOLS, short, verb_of
 
 MEANINGS = {
     Action.BUILD: "build",
@@ -50,8 +50,7 @@ def print_plan(out: Console, plan: Plan, kinds: Kinds, *, everything: bool = Fal
 
 def print_step(out: Console, step: Step, kinds: Kinds) -> None:
     """One step: symbol, address, what it means for this kind, and why."""
-    kind = kinds.get(step.kind)
-    verb = kind.verb if kind is not None else "rebuild"
+    verb = verb_of(step.address, kinds)
     line = Text(step.address, style="bold")
     line.append(f"  {headline(step, verb)}", style="not bold")
     out.print(Hanging(line, SYMBOL_INDENT, f"{SYMBOLS[step.action]:>{SYMBOL_INDENT - 1}}", COLOURS[step.action]))
@@ -66,7 +65,7 @@ def print_why(out: Console, plan: Plan, step: Step, kinds: Kinds) -> None:
     if step.action is Action.REUSE:
         out.print(hanging("Settings, data and inputs are those that it was made with.", 4))
     steps = {one.address: one for one in plan.steps}
-    for depth, text in chain(step, steps, kinds[step.kind].verb if step.kind in kinds else "rebuild"):
+    for depth, text in chain(step, steps, kinds):
         label = f"{' ' * (4 + 2 * depth)}because "
         out.print(Hanging(Text(text), len(label), label))
     for note in notes(step):
@@ -87,8 +86,8 @@ def print_why(out: Console, plan: Plan, step: Step, kinds: Kinds) -> None:
 
 def print_step_head(out: Console, step: Step, kinds: Kinds) -> None:
     """The first line of a step."""
-    verb = kinds[step.kind].verb if step.kind in kinds else "rebuild"
-    out.print(Text(f"{SYMBOLS[step.action]} {step.address}  {headline(step, verb)}", style="bold"), soft_wrap=True)
+    head = headline(step, verb_of(step.address, kinds))
+    out.print(Text(f"{SYMBOLS[step.action]} {step.address}  {head}", style="bold"), soft_wrap=True)
 
 
 def headline(step: Step, verb: str) -> str:

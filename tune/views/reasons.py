@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import assert_never
 
 from planner.effects import Effect
+from planner.kind import Kinds
 from planner.plan import Step
 from planner.reason import (
     Absence,
@@ -39,7 +40,7 @@ from planner.reason import (
     StoppedEarly,
 )
 from tune.views.notes import place
-from tune.views.words import change, short
+from tune.views.words import change, short, verb_of
 
 
 def sentence(reason: Reason, verb: str) -> str:
@@ -138,18 +139,18 @@ def _there(reason: Origin) -> str:
             assert_never(reason)
 
 
-def chain(step: Step, steps: Mapping[str, Step], verb: str) -> Iterator[tuple[int, str]]:
+def chain(step: Step, steps: Mapping[str, Step], kinds: Kinds) -> Iterator[tuple[int, str]]:
     """Every reason of a step with those below it, as (depth, sentence); `steps` are all of the plan, by address."""
 
-    def below(reasons: tuple[Reason, ...], origin: Step | None, verb: str, depth: int) -> Iterator[tuple[int, str]]:
+    def below(reasons: tuple[Reason, ...], address: str, depth: int) -> Iterator[tuple[int, str]]:
         for reason in reasons:
             if isinstance(reason, InputChanged):
                 yield depth, f"{reason.field}: {reason.input} {'changes' if reason.certain else 'may change'}"
-                yield from below(reason.because, steps.get(reason.input), "rebuild", depth + 1)
+                yield from below(reason.because, reason.input, depth + 1)
             else:
-                yield depth, f"{sentence(reason, verb)}{place(origin, reason)}"
+                yield depth, f"{sentence(reason, verb_of(address, kinds))}{place(steps.get(address), reason)}"
 
-    return below(step.reasons, step, verb, 0)
+    return below(step.reasons, step.address, 0)
 
 
 def _consequence(effect: Effect, verb: str) -> str:

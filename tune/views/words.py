@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import takewhile
 
 from planner.diff import Action
+from planner.kind import Kinds
 from state.canonical import Plain
 
 SYMBOLS = {
@@ -30,6 +31,12 @@ COLOURS = {
     Action.FORGET: "red",
     Action.REUSE: "dim",
 }
+
+
+def verb_of(address: str, kinds: Kinds) -> str:
+    """What the kind of an address calls a rebuild."""
+    kind = kinds.get(address.partition(".")[0])
+    return kind.verb if kind is not None else "rebuild"
 
 
 LONG = 100
