@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
-
-from attrs import define, field
 
 from state.values import frozen
 
@@ -52,11 +51,10 @@ def pack(lengths: Sequence[int] | NDArray[np.int32], capacity: int) -> Rows:
         if not 0 <= length <= capacity:
             message = f"a document of {length} tokens does not fit into {capacity}"
             raise ValueError(message)
-    filling = _Filling(capacity)
     counts = np.bincount(sizes)
-    for length in np.flatnonzero(counts)[::-1].tolist():
-        filling.add(length, int(counts[length]))
-    rows = np.repeat(np.array(filling.rows, np.int32), filling.taken)
+    descending = np.flatnonzero(counts)[::-1]
+    which, taken = _filled(zip(descending.tolist(), counts[descending].tolist(), strict=True), capacity)
+    rows = np.repeat(np.array(which, np.int32), taken)
     longest_first = _longest_first(sizes, capacity)
     return Rows(longest_first[np.argsort(rows, kind="stable")], np.bincount(rows))
 
@@ -69,48 +67,37 @@ def _longest_first(sizes: NDArray[np.int32], capacity: int) -> NDArray[np.int32]
     return np.argsort((capacity - sizes).astype(narrow), kind="stable").astype(np.int32)
 
 
-@define
-class _Filling:
-    """Rows that are being filled, a whole length at a time.
+def _filled(lengths: Iterable[tuple[int, int]], capacity: int) -> tuple[list[int], list[int]]:
+    """Rows that took documents, in the order of these, and how many each of them took; a whole length at a time.
 
     The rows with a given room are kept in a list for that room, and a bit set (one integer) tells which rooms there
     are, so that the smallest sufficient one is found by bit arithmetic. Of documents of one length, a row that fits
-    best takes as many as it can: with one of them in it, it fits the next even better.
+    best takes as many as it can: with one of them in it, it fits the next even better. Of rows with the same room, the
+    latest comes first. One function, for a group of documents comes by here some ten thousand times.
     """
-
-    capacity: int
-    rows: list[int] = field(factory=list)
-    """Which rows took documents, in the order of these."""
-    taken: list[int] = field(factory=list)
-    """How many each of them took."""
-    _with_room: dict[int, list[int]] = field(factory=dict, init=False)
-    _rooms: int = field(default=0, init=False)
-    _begun: int = field(default=0, init=False)
-
-    def add(self, length: int, count: int) -> None:
-        """Put in all documents of one length."""
+    rows: list[int] = []
+    taken: list[int] = []
+    with_room: defaultdict[int, list[int]] = defaultdict(list)
+    rooms = begun = 0
+    for length, documents in lengths:
+        count = documents
         while count:
-            sufficient = self._rooms >> length
-            room = length + (sufficient & -sufficient).bit_length() - 1 if sufficient else self.capacity
+            sufficient = rooms >> length
+            room = length + (sufficient & -sufficient).bit_length() - 1 if sufficient else capacity
             each = min(count, room // length) if length else count
-            rows = self._chosen(room if sufficient else None, max(1, count // each))
-            self.rows += rows
-            self.taken += [each] * len(rows)
-            count -= each * len(rows)
-            self._leave(rows, room - each * length)
-
-    def _chosen(self, room: int | None, most: int) -> list[int]:
-        """Rows with some room, the latest first; new ones if none has enough."""
-        if room is None:
-            self._begun += most
-            return list(range(self._begun - most, self._begun))
-        there = self._with_room[room]
-        chosen = there[: -most - 1 : -1]
-        del there[-most:]
-        if not there:
-            self._rooms ^= 1 << room
-        return chosen
-
-    def _leave(self, rows: list[int], room: int) -> None:
-        self._with_room.setdefault(room, []).extend(rows)
-        self._rooms |= 1 << room
+            most = count // each
+            if sufficient:
+                there = with_room[room]
+                chosen = there[: -most - 1 : -1]
+                del there[-most:]
+                if not there:
+                    rooms ^= 1 << room
+            else:
+                chosen = list(range(begun, begun + most))
+                begun += most
+            rows += chosen
+            taken += [each] * len(chosen)
+            count -= each * len(chosen)
+            with_room[room - each * length] += chosen
+            rooms |= 1 << room - each * length
+    return rows, taken
