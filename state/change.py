@@ -13,8 +13,8 @@ def put(state: State, address: str, record: Record) -> State:
     """The state with this record at this address; what it replaces is remembered if anything of it is left on disk."""
     before = state.records.get(address)
     superseded: dict[str, Superseded | None] = {record.action_key: None}
-    same_folder = before is not None and bool(before.artifact) and before.artifact == record.artifact
-    if before is not None and before.action_key != record.action_key and worth_keeping(before) and not same_folder:
+    # Both may name one folder, where a person said that what lies in it is good for either.
+    if before is not None and before.action_key != record.action_key and worth_keeping(before):
         superseded[before.action_key] = Superseded(address, before)
     return evolve(
         state,

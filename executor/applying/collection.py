@@ -152,8 +152,9 @@ def _refuse_lost_state(state: State, layout: Layout) -> None:
 def _superseded_too_long(state: State, layout: Layout, policy: Policy, now: float) -> Iterator[str]:
     """The keys of superseded records that the policy does not keep, of those whose folders can be removed."""
     by_address: dict[str, list[tuple[float, str]]] = {}
+    in_use = {record.artifact for record in state.records.values() if record.artifact}
     for key, one in state.superseded.items():
-        if leftovers.leads_away(_folders(one.record), layout):
+        if one.record.artifact in in_use or leftovers.leads_away(_folders(one.record), layout):
             continue
         if one.record.output_digest:
             by_address.setdefault(one.address, []).append((_made(one.record), key))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import time
 
 import pytest
 from attrs import evolve
 
 from executor.applying.accepting import accepted
+from executor.applying.collection import Policy, find
 from executor.applying.importing import Surroundings
 from executor.applying.provenance import Origin
 from state.change import put
@@ -80,6 +82,21 @@ def test_an_edit_that_is_accepted_costs_nothing_and_history_has_the_reason(finis
     )
     assert finished.apply().failure is None
     assert finished.build.built == []
+
+
+def test_an_accepted_edit_can_be_undone_and_done_again_without_work(finished: Workshop) -> None:
+    before = finished.state().records["thing.base"]
+    edit(finished, "[thing.base]", '[thing.base]\ncolour = "blue"')
+    accept(finished, "thing.base")
+    edit(finished, 'colour = "blue"', 'colour = "red"')
+    assert finished.actions() == {"thing.base": "adopt"}
+    finished.apply()
+    assert (finished.build.built, finished.actions()) == ([], {})
+    assert finished.state().records["thing.base"] == before
+    edit(finished, 'colour = "red"', 'colour = "blue"')
+    assert finished.actions() == {"thing.base": "adopt"}
+    found = find(finished.state(), finished.layout, Policy(keep=0, older_than=0), None, time.time())
+    assert found.is_empty
 
 
 def test_no_run_goes_on_from_the_checkpoints_of_another(finished: Workshop) -> None:
