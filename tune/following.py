@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from executor.workers.launch import InterruptedStepError, Stop
-from executor.workers.nodes import follow
+from executor.workers.nodes import Node, follow
+from executor.workers.task import Task
 from executor.workers.world import Host
+from state.diagnostic import Diagnostic
 from state.lock import is_dead, read_owner
 from state.owner import Owner
 from tune.cli import INTERRUPTED
@@ -20,10 +24,14 @@ def follow_first_node(project: Project, host: Host, view: View, stop: Stop) -> i
         owner = read_owner(project.backend)
         return None if owner is None or is_dead(owner) else owner
 
+    def lacks(task: Task) -> Sequence[Diagnostic]:
+        return project.kinds[task.kind].lacks(task.address, task.settings)
+
+    node = Node(host.node_rank, project.layout.root, lacks)
     with stopping(stop), view:
         view.note(f"Waiting for the apply of node 0, as node {host.node_rank}.")
         try:
-            follow(project.layout.root, host.node_rank, applying, view.show, stop)
+            follow(node, applying, view.show, stop)
         except InterruptedStepError:
             return INTERRUPTED
     return INTERRUPTED if stop.requested else 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,9 +17,10 @@ from attrs import evolve
 
 from executor.workers import events
 from executor.workers.launch import Emit, Stop, run_in_worker
+from executor.workers.refusals import REFUSAL, heeding, refusing
 from executor.workers.task import Outcome, Task, task_from_plain, to_plain
 from executor.workers.world import visible_gpus
-from state.diagnostic import problem
+from state.diagnostic import Diagnostic, ProblemError, problem
 from state.durable import write_atomically
 from state.owner import Owner
 from state.values import frozen
@@ -43,7 +44,7 @@ def build_on_nodes(task: Task, emit: Emit, stop: Stop, log: Path, owner: str) ->
     world = task.world
     if world.nodes == 1:
         return run_in_worker(task, emit, stop, log)
-    with _announced(task, log, owner):
+    with _announced(task, log, owner) as announced, heeding(Path(task.tune_folder), announced, stop):
         others = "another node" if world.nodes == 2 else f"{world.nodes - 1} other nodes"  # noqa: PLR2004
         where = f"{world.main_address}:{world.main_port}"
         emit(events.Message(task.address, f"waits at {where} for {others}: there, `tune apply --node-rank N`"))
@@ -51,30 +52,44 @@ def build_on_nodes(task: Task, emit: Emit, stop: Stop, log: Path, owner: str) ->
 
 
 @contextmanager
-def _announced(task: Task, log: Path, owner: str) -> Iterator[None]:
+def _announced(task: Task, log: Path, owner: str) -> Iterator[str]:
+    """The step can be joined, under the id that this gives, while the `with` block runs."""
     path = Path(task.tune_folder) / ANNOUNCEMENT
     path.parent.mkdir(parents=True, exist_ok=True)
-    plain = {"id": os.urandom(8).hex(), "owner": owner, "task": to_plain(task), "log": str(log)}
+    (path.parent / REFUSAL.name).unlink(missing_ok=True)
+    announced = os.urandom(8).hex()
+    plain = {"id": announced, "owner": owner, "task": to_plain(task), "log": str(log)}
     write_atomically(path, json.dumps(plain).encode())
     try:
-        yield
+        yield announced
     finally:
         path.unlink(missing_ok=True)
 
 
-def follow(tune_folder: Path, rank: int, applying: Callable[[], Owner | None], emit: Emit, stop: Stop) -> bool:
+@frozen
+class Node:
+    """One of the nodes that follow the first."""
+
+    rank: int
+    tune_folder: Path
+    lacks: Callable[[Task], Sequence[Diagnostic]]
+    """What this machine lacks for a step."""
+
+
+def follow(node: Node, applying: Callable[[], Owner | None], emit: Emit, stop: Stop) -> bool:
     """Run the ranks of this node in every step that the first one announces, until its apply is over.
 
     `applying` tells who holds the state's lock and lives. Returns whether there was an apply; raises what
-    `run_in_worker` raises.
+    `run_in_worker` raises, and ProblemError, of which the other nodes are told, where this one cannot join.
     """
     done, seen = "", False
     while not stop.requested:
         owner = applying()
-        found = _read(tune_folder, owner.id) if owner is not None else None
+        found = _read(node.tune_folder, owner.id) if owner is not None else None
         if found is not None and found.id != done:
             seen, done = True, found.id
-            _join(found, tune_folder, rank, emit, stop)
+            with refusing(node.tune_folder, found.id, node.rank), heeding(node.tune_folder, found.id, stop):
+                _join(found, node, emit, stop)
         elif owner is None and seen:
             return True
         else:
@@ -94,17 +109,37 @@ def _read(tune_folder: Path, owner: str) -> Announcement | None:
     return Announcement(plain["id"], task_from_plain(plain["task"]), plain["log"])
 
 
-def _join(found: Announcement, tune_folder: Path, rank: int, emit: Emit, stop: Stop) -> None:
+def _join(found: Announcement, node: Node, emit: Emit, stop: Stop) -> None:
     task, world = found.task, found.task.world
-    if Path(task.tune_folder) != tune_folder:
-        detail = f"The first node has it at `{task.tune_folder}`, and this one at `{tune_folder}`."
-        raise problem("Folder elsewhere", detail, "All nodes must see the recipe's folder at the same path.")
-    if rank >= world.nodes:
-        detail = f"{task.address} is trained on {world.nodes} nodes: their ranks are 0 to {world.nodes - 1}."
-        raise problem("No such node", detail, "Give each node another `--node-rank`.")
+    _refuse_to_be_elsewhere(task, node)
     gpus = visible_gpus()
     if gpus and world.processes > gpus:
         detail = f"{task.address} has {world.processes} processes on each node, and this one has {gpus} GPUs."
         raise problem("Too few GPUs", detail, "Lower `distributed.processes`.")
-    emit(events.Message(task.address, f"joins {world.main_address}:{world.main_port} as node {rank}"))
-    run_in_worker(evolve(task, world=evolve(world, node_rank=rank)), emit, stop, Path(found.log))
+    lacking = node.lacks(task)
+    if lacking:
+        raise ProblemError(lacking)
+    emit(events.Message(task.address, f"joins {world.main_address}:{world.main_port} as node {node.rank}"))
+    run_in_worker(evolve(task, world=evolve(world, node_rank=node.rank)), emit, stop, Path(found.log))
+
+
+def _refuse_to_be_elsewhere(task: Task, node: Node) -> None:
+    """The node must be one of those that the step is for, and see what that reads where the first one sees it."""
+    if Path(task.tune_folder) != node.tune_folder:
+        detail = f"The first node has it at `{task.tune_folder}`, and this one at `{node.tune_folder}`."
+        raise problem("Folder elsewhere", detail, "All nodes must see the recipe's folder at the same path.")
+    if node.rank >= task.world.nodes:
+        detail = f"{task.address} is trained on {task.world.nodes} nodes: their ranks are 0 to {task.world.nodes - 1}."
+        raise problem("No such node", detail, "Give each node another `--node-rank`.")
+    read = [one for group in task.inputs.values() for one in group]
+    missing = [
+        Diagnostic(
+            "Folder elsewhere",
+            f"The first node has {one.address} at `{one.folder}`, and this one has nothing there.",
+            "Mount it, or copy it, to the same path on all nodes.",
+        )
+        for one in read
+        if not Path(one.folder).exists()
+    ]
+    if missing:
+        raise ProblemError(missing)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from executor.workers import rank_process
 from executor.workers.events import Event, Message
-from executor.workers.launch import InterruptedStepError, Stop
-from executor.workers.nodes import ANNOUNCEMENT, build_on_nodes, follow
-from executor.workers.task import Task
+from executor.workers.launch import Stop
+from executor.workers.nodes import ANNOUNCEMENT, Node, build_on_nodes, follow
+from executor.workers.task import Input, Task
 from executor.workers.world import World
-from state.diagnostic import ProblemError
+from state.diagnostic import Diagnostic, ProblemError
 from state.owner import Owner, this_process
 from tests.executor.test_distributed import SCRIPT
 from tests.executor.test_training import Laboratory, laboratory  # noqa: F401  a fixture
@@ -32,6 +34,10 @@ WORLD = World("ddp", 2, 2, 0, "127.0.0.1", 29517)
 
 def _task(folder: Path) -> Task:
     return Task("train.it", "train", {}, {}, {}, "", "", "", str(folder), world=WORLD)
+
+
+def _node(tune_folder: Path, *, rank: int = 1, lacking: Sequence[Diagnostic] = ()) -> Node:
+    return Node(rank, tune_folder, lambda _: lacking)
 
 
 def _perform(monkeypatch: pytest.MonkeyPatch, act: str) -> None:
@@ -54,7 +60,7 @@ def test_every_rank_of_every_node_knows_its_place(tmp_path: Path, monkeypatch: p
     said: list[Event] = []
     applying: list[Owner | None] = [OWNER]
     log = tmp_path / "it.log"
-    arguments = (tmp_path, 1, lambda: applying[0], said.append, Stop())
+    arguments = (_node(tmp_path), lambda: applying[0], said.append, Stop())
     following = threading.Thread(target=follow, args=arguments, daemon=True)
     following.start()
     logs = [log, *(tmp_path / f"it.rank{rank}.log" for rank in (1, 2, 3))]
@@ -81,19 +87,50 @@ def test_what_a_killed_apply_left_behind_is_no_announcement(tmp_path: Path) -> N
     (tmp_path / ANNOUNCEMENT).parent.mkdir()
     (tmp_path / ANNOUNCEMENT).write_text(json.dumps({"id": "1", "owner": "dead", "task": {}, "log": ""}))
     looks = iter([OWNER, OWNER, None])
-    assert follow(tmp_path, 1, lambda: next(looks), lambda _: None, Stop())
+    assert follow(_node(tmp_path), lambda: next(looks), lambda _: None, Stop())
 
 
-@pytest.mark.parametrize(("rank", "folder", "summary"), [(2, "", "No such node"), (1, "elsewhere", "Folder elsewhere")])
-def test_a_node_that_cannot_belong_to_the_others_is_told_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int, folder: str, summary: str
+HINT = "Install it with `pip install wandb`."
+WANDB = Diagnostic("Missing library", "train.it reports to wandb, which is not installed.", HINT)
+BASE = {"model": (Input("model.tiny", "", "/nowhere/tiny", {}, {}),)}
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("node", "task", "folder", "told"),
+    [
+        (
+            *(_node(Path(), rank=2), {}, ""),
+            ("No such node", "train.it is trained on 2 nodes: their ranks are 0 to 1."),
+        ),
+        (
+            *(_node(Path()), {}, "elsewhere"),
+            ("Folder elsewhere", "The first node has it at `{0}`, and this one at `{0}/elsewhere`."),
+        ),
+        (
+            *(_node(Path()), {"inputs": BASE}, ""),
+            ("Folder elsewhere", "The first node has model.tiny at `/nowhere/tiny`, and this one has nothing there."),
+        ),
+        (_node(Path(), lacking=[WANDB]), {}, "", (WANDB.summary, WANDB.detail)),
+    ],
+)
+def test_a_node_that_cannot_join_says_why_and_ends_the_wait_of_the_first(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    node: Node,
+    task: dict[str, Any],
+    folder: str,
+    told: tuple[str, str],
 ) -> None:
     _perform(monkeypatch, "sleep")
     stop = Stop()
+    failed: list[tuple[Diagnostic, ...]] = []
 
     def first() -> None:
-        with pytest.raises(InterruptedStepError):
-            build_on_nodes(_task(tmp_path), lambda _: None, stop, tmp_path / "it.log", OWNER.id)
+        with pytest.raises(ProblemError) as error:
+            build_on_nodes(evolve(_task(tmp_path), **task), lambda _: None, stop, tmp_path / "it.log", OWNER.id)
+        failed.append(error.value.diagnostics)
 
     applying = threading.Thread(target=first)
     applying.start()
@@ -104,12 +141,47 @@ def test_a_node_that_cannot_belong_to_the_others_is_told_why(
             where.mkdir()
             (where / "nodes").symlink_to(tmp_path / "nodes")
         with pytest.raises(ProblemError) as refused:
-            follow(where, rank, lambda: OWNER, lambda _: None, Stop())
-        assert refused.value.diagnostics[0].summary == summary
-    finally:
-        stop.request()
-        stop.request()
+            follow(evolve(node, tune_folder=where), lambda: OWNER, lambda _: None, Stop())
         applying.join(timeout=60)
+        assert failed == [refused.value.diagnostics]
+        summary, detail = told
+        detail = f"Node {node.rank} ({socket.gethostname()}): {detail.format(tmp_path)}"
+        assert [(one.summary, one.detail) for one in failed[0]] == [(summary, detail)]
+    finally:
+        stop.expire()
+        applying.join(timeout=60)
+
+
+@pytest.mark.processes
+def test_a_third_node_does_not_take_the_blame_for_one_that_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits at the rendezvous too, is ended, and says what the second one said."""
+    _perform(monkeypatch, "sleep")
+    task = evolve(_task(tmp_path), world=evolve(WORLD, nodes=3))
+    joined = threading.Event()
+    failed: dict[int, tuple[Diagnostic, ...]] = {}
+
+    def first() -> None:
+        with pytest.raises(ProblemError) as error:
+            build_on_nodes(task, lambda _: None, Stop(), tmp_path / "it.log", OWNER.id)
+        failed[0] = error.value.diagnostics
+
+    def other(node: Node) -> None:
+        with pytest.raises(ProblemError) as error:
+            follow(node, lambda: OWNER, lambda _: joined.set(), Stop())
+        failed[node.rank] = error.value.diagnostics
+
+    threads = [threading.Thread(target=first, daemon=True)]
+    threads += [threading.Thread(target=other, args=(_node(tmp_path, rank=2),), daemon=True)]
+    for thread in threads:
+        thread.start()
+    assert joined.wait(60)
+    other(_node(tmp_path, lacking=[WANDB]))
+    for thread in threads:
+        thread.join(60)
+    assert failed[0] == failed[1] == failed[2]
+    assert failed[1][0].detail == f"Node 1 ({socket.gethostname()}): {WANDB.detail}"
 
 
 RECIPE = """\
