@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import keyword
 import os
@@ -135,17 +136,30 @@ def _run() -> int:
         # Whoever read our output has seen enough; Python must not complain while it flushes the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return _refused(Diagnostic("Disk full", _full(error), "Make room, and do the same again."))
     return code if isinstance(code, int) else 0
+
+
+def _full(error: OSError) -> str:
+    return f"There is no room left for {f'`{error.filename}`' if error.filename else 'what is written'}."
 
 
 def _told(error: click.ClickException) -> int:
     """The exit code, after wrong usage was told as any other problem."""
-    from tune.views.diagnostics import print_diagnostics
-
     message, context = error.format_message(), getattr(error, "ctx", None)
     detail = message if message.endswith((".", "?")) else f"{message}."
     hint = f"`{context.command_path if context else 'tune'} --help` lists what there is."
-    print_diagnostics([Diagnostic("Invalid usage", detail, hint)])
+    return _refused(Diagnostic("Invalid usage", detail, hint))
+
+
+def _refused(diagnostic: Diagnostic) -> int:
+    """The exit code, after a problem was told."""
+    from tune.views.diagnostics import print_diagnostics
+
+    print_diagnostics([diagnostic])
     return 1
 
 

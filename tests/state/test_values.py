@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import attrs
 import pytest
 
-from state.values import frozen
+from state.values import frozen, mutable
 
 
 @frozen
@@ -76,3 +78,43 @@ def test_values_can_be_copied_and_matched() -> None:
     match Point(1, 2):
         case Point(x, y):
             assert (x, y) == (1, 2)
+
+
+def test_a_class_is_finished_by_whatever_is_asked_of_it_first() -> None:
+    @frozen
+    class Unseen:
+        x: int
+        y: int = 0
+
+    one = object.__new__(Unseen)  # as pickle makes one in a process that has made none
+    vars(one).update(x=1, y=2)
+    match one:
+        case Unseen(x, y):
+            assert (x, y) == (1, 2)
+    assert one == Unseen(1, 2)
+    assert [field.name for field in attrs.fields(Unseen)] == ["x", "y"]
+
+
+def test_threads_may_ask_at_the_same_time() -> None:
+    threads = 8
+    for _ in range(20):
+
+        @frozen
+        class Unseen:
+            x: int
+
+        together = Barrier(threads)
+        with ThreadPoolExecutor(threads) as pool:
+            made = list(pool.map(lambda x, unseen=Unseen, start=together: (start.wait(), unseen(x))[1], range(threads)))
+        assert made == [Unseen(x) for x in range(threads)]
+
+
+def test_what_can_be_changed_equals_itself_alone() -> None:
+    @mutable
+    class Counter:
+        count: int = 0
+
+    one = Counter()
+    one.count += 1
+    assert one.count == 1
+    assert one != Counter(1)

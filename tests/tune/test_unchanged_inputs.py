@@ -76,3 +76,17 @@ def test_a_plan_is_the_same_from_every_working_directory(recorded: Folder, tmp_p
     }
     assert len(said) == 1
     assert b'"content_changed"' in said.pop()
+
+
+@pytest.mark.processes
+def test_output_that_finds_no_room_is_told_in_words(recorded: Folder) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [TUNE, "plan"], cwd=recorded.path, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Error: Disk full [TUNE232]\n"
+        "  There is no room left for what is written.\n"
+        "  hint: Make room, and do the same again.\n"
+    )
