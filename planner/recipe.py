@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import evolve, field, fields
 
+from planner import effects
 from planner.graph import in_order
 from planner.kind import Kind, Kinds, Resource, Resources
 from planner.lifecycle_table import LIFECYCLE, Lifecycle, unfit_fields
@@ -109,8 +110,16 @@ def _lifecycle(table: object, specification: type, kind: Kind) -> tuple[Lifecycl
 
 def _known_elsewhere(fault: Fault, kind: Kind) -> Fault:
     """What is wrong with a field, with what to write instead of one that other tools have."""
-    hint = kind.elsewhere().get(fault.path) if fault.summary == "Unknown field" else None
-    return fault if hint is None else evolve(fault, hint=hint)
+    if fault.summary != "Unknown field":
+        return fault
+    hint = kind.elsewhere().get(fault.path) or _of_a_variant(fault.path, kind)
+    return evolve(fault, hint=hint) if hint else fault
+
+
+def _of_a_variant(name: str, kind: Kind) -> str:
+    """Which variants of a kind have a field that the one of the recipe lacks."""
+    having = [variant for variant, one in kind.specifications.items() if name in effects.fields(one)]
+    return f"It is a field of {kind.variant} = {' or '.join(map(show, having))}." if having else ""
 
 
 def _refers(resource: Resource) -> bool:

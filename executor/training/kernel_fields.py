@@ -103,6 +103,9 @@ def faults(stage: Any, written: Mapping[str, Any]) -> Iterator[tuple[str, str, s
     if stage.gradient_checkpointing_kwargs.use_reentrant and stage.unfrozen_parameters:
         detail = "the reentrant kind computes no gradients behind parameters that are frozen"
         yield "gradient_checkpointing_kwargs.use_reentrant", detail, "Remove it."
+    if stage.gradient_checkpointing_kwargs.use_reentrant and stage.distributed.strategy == "fsdp":
+        detail = "FSDP computes activations again in a way of its own, which is not the reentrant one"
+        yield "gradient_checkpointing_kwargs.use_reentrant", detail, "Remove it."
 
 
 def _unused(stage: Any, written: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:  # noqa: ANN401  as above

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
+from executor.training.known_elsewhere import hints
 from executor.training.method import Fault, Method
 from executor.training.stage import Stage
+from planner.effects import fields
 from state.wording import suggestion
 
 OWNED = {
     "train_sampling_strategy": "group_by_length",
     "gradient_checkpointing_kwargs": "gradient_checkpointing_kwargs",
     "per_device_train_batch_size": "micro_batch_size",
+    "auto_find_batch_size": "auto_micro_batch",
     "gradient_accumulation_steps": "batch_size",
     "num_train_epochs": "num_epochs",
     "lr_scheduler_type": "lr_scheduler",
@@ -84,8 +87,13 @@ FORBIDDEN = frozenset(
         "assistant_only_loss",
         "completion_only_loss",
         "resume_from_checkpoint",
+        "ignore_data_skip",
+        "enable_jit_checkpoint",
+        "parallelism_config",
+        "local_rank",
         "push_to_hub",
-        "hub_token",
+        *("hub_token", "hub_model_id", "hub_strategy", "hub_private_repo", "hub_revision", "hub_always_push"),
+        "trust_remote_code",
         "save_only_model",
         "dataset_text_field",
         "chat_template_path",
@@ -129,5 +137,16 @@ def faults(stage: Stage, method: Method) -> Iterator[Fault]:
         elif name in FORBIDDEN:
             yield path, "tune decides this itself", "Remove it."
         elif name not in accepted:
-            hint = suggestion(name, sorted(accepted)) or "Names are those of TRL's configuration class of the method."
-            yield path, "the trainer has no such argument", hint
+            yield path, "the trainer has no such argument", _instead(name, stage, accepted)
+    accelerated = stage.trainer.get("accelerator_config")
+    if isinstance(accelerated, Mapping) and accelerated.get("split_batches"):
+        detail = "with several processes, an optimizer step would see fewer rows than `batch_size` says"
+        yield "trainer.accelerator_config.split_batches", detail, "Remove it."
+
+
+def _instead(name: str, stage: Stage, accepted: Collection[str]) -> str:
+    """What to write instead of an argument that there is not: the recipe may have a field for what it means."""
+    if name in fields(type(stage)):
+        return f"Use `{name}`, which is a field of the recipe."
+    known = "Names are those of TRL's configuration class of the method."
+    return hints().get(name) or suggestion(name, sorted(accepted)) or known

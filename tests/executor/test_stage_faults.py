@@ -27,6 +27,7 @@ learning_rate = 1e-3
 """
 FIRST = len(RECIPE.splitlines()) + 1
 """The line below the recipe above."""
+REENTRANT = "gradient_checkpointing_kwargs.use_reentrant = true"
 
 FAULTS = {
     'load_in_4bit = false\nadapter = { type = "qlora" }': (
@@ -101,6 +102,31 @@ FAULTS = {
         "parameters that are frozen.\n"
         "Remove it."
     ),
+    f'{REENTRANT}\ngradient_checkpointing = true\ndistributed.strategy = "fsdp"': (
+        "train.it.gradient_checkpointing_kwargs.use_reentrant: FSDP computes activations again in a way of its own, "
+        "which is not the reentrant one.\n"
+        "Remove it."
+    ),
+    'distributed.zero_stage = 3\ndistributed.strategy = "fsdp"': (
+        'train.it.distributed.zero_stage: it means nothing to the strategy "fsdp".\nIt is for strategy = deepspeed.'
+    ),
+    "trainer.auto_find_batch_size = true": (
+        "train.it.trainer.auto_find_batch_size: the recipe has a field of its own for this.\nUse `auto_micro_batch`."
+    ),
+    "trainer.ignore_data_skip = true": "train.it.trainer.ignore_data_skip: tune decides this itself.\nRemove it.",
+    "trainer.accelerator_config = { split_batches = true }": (
+        "train.it.trainer.accelerator_config.split_batches: with several processes, an optimizer step would see fewer "
+        "rows than `batch_size` says.\n"
+        "Remove it."
+    ),
+    "trainer.warmup_ratio = 0.1": (
+        "train.it.trainer.warmup_ratio: the trainer has no such argument.\n"
+        "Use `warmup_ratio`, which is a field of the recipe."
+    ),
+    "trainer.max_seq_length = 512": (
+        "train.it.trainer.max_seq_length: the trainer has no such argument.\nUse `sequence_len`."
+    ),
+    "loss_weights = [1.0, 0.5]": ('train.it.loss_weights: there is no such field.\nIt is a field of method = "dpo".'),
     "liger_kernel_config = { ropes = true }\nuse_liger_kernel = true": (
         "train.it.liger_kernel_config.ropes: no such kernel, or neither true nor false.\n"
         "There are: cross_entropy, fused_linear_cross_entropy, geglu, layer_norm, rms_norm, rope, swiglu."
