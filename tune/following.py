@@ -28,7 +28,7 @@ def follow_first_node(project: Project, host: Host, view: View, stop: Stop) -> i
         return project.kinds[task.kind].lacks(task.address, task.settings)
 
     node = Node(host.node_rank, project.layout.root, lacks)
-    with stopping(stop), view:
+    with stopping(stop, view.urgently), view:
         view.note(f"Waiting for the apply of node 0, as node {host.node_rank}.")
         try:
             follow(node, applying, view.show, stop)

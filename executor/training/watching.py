@@ -58,6 +58,12 @@ class Telling:
         if "loss" in figures:
             self._rate(state.epoch)
 
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
+        """Measuring is over; the time that it took trained no token."""
+        self._mark = (time.monotonic(), state.epoch or 0.0)
+
+    on_save = on_evaluate
+
     def _look_around(self, save_steps: float, step: int) -> None:
         """What the machine does, asked once a second at most, and when there will be a checkpoint."""
         self.values["next_checkpoint"] = min(self.total, (step // int(save_steps) + 1) * int(save_steps))

@@ -11,8 +11,9 @@ from attrs import evolve
 from rich.console import Console
 
 from executor.applying.apply import Result
+from executor.workers.events import Message, Progress, StepEnded, StepStarted
 from tests.fake_kinds import RECIPE
-from tune.views.run import JsonView, LineView
+from tune.views.run import JsonView, LineView, LiveView
 
 
 @pytest.fixture
@@ -46,3 +47,30 @@ def test_machines_are_told_it_too(made: Any) -> None:
     stream = io.StringIO()
     JsonView(stream).end(evolve(made.apply(), spared={"thing.top": 5.0}))
     assert '"spared": {"thing.top": 5.0}' in stream.getvalue()
+
+
+def test_what_is_below_stays_until_the_step_is_over_and_holds_what_is_urgent() -> None:
+    stream = io.StringIO()
+    with LiveView(Console(file=stream, width=100, color_system=None, highlight=False)) as view:
+
+        def below() -> str:
+            return re.sub(r"\d+\.\d s", "0.1 s", view.below().plain)
+
+        assert below() == ""
+        view.show(StepStarted("train.sft", "build"))
+        assert below() == "train.sft  starting, 0.1 s"
+        view.show(Progress("train.sft", 2, 4, "steps", {"loss": 0.5}, None))
+        view.show(Message("train.sft", "a word"))
+        bar = "train.sft  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━  steps 2/4  loss 0.5"
+        assert below() == bar
+        view.urgently("Interrupted.")
+        assert below() == f"{bar}\nInterrupted."
+        view.show(Message("train.sft", "another"))
+        assert below() == bar
+        view.show(StepEnded("train.sft", "interrupted", "", 1.0, {}))
+        assert below() == ""
+        view.urgently("The time is over.")
+    assert stream.getvalue().rstrip().split("\n") == [
+        *("train.sft: build ...", "train.sft: a word", "Interrupted.", "train.sft: another"),
+        *("train.sft: interrupted in 1.0 s", "The time is over."),
+    ]

@@ -194,7 +194,11 @@ def _left_undone(project: Project) -> bool:
 def _apply(project: Project, plan: Plan, desired: Mapping[str, Desired], digest: str, view: View, terms: _Terms) -> int:
     stop = Stop(terms.stop)
     made = origin(project.file, digest)
-    with stopping(stop), view, open_writer(project, made.author("tune apply"), terms.lock, view.note) as writer:
+    with (
+        stopping(stop, view.urgently),
+        view,
+        open_writer(project, made.author("tune apply"), terms.lock, view.note) as writer,
+    ):
         means = Means(
             kinds=project.kinds,
             layout=project.layout,

@@ -58,7 +58,7 @@ def _replay(project: Project, address: str, *, as_json: bool) -> int:
     began, stop, view = time.monotonic(), Stop(), LineView(console(sys.stderr))
     replaying = Replaying(project.state(), project.kinds, project.layout, run_in_worker, view.show, stop)
     try:
-        with stopping(stop), tempfile.TemporaryDirectory(prefix="tune-replay-") as scratch:
+        with stopping(stop, view.urgently), tempfile.TemporaryDirectory(prefix="tune-replay-") as scratch:
             found: Replay = replaying.run(address, Path(scratch))
     except InterruptedStepError:
         return INTERRUPTED

@@ -36,6 +36,12 @@ def live(event: events.Progress, width: int) -> Text:
     return Text("\n").join(_cut(line, width) for line in text.split("\n"))
 
 
+def waiting(address: str, seconds: float, width: int) -> Text:
+    """What a terminal shows of a step that has not said yet how far it is, while it loads libraries and weights."""
+    text = Text(address, style="bold").append(f"{BETWEEN}starting, {duration(seconds)}", style="dim")
+    return _cut(text, width)
+
+
 def _cut(line: Text, width: int) -> Text:
     line.truncate(width, overflow="ellipsis")
     return line

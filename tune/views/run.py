@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -15,7 +17,7 @@ from rich.text import Text
 
 from executor.applying.apply import Result
 from executor.workers import events
-from tune.views.progress import in_one_line, live
+from tune.views.progress import in_one_line, live, waiting
 from tune.views.terminal import hanging
 from tune.views.words import duration
 
@@ -44,6 +46,11 @@ class View(ABC):
     @abstractmethod
     def end(self, result: Result) -> None:
         """Sum up."""
+
+    def urgently(self, text: str) -> None:
+        """Say something from within a signal handler."""
+        # Straight to the descriptor: whoever was interrupted may hold the locks of any stream.
+        os.write(sys.stderr.fileno(), f"\n{text}\n".encode())
 
 
 class JsonView(View):
@@ -128,7 +135,10 @@ class LiveView(LineView):
     def __init__(self, out: Console) -> None:
         """Write to a terminal."""
         super().__init__(out)
-        self._live = Live(Text(), console=out, refresh_per_second=8, transient=True)
+        self._running: events.StepStarted | events.Progress | None = None
+        self._since = 0.0
+        self._urgent = ""
+        self._live = Live(console=out, get_renderable=self.below, refresh_per_second=8, transient=True)
 
     def __enter__(self) -> Self:
         """Take over the bottom lines."""
@@ -137,16 +147,42 @@ class LiveView(LineView):
 
     def __exit__(self, *_: object) -> None:
         """Give the bottom lines back."""
+        self._tell_urgent()
         self._live.stop()
 
     def show(self, event: events.Event) -> None:
-        """Progress below, everything else above it."""
+        """Progress below until the step is over, everything else above it."""
         match event:
             case events.Progress():
-                self._live.update(live(event, self.out.width))
-            case _:
-                self._live.update(Text(), refresh=True)
-                super().show(event)
+                self._running = event
+                return
+            case events.StepStarted():
+                self._running, self._since = event, time.monotonic()
+            case events.StepEnded():
+                self._running = None
+        self._tell_urgent()
+        super().show(event)
+
+    def below(self) -> Text:
+        """What is overwritten: how far the running step is, or for how long it has been starting."""
+        match self._running:
+            case events.Progress() as event:
+                text = live(event, self.out.width)
+            case events.StepStarted(address):
+                text = waiting(address, time.monotonic() - self._since, self.out.width)
+            case None:
+                text = Text()
+        return Text("\n").join((text, Text(self._urgent))) if self._urgent else text
+
+    def urgently(self, text: str) -> None:
+        """With the progress, which would overwrite it otherwise; it becomes a line when the next one is printed."""
+        self._urgent = text
+
+    def _tell_urgent(self) -> None:
+        text, self._urgent = self._urgent, ""
+        self._live.refresh()  # or what was below until now would come once more below the next line
+        if text:
+            self.line(text)
 
 
 _SHOWN = ("loss", "eval_loss", "perplexity", "exact_match")
