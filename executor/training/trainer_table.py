@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from executor.training.known_elsewhere import hints
 from executor.training.method import Fault, Method
@@ -137,16 +137,16 @@ def faults(stage: Stage, method: Method) -> Iterator[Fault]:
         elif name in FORBIDDEN:
             yield path, "tune decides this itself", "Remove it."
         elif name not in accepted:
-            yield path, "the trainer has no such argument", _instead(name, stage, accepted)
+            yield path, "the trainer has no such argument", _instead(name, method)
     accelerated = stage.trainer.get("accelerator_config")
     if isinstance(accelerated, Mapping) and accelerated.get("split_batches"):
         detail = "with several processes, an optimizer step would see fewer rows than `batch_size` says"
         yield "trainer.accelerator_config.split_batches", detail, "Remove it."
 
 
-def _instead(name: str, stage: Stage, accepted: Collection[str]) -> str:
+def _instead(name: str, method: Method) -> str:
     """What to write instead of an argument that there is not: the recipe may have a field for what it means."""
-    if name in fields(type(stage)):
+    if name in fields(method.specification):
         return f"Use `{name}`, which is a field of the recipe."
     known = "Names are those of TRL's configuration class of the method."
-    return hints().get(name) or suggestion(name, sorted(accepted)) or known
+    return hints().get(name) or suggestion(name, sorted(method.trainer_arguments)) or known
