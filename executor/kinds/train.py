@@ -185,6 +185,7 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
             "evaluation": evaluation_fields.resolved(stage.evaluation),
             scheduler_arguments.TABLE: arguments,
             **precision_fields.resolved(stage),
+            "data_seed": None if stage.data_seed == stage.seed else stage.data_seed,
         },
         diagnostics=(
             *wrong,

@@ -262,6 +262,8 @@ def test_an_edit_does_what_its_field_says(path: str, beside: str, value: str, ex
         (f"distributed.nodes = 2; micro_batch_size = 4; {DROPOUT}", 'distributed.strategy = "ddp"'),
         (f'distributed.strategy = "single"; {DROPOUT}', "distributed.processes = 1"),
         (FOUR_BITS, 'bnb_4bit_compute_dtype = "bfloat16"'),
+        ("", "data_seed = 42"),
+        ("seed = 7", "data_seed = 7"),
     ],
 )
 def test_what_auto_comes_to_may_be_written_out(beside: str, written_out: str) -> None:
