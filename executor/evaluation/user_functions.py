@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,9 @@ from state.files import digest_file
 from state.values import frozen
 
 _NAMED = re.compile(r"(?P<file>.+\.py):(?P<name>[A-Za-z_]\w*)")
+
+_MODULE = "user_functions_"
+"""What the names of modules begin with that are the user's files."""
 
 
 @frozen
@@ -74,7 +78,7 @@ def load_function(function: UserFunction, folder: Path, planned: Mapping[str, st
     digest = digest_bytes(content)
     if planned.get(function.file, digest) != digest:
         raise problem("Input moved", f"`{function.file}` changed while it was being applied.", "Run `tune plan` again.")
-    name = f"user_functions_{digest}"
+    name = f"{_MODULE}{digest}"
     if name not in sys.modules:
         module = sys.modules[name] = ModuleType(name)
         module.__file__ = str(path)
@@ -85,3 +89,13 @@ def load_function(function: UserFunction, folder: Path, planned: Mapping[str, st
             raise
     found: Callable[..., Any] = getattr(sys.modules[name], function.name)
     return found
+
+
+def place_in_user_code(error: BaseException) -> str:
+    """The innermost line of the user's own files that an exception came through, as ` (FILE.py:LINE)`; "" if none."""
+    lines = [
+        f" ({Path(frame.f_code.co_filename).name}:{line})"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__", "")).startswith(_MODULE)
+    ]
+    return lines[-1] if lines else ""

@@ -136,7 +136,8 @@ class Guarding:
 
     def _end_if_hopeless(self, step: int, loss: float) -> None:
         if not math.isfinite(loss):
-            hint = "Lower `learning_rate`, or set `max_grad_norm` = 1.0."
+            knob = "lower `max_grad_norm`" if self.warnings.max_grad_norm else "set `max_grad_norm` = 1.0"
+            hint = f"Lower `learning_rate`, or {knob}."
             raise problem("Loss is not a number", f"The loss is {loss} at step {step}.", hint)
         self._high = self._high + 1 if self.threshold and loss > self.threshold else 0
         if self._high >= self.patience:

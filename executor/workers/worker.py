@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from executor import kinds
+from executor.evaluation.user_functions import place_in_user_code
 from executor.training import determinism
 from executor.workers import events, out_of_memory
 from executor.workers.task import Outcome, Task, task_from, to_plain
@@ -81,7 +82,7 @@ def _explain(error: Exception) -> Diagnostic:
     if determinism.REFUSED in text:
         hint = 'Set `deterministic` = false, or use what does without it, such as attn_implementation = "eager".'
         return Diagnostic("Not deterministic", f"{text.partition(', but')[0]}.", hint)
-    return Diagnostic("Step failed", f"{text}.")
+    return Diagnostic("Step failed", f"{text}{place_in_user_code(error)}.")
 
 
 def _keep_silent(_: events.WorkerEvent) -> None:

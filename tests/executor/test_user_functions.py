@@ -13,6 +13,7 @@ from executor.evaluation.user_functions import (
     function_digests,
     function_faults,
     load_function,
+    place_in_user_code,
     user_function,
 )
 from state.diagnostic import ProblemError
@@ -98,3 +99,12 @@ def test_a_metric_that_nobody_knows_is_told() -> None:
             "Known: exact_match, f1, bleu, rouge1, rouge2, rougeL; your own are named `FILE.py:FUNCTION`.",
         ),
     ]
+
+
+def test_what_fails_in_a_file_of_the_users_own_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("def ratio(predictions):\n    return 1 / len(predictions)\n")
+    ratio = load_function(UserFunction("own.py", "ratio"), tmp_path, {})
+    with pytest.raises(ZeroDivisionError) as error:
+        ratio([])
+    assert place_in_user_code(error.value) == " (own.py:2)"
+    assert not place_in_user_code(ValueError())
