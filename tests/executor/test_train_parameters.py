@@ -103,6 +103,12 @@ def plain(laboratory: Laboratory) -> Trained:
     return run(laboratory.task(SHORT))
 
 
+def test_the_order_of_rows_follows_the_seed_where_it_has_none_of_its_own(
+    laboratory: Laboratory, dropped: Trained
+) -> None:
+    assert run(laboratory.task(evolve(DROPPED, data_seed=DROPPED.seed))).weights == dropped.weights
+
+
 @pytest.fixture(scope="module")
 def dropped(laboratory: Laboratory) -> Trained:
     return run(laboratory.task(DROPPED))
