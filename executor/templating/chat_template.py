@@ -162,7 +162,7 @@ class ChatTemplate:
                 blocks.append(block)
                 length += len(block)
         except (TemplateError, *_OF_TEMPLATES) as error:
-            reason = f"is refused by the chat template: {error}"
+            reason = f"is refused by the chat template: {str(error).rstrip('.')}"
             raise RowError(reason) from error
         text = "".join(blocks)
         # Inside a macro or a `set` block, what is generated is not written where it is noted, and thus not proved.
