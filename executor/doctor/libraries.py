@@ -8,20 +8,13 @@ from typing import Any
 
 from executor.doctor.finding import Finding, Verdict
 from executor.doctor.machine import Machine
-from executor.doctor.tested_versions import NEEDED, TESTED
+from executor.doctor.tested_versions import NEEDED, TESTED, unfit
 
 LIBRARIES, DEVICES, COMBINATIONS = "libraries", "devices", "combinations"
 INSTALL = "pip install 'tuneform[train]' installs it; constraints.txt names the tested set."
 GIB = 2.0**30
 BF16_SINCE = (8, 0)
 """The compute capability from which on GPUs compute in bfloat16 (Ampere)."""
-RANGES: tuple[tuple[str, int, int, str], ...] = (
-    ("transformers", 5, 6, "the trainer's arguments that tune sets are those of transformers 5"),
-    ("trl", 1, 2, "trainers and their arguments are those of TRL 1; version 2 removes some"),
-    ("torch", 2, 3, "checkpoints and deterministic algorithms are those of torch 2"),
-)
-"""Distributions that work from one major version on and below another one, and why."""
-
 Settings = Mapping[str, Any]
 
 
@@ -41,10 +34,9 @@ def libraries(machine: Machine) -> Iterator[Finding]:
 
 
 def _version(name: str, found: str, tested: str) -> Finding:
-    for library, first, end, reason in RANGES:
-        if library == name and not first <= int(found.split(".", maxsplit=1)[0]) < end:
-            hint = f"Install {tested}: {reason}."
-            return Finding(LIBRARIES, name, f"{found}, tested with {tested}", Verdict.PROBLEM, hint)
+    if reason := unfit(name, found):
+        hint = f"Install {tested}: {reason}."
+        return Finding(LIBRARIES, name, f"{found}, tested with {tested}", Verdict.PROBLEM, hint)
     if found.partition("+")[0] == tested:
         return Finding(LIBRARIES, name, found)
     hint = "Other versions may give other results; constraints.txt names the tested set."

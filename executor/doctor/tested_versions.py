@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+
 TESTED = {
     "accelerate": "1.15.0",
     "bitsandbytes": "0.50.2",
@@ -20,3 +23,15 @@ TESTED = {
 """By the name of the distribution."""
 NEEDED = ("accelerate", "jinja2", "peft", "pyarrow", "safetensors", "tokenizers", "torch", "transformers", "trl")
 """What every training takes; the others are for recipes that ask for them."""
+RANGES: Mapping[str, tuple[int, int, str]] = {
+    "transformers": (5, 6, "the trainer's arguments that tune sets are those of transformers 5"),
+    "trl": (1, 2, "trainers and their arguments are those of TRL 1; version 2 removes some"),
+    "torch": (2, 3, "checkpoints and deterministic algorithms are those of torch 2"),
+}
+"""Distributions that work from one major version on and below another one, and why."""
+
+
+def unfit(name: str, found: str) -> str:
+    """Why a version of a library is known not to work; "" for one of which nothing is known."""
+    first, end, reason = RANGES.get(name, (0, sys.maxsize, ""))
+    return "" if first <= int(found.split(".", maxsplit=1)[0]) < end else reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
@@ -210,10 +211,15 @@ def layout(settings: Mapping[str, Plain]) -> Layout:
 
 
 def lacks(address: str, settings: Mapping[str, Any]) -> tuple[Diagnostic, ...]:
-    """Libraries that the run uses and that are not installed here."""
+    """Libraries that the run uses and that are not installed here, or in versions that are known not to work."""
+    from executor.doctor.tested_versions import RANGES, TESTED, unfit
     from executor.training.trackers import missing_trackers
 
     found = [*missing_trackers(address, settings["logging"])]
+    for name in RANGES:
+        if find_spec(name) is not None and (reason := unfit(name, installed := version(name))):
+            detail = f"{name} {installed} is installed here, and {reason}."
+            found.append(Diagnostic("Unfit library", detail, f"Install {TESTED[name]}, with which tune was tested."))
     for name, library in (("use_liger_kernel", "liger-kernel"), ("use_vllm", "vllm")):
         if settings.get(name) and find_spec(library.replace("-", "_")) is None:
             detail = f"{address}.{name} needs {library}, which is not installed."

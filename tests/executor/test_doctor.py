@@ -14,6 +14,7 @@ from executor.doctor.libraries import combinations, devices, libraries
 from executor.doctor.machine import Devices, Gpu, Machine
 from executor.doctor.places import lock, state
 from executor.doctor.tested_versions import NEEDED, TESTED
+from executor.kinds.train import lacks
 from state.lock import Lock
 from state.owner import this_process
 
@@ -151,3 +152,18 @@ def test_state_and_lock_are_looked_at(finished: Any) -> None:
     (finished.folder / ".tune" / "state.json").write_text("{}")
     (damaged,) = state(finished.store)
     assert damaged.verdict is Verdict.PROBLEM
+
+
+def test_a_training_is_refused_by_a_machine_whose_library_is_of_another_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lacks("train.sft", {"logging": {"report_to": ()}}) == ()
+    (tmp_path / "trl-2.0.0.dist-info").mkdir()
+    (tmp_path / "trl-2.0.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: trl\nVersion: 2.0.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    (told,) = lacks("train.sft", {"logging": {"report_to": ()}})
+    assert (told.code, told.detail, told.hint) == (
+        "TUNE406",
+        "trl 2.0.0 is installed here, and trainers and their arguments are those of TRL 1; version 2 removes some.",
+        "Install 1.16.0, with which tune was tested.",
+    )
