@@ -40,7 +40,8 @@ def make_plan(
 ) -> Plan:
     """The plan for what is `resolved`; raises ProblemError if it would do what the recipe forbids."""
     plan = make(desired, known.state, kinds, local, (recipe.file, recipe))
-    derived = {kind.name for kind in kinds.values() if not kind.is_written}
+    # Only kinds that the plan has: asking all of them would load all of them.
+    derived = {name for name in {step.kind for step in plan.steps} if name in kinds and not kinds[name].is_written}
     plan = narrowed(explained(plan, known.before, recipe), selection, known.state.records, derived)
     by_address = {one.address: one for one in desired}
     found = [

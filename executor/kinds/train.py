@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
@@ -212,6 +211,8 @@ def layout(settings: Mapping[str, Plain]) -> Layout:
 
 def lacks(address: str, settings: Mapping[str, Any]) -> tuple[Diagnostic, ...]:
     """Libraries that the run uses and that are not installed here, or in versions that are known not to work."""
+    from importlib.metadata import version
+
     from executor.doctor.tested_versions import RANGES, TESTED, unfit
     from executor.training.trackers import missing_trackers
 

@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -90,3 +91,19 @@ def test_output_that_finds_no_room_is_told_in_words(recorded: Folder) -> None:
         "  There is no room left for what is written.\n"
         "  hint: Make room, and do the same again.\n"
     )
+
+
+@pytest.mark.processes
+def test_a_plan_loads_no_kind_that_its_recipe_does_not_use(recorded: Folder) -> None:
+    code = "import sys; from tune.project import open_project; open_project('.').plan(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=recorded.path, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert {one for one in loaded if one.startswith("executor.kinds.")} == {"executor.kinds.dataset"}
+    assert not loaded & {
+        "importlib.metadata",
+        "rich",
+        "tomlkit",
+        "ruamel.yaml",
+        "executor.methods",
+        "executor.training",
+    }
