@@ -34,7 +34,8 @@ def settings_of(specification: attrs.AttrsInstance) -> Mapping[str, Plain]:
         values: dict[str, Any] = dict(zip(own_fields(kind), own_values(kind)(specification), strict=True))
         # Most fields hold plain values only, and a recipe may have ten thousand times thirty of them.
         for name in _converted(kind):
-            values[name] = to_plain(values[name])
+            if type(values[name]) not in SCALARS:
+                values[name] = to_plain(values[name])
         found = kept[_SETTINGS] = values
     return found
 

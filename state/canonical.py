@@ -65,7 +65,7 @@ def _without_negative_zero(value: Plain) -> Plain:
         if not all(type(key) is str or isinstance(key, str) for key in value):
             message = "only strings can be keys of an identity"
             raise TypeError(message)
-        return {key: _without_negative_zero(one) for key, one in value.items()}
+        return {key: one if type(one) in _AS_THEY_ARE else _without_negative_zero(one) for key, one in value.items()}
     if isinstance(value, LISTS) and not isinstance(value, str):
         return [_without_negative_zero(one) for one in value]
     return value

@@ -112,7 +112,7 @@ class _Table:
         given: dict[str, object] = {}
         wrong: dict[str, tuple[Fault, ...]] = {}
         readers, taken = self.readers, self.taken
-        for name, one in _table(value).items():
+        for name, one in (value if type(value) is dict else _table(value)).items():
             if type(one) is taken.get(name):
                 given[name] = one
                 continue
