@@ -45,37 +45,32 @@ class Differences:
 
 def compare(situation: Situation, record: Record) -> Differences:
     """All that differs between what should be and the record, each with its reason."""
-    fields = tuple(_field_changes(situation.desired, record))
-    found = tuple(_input_changes(situation, record)) if record.inputs or situation.inputs else ()
-    if not fields and not found and _is_the_rest_as_it_was(situation.desired, record):
+    desired = situation.desired
+    fields = tuple(_field_changes(desired, record))
+    found = tuple(_input_changes(situation, record))
+    asked: list[Reason] = [AskedFor()] if desired.generation != record.generation else []
+    made = _content_changes(desired, record)
+    if desired.code != record.code:
+        made.append(CodeChanged(record.code, desired.code))
+    refused: list[Reason] = []
+    if record.splices and not accepts_splices(desired.settings):
+        refused.append(NoLongerAccepted(record.splices[-1].step))
+    if not (fields or found or asked or made or refused):  # nearly always, so that nothing else need be looked at
         return _NOTHING
     changed = tuple(one for one in found if isinstance(one, InputChanged))
     inputs = tuple(one for one in changed if _decides(situation, record, one.field))
     beside = tuple(one for one in changed if one not in inputs)
     assumed = tuple(one for one in found if isinstance(one, InputAssumed))
-    forcing: list[Reason] = [AskedFor()] if situation.desired.generation != record.generation else []
-    forcing += [one for one in fields if one.effect is Effect.REBUILD]
-    forcing += _content_changes(situation.desired, record)
-    if situation.desired.code != record.code:
-        forcing.append(CodeChanged(record.code, situation.desired.code))
-    forcing += [one for one in inputs if one.certain]
-    if record.splices and not accepts_splices(situation.desired.settings):
-        forcing.append(NoLongerAccepted(record.splices[-1].step))
+    rebuilding = (one for one in fields if one.effect is Effect.REBUILD)
     return Differences(
         light=(*(one for one in fields if one.effect not in (Effect.REBUILD, Effect.LENGTH)), *assumed, *beside),
         length=tuple(one for one in fields if one.effect is Effect.LENGTH),
-        forcing=tuple(forcing),
+        forcing=(*asked, *rebuilding, *made, *(one for one in inputs if one.certain), *refused),
         possible=tuple(one for one in inputs if not one.certain),
     )
 
 
 _NOTHING = Differences((), (), (), ())
-
-
-def _is_the_rest_as_it_was(desired: Desired, record: Record) -> bool:
-    """Whether all but fields and inputs is what it was: nearly always, so that nothing else need be looked at."""
-    as_made = (record.generation, record.code, record.content, ())
-    return (desired.generation, desired.code, desired.content, record.splices) == as_made
 
 
 def _decides(situation: Situation, record: Record, field: str) -> bool:
