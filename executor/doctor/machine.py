@@ -8,10 +8,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from executor.doctor.tested_versions import TESTED
+from executor.workers.software import installed
 from state.values import frozen
 
 ALSO = ("torchtune", "kernels", "flash-attn", "ninja", "vllm")
@@ -77,17 +77,10 @@ class Machine:
 def this_machine() -> Machine:
     """The machine at hand."""
     names = (*TESTED, *ALSO)
-    versions = {name: found for name in names if (found := _version(name))}
+    versions = {name: found for name in names if (found := installed(name))}
     commands = {name: path for name in ("tune", "ninja", "g++", "nvidia-smi") if (path := shutil.which(name))}
     devices = _devices() if "torch" in versions else None
     return Machine(versions, devices, _drivers(commands.get("nvidia-smi")), commands)
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
 
 
 def _devices() -> Devices:

@@ -13,7 +13,6 @@ from array import array
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ import xxhash
 
 from executor.tokens.ascii_pattern import for_ascii
 from executor.tokens.byte_pairs import BytePairs, PairTraits, assembled, batching
+from executor.workers.software import installed
 from state.durable import write_atomically
 
 if TYPE_CHECKING:
@@ -90,12 +90,5 @@ def _by() -> dict[str, str]:
     return {
         "code": xxhash.xxh3_128_hexdigest(code),
         "python": platform.python_version(),
-        **{name: _version(name) for name in _LIBRARIES},
+        **{name: installed(name) for name in _LIBRARIES},
     }
-
-
-def _version(library: str) -> str:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return ""

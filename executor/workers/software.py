@@ -20,6 +20,16 @@ def versions(*used: str) -> dict[str, str]:
     return {"python": platform.python_version(), **loaded}
 
 
+def installed(library: str) -> str:
+    """The version of a distribution, without loading it; "" where there is none."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""
+
+
 def hardware() -> str:
     """The device that this process computes on, in words."""
     import platform

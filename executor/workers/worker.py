@@ -6,6 +6,7 @@ parent keeps as the step's log. Standard input carries nothing: when it closes, 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -72,7 +73,7 @@ def build(task: Task, reporter: Reporter) -> Outcome:
 def _explain(error: Exception) -> Diagnostic:
     """An exception of a library, in words, with the knob to turn where there is one."""
     text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-    if isinstance(error, OSError) and error.errno == 28:  # noqa: PLR2004  ENOSPC
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         hint = "Free some space, or lower `checkpoints.save_total_limit`; complete checkpoints are kept."
         return Diagnostic("Disk full", f"{text}.", hint)
     if type(error).__name__ == "UnpicklingError":
