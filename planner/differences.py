@@ -21,6 +21,7 @@ from planner.resume import accepts_splices
 from planner.situation import Situation
 from planner.structure import with_defaults
 from state.canonical import Plain
+from state.plain import SCALARS
 from state.record import InputRecord, Record
 from state.values import frozen
 
@@ -80,8 +81,9 @@ def _decides(situation: Situation, record: Record, field: str) -> bool:
 
 
 def _field_changes(desired: Desired, record: Record) -> Iterator[FieldChanged]:
-    recorded = with_defaults(record.settings, desired.specification)
-    if differing := _differing(recorded, desired.settings):
+    if not _plainly_equal(record.settings, desired.settings):
+        recorded = with_defaults(record.settings, desired.specification)
+        differing = _differing(recorded, desired.settings)
         yield from _changed_fields(desired, record, differing, recorded)
     if desired.protected != record.protected:
         yield FieldChanged(f"{LIFECYCLE}.protect", record.protected, desired.protected, Effect.METADATA, WHY)
@@ -106,16 +108,17 @@ def _changed_fields(
             yield FieldChanged(path, before.get(path), after.get(path), effect, why)
 
 
+def _plainly_equal(recorded: Mapping[str, Plain], wanted: Mapping[str, Plain]) -> bool:
+    """Whether the values are equal and of equal types, as nearly all are; what holds others is not looked into."""
+    if recorded != wanted or [*map(type, map(recorded.__getitem__, wanted))] != [*map(type, wanted.values())]:
+        return False
+    holding = [one for one in wanted.values() if type(one) not in SCALARS]
+    return not any(holding)
+
+
 def _differing(recorded: Mapping[str, Plain], wanted: Mapping[str, Plain]) -> list[str]:
-    """The names whose values differ; nearly none do, and what is plainly the same is found to be so at once."""
-    get = recorded.get
-    changed = [
-        name
-        for name, after in wanted.items()
-        if (before := get(name)) is not after
-        and (type(after) is not str or before != after)  # only a text equals a text
-        and not same(before, after)
-    ]
+    """The names whose values differ."""
+    changed = [name for name, after in wanted.items() if not same(recorded.get(name), after)]
     return changed + [name for name in recorded if name not in wanted and recorded[name] is not None]
 
 

@@ -14,9 +14,13 @@ from state.wording import suggestion
 
 def reference_fields(specification: attrs.AttrsInstance) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each reference field with the addresses that it names, in the order in which they were written."""
-    for name in reference_names(type(specification)):
+    for name in _names(specification):
         value = getattr(specification, name)
         yield name, (value,) if isinstance(value, str) else tuple(value)
+
+
+def _names(specification: attrs.AttrsInstance) -> tuple[str, ...]:
+    return reference_names(type(specification))
 
 
 def check_references(resources: Resources, unusable: Collection[str] = ()) -> tuple[Diagnostic, ...]:
@@ -24,8 +28,9 @@ def check_references(resources: Resources, unusable: Collection[str] = ()) -> tu
 
     `unusable` are addresses that exist but have problems of their own, which are enough to say of them.
     """
-    found = tuple(one for resource in resources.values() for one in _check_fields(resource, resources, unusable))
-    return found or (() if unusable else tuple(_cycles(resources)))
+    referring = {address: one for address, one in resources.items() if _names(one.specification)}
+    found = tuple(one for resource in referring.values() for one in _check_fields(resource, resources, unusable))
+    return found or (() if unusable else tuple(_cycles(referring, resources)))
 
 
 def _check_fields(resource: Resource, resources: Resources, unusable: Collection[str]) -> Iterator[Diagnostic]:
@@ -58,10 +63,10 @@ def _fitting_hint(fitting: tuple[str, ...], resources: Resources) -> str:
     return f"Known: {', '.join(candidates)}." if candidates else f"Define a `[{fitting[0]}.NAME]` table."
 
 
-def _cycles(resources: Resources) -> Iterator[Diagnostic]:
+def _cycles(referring: Collection[str], resources: Resources) -> Iterator[Diagnostic]:
     """Each circle of references once, told from the member that the recipe has first."""
     finished: set[str] = set()
-    for address in resources:
+    for address in referring:
         path: list[str] = []
         yield from _walk(address, path, finished, resources)
 

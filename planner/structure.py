@@ -31,7 +31,10 @@ def settings_of(specification: attrs.AttrsInstance) -> Mapping[str, Plain]:
     found: Mapping[str, Plain] | None = kept.get(_SETTINGS)
     if found is None:
         kind = type(specification)
-        values: dict[str, Any] = dict(zip(own_fields(kind), own_values(kind)(specification), strict=True))
+        own = own_fields(kind)
+        values: dict[str, Any] = (
+            kept.copy() if len(kept) == len(own) else dict(zip(own, own_values(kind)(specification), strict=True))
+        )
         # Most fields hold plain values only, and a recipe may have ten thousand times thirty of them.
         for name in _converted(kind):
             if type(values[name]) not in SCALARS:

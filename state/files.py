@@ -61,21 +61,26 @@ class FileDigests:
         """The digest of a file's bytes."""
         return self.digests([path])[0]
 
-    def digests(self, paths: Sequence[str | Path]) -> list[str]:
+    def remembered(self, path: str) -> str:
+        """The digest of a file that was read before and has not changed since; "" of anything else."""
+        try:
+            return self._known.get(_stat_key(os.stat(path)), "")  # noqa: PTH116  a plan may look at ten thousand files
+        except OSError:
+            return ""
+
+    def digests(self, paths: Sequence[Path]) -> list[str]:
         """The digests of several files' bytes; large ones that have to be read are read at once."""
-        statuses = [os.stat(path) for path in paths]  # noqa: PTH116  a plan may look at ten thousand files
+        statuses = [path.stat() for path in paths]
         keys = [_stat_key(one) for one in statuses]
         known = [self._known[key] for key in keys if key in self._known]
         if len(known) == len(keys):
             return known
         unknown = [
-            (Path(path), status)
-            for path, status, key in zip(paths, statuses, keys, strict=True)
-            if key not in self._known
+            (path, status) for path, status, key in zip(paths, statuses, keys, strict=True) if key not in self._known
         ]
         read = zip(unknown, _read(unknown), strict=True)
         fresh = {path: self._fresh(path, status, digest) for (path, status), digest in read}
-        return [fresh.get(Path(path)) or self._known[key] for path, key in zip(paths, keys, strict=True)]
+        return [fresh.get(path) or self._known[key] for path, key in zip(paths, keys, strict=True)]
 
     def _fresh(self, path: Path, status: os.stat_result, digest: str) -> str:
         """The digest of a file that was just read, remembered if the file cannot have changed meanwhile."""

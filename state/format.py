@@ -26,7 +26,7 @@ T = TypeVar("T")
 _UNSIGNED = b"0" * 32
 """Stands where the digest will be while the digest is computed."""
 _DIGEST = re.compile(rb'^"digest": "([0-9a-f]{32})",$', re.MULTILINE)
-_ENTRY = re.compile(rb'^("(?:[^"\\]|\\.)*"): (\{.*\}),?$', re.MULTILINE)
+_NAME = re.compile(rb'("(?:[^"\\]|\\.)*"): \{')
 _TABLES = (b"records", b"superseded")
 
 
@@ -103,14 +103,15 @@ def _table(content: bytes, name: bytes, place: Place) -> dict[str, bytes]:
     end = content.find(b"\n}", start + 1)
     if start < 0 or end < 0:
         raise _misshapen(place, f"it has no table `{name.decode()}`")
-    table = content[start + len(name) + 6 : end]
-    entries = _ENTRY.findall(table)
-    lines = [line for line in table.split(b"\n") if line]
-    if len(entries) < len(lines):
-        wrong = next(line for line in lines if not _ENTRY.fullmatch(line))
-        raise _misshapen(place, f"`{wrong[:40].decode(errors='replace')}` is no entry")
-    names = json.loads(b"[" + b",".join(name for name, _ in entries) + b"]")
-    return dict(zip(names, (record for _, record in entries), strict=True))
+    names, records = [], []
+    for line in filter(None, content[start + len(name) + 6 : end].split(b"\n")):
+        found = _NAME.match(line)
+        record = line[found.end() - 1 :].removesuffix(b",") if found else b""
+        if found is None or not record.endswith(b"}"):
+            raise _misshapen(place, f"`{line[:40].decode(errors='replace')}` is no entry")
+        names.append(found[1])
+        records.append(record)
+    return dict(zip(json.loads(b"[" + b",".join(names) + b"]"), records, strict=True))
 
 
 def _misshapen(place: Place, error: object) -> ProblemError:

@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 _LATER = "later"
 SCALARS = frozenset({str, int, float, bool, type(None)})
+_ORDERED = (list, tuple)
 _converter = shapes(numbers_are_finite=False)
 
 
@@ -36,7 +37,7 @@ def to_plain(value: object) -> Plain:
     """A value of any of our classes, or of JSON's types, as plain values; a sequence becomes a list."""
     if type(value) in SCALARS:
         return cast("Plain", value)
-    if isinstance(value, list | tuple):
+    if isinstance(value, _ORDERED):
         return [to_plain(one) for one in value]
     if isinstance(value, TABLES):
         return {name: to_plain(one) for name, one in value.items()}

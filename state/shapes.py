@@ -99,6 +99,8 @@ class _Table:
     """By field the reader and the type that it is to read."""
     taken: dict[str, type | None] = field(factory=dict, init=False)
     """By field the type of plain values that are taken as they are, which most of a state are."""
+    seen: dict[tuple[object, ...], tuple[str, ...]] = field(factory=dict, init=False)
+    """By the names of a table and then their values' types, the names whose values have to be read."""
 
     @classmethod
     def of(cls, kind: Any, converter: BaseConverter) -> _Table:  # noqa: ANN401  an attrs class
@@ -109,23 +111,35 @@ class _Table:
 
     def read(self, value: object, _: object) -> object:
         """The instance; faults come in the order of the fields, and names that are none of them last."""
-        given: dict[str, object] = {}
+        given = dict(_table(value))
+        shape = (*given, *map(type, given.values()))
+        names = self.seen.get(shape)
+        if names is None:
+            return self._first(given, shape)
+        readers = self.readers
+        try:
+            for name in names:
+                read, kind = readers[name]
+                given[name] = read(given[name], kind)
+        except MisfitError:
+            return self._first(dict(_table(value)), shape)
+        return self.kind(**given)
+
+    def _first(self, given: dict[str, object], shape: tuple[object, ...]) -> object:
+        """The instance of the first table of its shape, or all that is wrong with it."""
         wrong: dict[str, tuple[Fault, ...]] = {}
-        readers, taken = self.readers, self.taken
-        for name, one in (value if type(value) is dict else _table(value)).items():
-            if type(one) is taken.get(name):
-                given[name] = one
-                continue
+        for name, one in given.items():
             try:
-                read, kind = readers.get(name) or self._reader(name)
+                read, kind = self.readers.get(name) or self._reader(name)
                 given[name] = read(one, kind)
             except MisfitError as error:
                 wrong[name] = tuple(error.inside(name) if name in self.fields else error.faults)
-        if wrong or not self.required <= given.keys():
-            missed = self.required - given.keys() - wrong.keys()
-            wrong |= {name: (self._missing(name),) for name in missed}
+        wrong |= {name: (self._missing(name),) for name in self.required - given.keys()}
+        if wrong:
             order = [*self.fields, *sorted(wrong.keys() - self.fields.keys())]
             raise MisfitError(*(fault for name in order for fault in wrong.get(name, ())))
+        types = zip(given, shape[len(given) :], strict=True)
+        self.seen[shape] = tuple(name for name, one in types if one is not self.taken[name])
         return self.kind(**given)
 
     def _reader(self, name: str) -> tuple[Reader, Any]:
@@ -190,7 +204,7 @@ def _member(kind: type[Enum], value: object) -> Enum:
 
 
 def _table(value: object) -> Mapping[str, Any]:
-    if not isinstance(value, TABLES):
+    if type(value) is not dict and not isinstance(value, TABLES):
         raise MisfitError.expected("a table", value)
     return cast("Mapping[str, Any]", value)
 

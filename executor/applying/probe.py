@@ -68,6 +68,7 @@ def desire(
     found: list[Diagnostic] = []
     desired = []
     left_open = False
+    state.records.read_ahead(resources)
     for resource in recipe.resources.values():
         probe: Probe = resource.kind.probe(resource, surroundings)
         whole = resources[resource.address] = _resolved(resource, probe)

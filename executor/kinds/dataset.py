@@ -91,13 +91,11 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
 def _probe_files(resource: Resource, surroundings: Surroundings) -> Probe:
     dataset: Dataset = resource.specification
     record = surroundings.record(resource)
-    files = origin.named_files(dataset, surroundings.folder)
-    if not files:
+    content = origin.digests_of_files(dataset, surroundings.folder, surroundings.digests)
+    if not content:
         missing = Probe(diagnostics=(_no_files(resource, dataset),), builds=False)
         assumption = assumed(resource, surroundings, builds=False)
         return missing if assumption is None else evolve(assumption, settings=_type_of(record, dataset))
-    digests = surroundings.digests.digests([path for path, _ in files])
-    content = {name: digest for (_, name), digest in zip(files, digests, strict=True)}
     read = resolved(dataset, surroundings.folder)
     settings = _told(dataset, read)
     known = identity(settings_of(read), list(content.values()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from functools import partial
 from itertools import chain
@@ -15,6 +14,7 @@ from executor.sources import hub_folder, splits
 from executor.sources.file_formats import read_file, suffix
 from executor.sources.paths import folder_files, is_address, is_glob, source_files
 from state.diagnostic import problem
+from state.files import FileDigests
 from state.values import frozen
 
 if TYPE_CHECKING:
@@ -68,15 +68,22 @@ def parts(dataset: Dataset, folder: Path) -> tuple[Part, ...]:
     return found
 
 
-def named_files(dataset: Dataset, folder: Path) -> list[tuple[str | Path, str]]:
+def named_files(dataset: Dataset, folder: Path) -> list[tuple[Path, str]]:
     """The files of a dataset, each once, with the names that messages and records give them."""
+    return list(dict.fromkeys(file for part in parts(dataset, folder) for file in part.files))
+
+
+def digests_of_files(dataset: Dataset, folder: Path, digests: FileDigests) -> dict[str, str]:
+    """The digests of a dataset's files, by the names that messages and records give them."""
     source = dataset.source
     # Most datasets are one file, and a plan may have thousands of them: one look at the disk tells.
-    if isinstance(source, str) and suffix(source) and not dataset.split and _is_plain(source):
-        place = os.path.join(folder, source)  # noqa: PTH118  making a path takes longer than looking at the file
-        if os.path.isfile(place):  # noqa: PTH113
-            return [(place, source)]
-    return list(dict.fromkeys(file for part in parts(dataset, folder) for file in part.files))
+    if isinstance(source, str) and not dataset.split and _is_plain(source):
+        known = digests.remembered(f"{folder}/{source}")
+        if known:
+            return {source: known}
+    files = named_files(dataset, folder)
+    found = digests.digests([path for path, _ in files])
+    return {name: digest for (_, name), digest in zip(files, found, strict=True)}
 
 
 def _is_plain(source: str) -> bool:
