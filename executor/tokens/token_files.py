@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 TRAIN, VALIDATION, PROMPTS = "train", "validation", "prompts"
 """Splits of token rows, each in one file or several, in the order of their names."""
 _BATCH_PROMPTS = 250
+_MOST_THREADS = 4
+"""Groups that are digested, packed and written at once: what takes long of that lets other threads run."""
 _ROW_TOKENS = 2048
 """What counts as a row where documents stand alone: how long they may be changes nothing for those that are not cut."""
 
@@ -73,19 +77,29 @@ class TokenWriter:
         import numpy as np
 
         rows = longest = 0
-        rule = "alone" if capacity is None else f"{RULE} {capacity}"
         lengths, trained = (np.asarray(one)[_selected(places)] for one in (documents.lengths, documents.trained))
         self._hasher.update(f"{split}\n".encode())
-        for number, (start, end) in enumerate(groups(lengths, trained, capacity or _ROW_TOKENS)):
-            group = TokenGroup(documents, np.asarray(places[start:end]))
-            digest = group.digest(rule)
-            self._hasher.update(f"{number} {digest}\n".encode())
-            path = self.folder / f"{split}-{number:05}-{digest}.arrow"
-            if not self.earlier.take(digest, path):
-                group.write(path, alone(range(end - start)) if capacity is None else pack(lengths[start:end], capacity))
-            found = _row_lengths(path)
-            rows, longest = rows + len(found), max(longest, int(found.max()))
+
+        def made(number: int, edges: tuple[int, int]) -> tuple[str, NDArray[np.int32]]:
+            group = TokenGroup(documents, np.asarray(places[slice(*edges)]))
+            return self._file(f"{split}-{number:05}", group, capacity)
+
+        threads = min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+        with ThreadPoolExecutor(threads) as pool:
+            cut = groups(lengths, trained, capacity or _ROW_TOKENS)
+            for number, (digest, found) in enumerate(pool.map(made, count(), cut)):
+                self._hasher.update(f"{number} {digest}\n".encode())
+                rows, longest = rows + len(found), max(longest, int(found.max()))
         return Counted(rows, len(places), int(lengths.sum(dtype=np.int64)), int(trained.sum(dtype=np.int64)), longest)
+
+    def _file(self, name: str, group: TokenGroup, capacity: int | None) -> tuple[str, NDArray[np.int32]]:
+        """The digest of a group that is written or taken over, and the tokens of each of its rows."""
+        digest = group.digest("alone" if capacity is None else f"{RULE} {capacity}")
+        path = self.folder / f"{name}-{digest}.arrow"
+        if not self.earlier.take(digest, path):
+            lengths = group.lengths
+            group.write(path, alone(range(len(lengths))) if capacity is None else pack(lengths, capacity))
+        return digest, _row_lengths(path)
 
     def prompts(self, prompts: Sequence[tuple[array[int], str]]) -> None:
         """Write `input_ids` and the `reference` answer as an Arrow stream."""

@@ -30,6 +30,14 @@ class TokenGroup:
     places: NDArray[np.integer]
     """Which documents these are, in their order."""
 
+    @property
+    def lengths(self) -> NDArray[np.int32]:
+        """The tokens of each document."""
+        import numpy as np
+
+        lengths: NDArray[np.int32] = np.asarray(self.documents.lengths)[self.places]
+        return lengths
+
     def digest(self, rule: str) -> str:
         """The identity of ids, labels and boundaries, of documents and of rows, whatever file they are in.
 
@@ -38,7 +46,7 @@ class TokenGroup:
         """
         import numpy as np
 
-        lengths = np.asarray(self.documents.lengths)[self.places]
+        lengths = self.lengths
         hasher = xxhash.xxh3_128(f"tune-group-1 {rule}:{len(self.places)}\n".encode())
         hasher.update(lengths.astype(np.int32).data)
         for start, end in self._stretches(lengths):
