@@ -45,7 +45,7 @@ class Waste:
     """Path below `.tune/`, or the address of a record of which nothing lies here."""
     why: str
     size: int
-    """Bytes."""
+    """Bytes that are free once all is gone."""
     is_here: bool = True
 
 

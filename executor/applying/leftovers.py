@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path, PurePosixPath
@@ -32,6 +33,7 @@ class Found:
     """Below `.tune/`."""
     why: str
     size: int
+    """Bytes that are free once it is gone, and what was found before it."""
     modified: float
     """Seconds since the epoch."""
 
@@ -46,6 +48,8 @@ class _Search:
     """All folders that something needed lies in."""
     found: list[Found] = field(factory=list)
     links: list[str] = field(factory=list)
+    _names: Counter[tuple[int, int]] = field(factory=Counter, init=False)
+    """How many names were found of each file that has several, by device and inode."""
 
     def tree(self, folder: Path, depth: int) -> None:
         """Note what is not needed among the folders `depth` levels below this one."""
@@ -78,9 +82,17 @@ class _Search:
 
     def add(self, path: Path, why: str) -> None:
         """Note one."""
+        size = sum(map(self._freed, _files(path) if path.is_dir() else [path]))
+        self.found.append(Found(self._relative(path), why, size, path.lstat().st_mtime))
+
+    def _freed(self, path: Path) -> int:
+        """The bytes that removing a file frees: none while it has another name, as token files of several artifacts."""
         status = path.lstat()
-        size = status.st_size if not path.is_dir() else sum(one.lstat().st_size for one in _files(path))
-        self.found.append(Found(self._relative(path), why, size, status.st_mtime))
+        if status.st_nlink > 1:
+            self._names[status.st_dev, status.st_ino] += 1
+            if self._names[status.st_dev, status.st_ino] < status.st_nlink:
+                return 0
+        return status.st_size
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()

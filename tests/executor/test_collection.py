@@ -217,6 +217,21 @@ def test_what_no_record_names_goes_with_a_reason(finished: Any) -> None:
     assert intact(finished)
 
 
+def test_a_file_of_several_artifacts_counts_once_and_when_its_last_name_goes(finished: Any) -> None:
+    lost = finished.layout.root / "artifacts/thing/lost"
+    kept = finished.layout.root / finished.state().records["thing.base"].artifact
+    for name in ("one", "other"):
+        (lost / name).mkdir(parents=True)
+        (lost / name / "out").write_text("12345")
+    (lost / "one" / "rows").write_text("1234567")
+    os.link(lost / "one" / "rows", lost / "other" / "rows")
+    os.link(next(kept.rglob("*.json")), lost / "one" / "still-needed")
+    assert [(one.name, one.size) for one in look(finished).waste] == [
+        ("artifacts/thing/lost/one", 5),
+        ("artifacts/thing/lost/other", 12),
+    ]
+
+
 def test_symbolic_links_are_not_followed_and_what_lies_behind_them_stays(finished: Any, tmp_path: Path) -> None:
     root, outside = finished.layout.root, tmp_path / "outside"
     (outside / "key").mkdir(parents=True)
