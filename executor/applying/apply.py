@@ -70,7 +70,8 @@ def _refuse_what_cannot_be_built(plan: Plan, desired: Mapping[str, Desired], mea
         for one in means.kinds[step.kind].lacks(step.address, desired[step.address].settings)
     ]
     if lacking:
-        raise ProblemError(lacking)
+        # Several steps may lack the same.
+        raise ProblemError(tuple(dict.fromkeys(lacking)))
 
 
 def unshared(state: State, shared: SharedStore | None) -> tuple[str, ...]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+
+from executor.workers.software import installed
+from state.diagnostic import Diagnostic
 
 TESTED = {
     "accelerate": "1.15.0",
@@ -31,7 +35,19 @@ RANGES: Mapping[str, tuple[int, int, str]] = {
 """Distributions that work from one major version on and below another one, and why."""
 
 
+MAJOR = re.compile(r"\d+")
+
+
 def unfit(name: str, found: str) -> str:
     """Why a version of a library is known not to work; "" for one of which nothing is known."""
     first, end, reason = RANGES.get(name, (0, sys.maxsize, ""))
-    return "" if first <= int(found.split(".", maxsplit=1)[0]) < end else reason
+    major = MAJOR.match(found)
+    return "" if major is None or first <= int(major[0]) < end else reason
+
+
+def unfit_here() -> Iterator[Diagnostic]:
+    """The libraries that are installed on this machine, and known not to train in the version that they have."""
+    for name in RANGES:
+        if (found := installed(name)) and (reason := unfit(name, found)):
+            detail = f"{name} {found} is installed here, and {reason}."
+            yield Diagnostic("Unfit library", detail, f"Install {TESTED[name]}, with which tune was tested.")

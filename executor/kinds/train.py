@@ -211,15 +211,10 @@ def layout(settings: Mapping[str, Plain]) -> Layout:
 
 def lacks(address: str, settings: Mapping[str, Any]) -> tuple[Diagnostic, ...]:
     """Libraries that the run uses and that are not installed here, or in versions that are known not to work."""
-    from executor.doctor.tested_versions import RANGES, TESTED, unfit
+    from executor.doctor.tested_versions import unfit_here
     from executor.training.trackers import missing_trackers
-    from executor.workers.software import installed
 
-    found = [*missing_trackers(address, settings["logging"])]
-    for name in RANGES:
-        if (found_here := installed(name)) and (reason := unfit(name, found_here)):
-            detail = f"{name} {found_here} is installed here, and {reason}."
-            found.append(Diagnostic("Unfit library", detail, f"Install {TESTED[name]}, with which tune was tested."))
+    found = [*missing_trackers(address, settings["logging"]), *unfit_here()]
     for name, library in (("use_liger_kernel", "liger-kernel"), ("use_vllm", "vllm")):
         if settings.get(name) and find_spec(library.replace("-", "_")) is None:
             detail = f"{address}.{name} needs {library}, which is not installed."

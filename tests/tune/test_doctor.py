@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,3 +36,27 @@ def test_a_recipe_that_cannot_be_planned_is_a_problem(empty: Any) -> None:
     shown = empty.tune("doctor", expect=1).stdout
     assert "\nrecipe\n  problem   recipe.toml      model.base.sorce: there is no such field.\n" in shown
     assert shown.endswith("\n\n1 problem.\n")
+
+
+UNFIT = """\
+Warning: Unfit library [TUNE406]
+  trl 2.0.0 is installed here, and trainers and their arguments are those of TRL 1; version 2
+  removes some.
+  hint: Install 1.16.0, with which tune was tested.
+"""
+
+
+def test_a_library_of_another_time_is_warned_of_beside_the_plan(
+    quickstart: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quickstart.edit("r = 16", "r = 8")
+    fit = quickstart.tune("plan", "--json")
+    (tmp_path / "trl-2.0.0.dist-info").mkdir()
+    (tmp_path / "trl-2.0.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: trl\nVersion: 2.0.0\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    unfit = quickstart.tune("plan", "--json")
+    assert (unfit.stdout, fit.stderr, unfit.stderr) == (fit.stdout, "", UNFIT)
+    assert quickstart.tune("plan").stderr == quickstart.tune("validate").stderr == UNFIT
+    assert quickstart.tune("apply", "--auto-approve", expect=1).stderr == UNFIT.replace("Warning", "Error")
+    quickstart.edit("r = 8", "r = 16")
+    assert quickstart.tune("plan").stderr == ""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from planner.diff import WORKS
 from planner.overrides import Overrides
 from planner.plan import Plan, Selection, Step
 from state.diagnostic import Diagnostic, ProblemError, Severity, problem
@@ -19,6 +20,7 @@ from state.lock import is_dead, read_owner
 from state.plain import as_bytes
 from state.wording import suggestion
 from tune.cli import usage_problem
+from tune.machine_warnings import warn_of_libraries
 from tune.overriding import overriding
 from tune.project import Project, open_project
 from tune.selecting import selecting
@@ -63,6 +65,7 @@ def command(  # noqa: PLR0913  one parameter for each option
     with _told_in_markdown(name) if as_markdown else nullcontext():
         plan, _ = project.plan(strict=strict, verify=verify, selection=selection)
     _warn_of_apply(project)
+    warn_of_libraries({step.kind for step in plan.steps if step.action in WORKS})
     if out is not None:
         _save(plan, out.resolve(), project.file)
     if as_json:

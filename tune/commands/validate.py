@@ -10,6 +10,7 @@ import click
 from planner.overrides import Overrides
 from planner.planfile import diagnostic_to_plain
 from state.diagnostic import Diagnostic, ProblemError
+from tune.machine_warnings import warn_of_libraries
 from tune.overriding import overriding
 from tune.project import open_project
 from tune.views.diagnostics import print_diagnostics
@@ -31,6 +32,7 @@ def command(context: click.Context, recipe: str, *, as_json: bool, overrides: Ov
             raise
         click.echo(_verdict((), error.diagnostics, valid=False))
         context.exit(1)
+    warn_of_libraries({one.kind.name for one in checked.resources.values()})
     if as_json:
         click.echo(_verdict(tuple(checked.resources), diagnostics, valid=True))
         return
