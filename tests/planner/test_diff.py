@@ -56,6 +56,15 @@ def test_values_that_are_the_same_are_reused(before: Any, after: Any) -> None:
     assert change(situation).action is Action.REUSE
 
 
+@pytest.mark.parametrize("before", [0, 1, 1.0, True, False, "1", None, [1], [1.0], [True], {"a": 1}, {"a": 1.0}])
+@pytest.mark.parametrize("after", [0, 1, 1.0, True, False, "1", None, [1], [1.0], [True], {"a": 1}, {"a": 1.0}])
+def test_whole_settings_are_as_equal_as_their_values(before: Any, after: Any) -> None:
+    wanted = evolve(desired(0), settings={"trainer": {}, "x": after})
+    record = evolve(recorded(0), settings={"trainer": {}, "x": before})
+    found = change(Situation(KIND, wanted, {}, {}, {}, record, {}, LOCAL))
+    assert found.action is (Action.REUSE if same(before, after) else Action.REBUILD)
+
+
 @pytest.mark.parametrize("one", [1, 1.0, True, "1", None, [1], [1.0], [True], {"a": 1}, {"a": True}])
 @pytest.mark.parametrize("other", [1, 1.0, True, "1", None, [1], [1.0], [True], {"a": 1}, {"a": True}])
 def test_the_comparison_agrees_with_the_identity(one: Any, other: Any) -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from state.diagnostic import ProblemError
 from state.entries import Entries
 from state.plain import as_line, record_to_plain
 from state.record import Record
@@ -93,6 +94,23 @@ def test_a_record_is_parsed_once() -> None:
     read = Entries(as_lines({"a": record("1")}), Record)
     assert read["a"] is read["a"]
     assert read.changed({"b": record("2")})["a"] is read["a"]
+
+
+@given(entries(), st.lists(NAMES))
+def test_reading_ahead_changes_nothing(pair: tuple[Entries[Record], dict[str, Record]], names: list[str]) -> None:
+    found, model = pair
+    found.read_ahead([*names, *names])
+    assert {name: found[name] for name in found} == model
+    assert {name: found.line(name) for name in found} == as_lines(model)
+
+
+@pytest.mark.parametrize("damaged", [b"{this is no JSON", b'{"nor":"a record"}', b'{"a":1},{"b":2}', b"[]"])
+def test_reading_ahead_leaves_what_is_damaged_to_whoever_asks_for_it(damaged: bytes) -> None:
+    read = Entries({**as_lines({"a": record("1")}), "b": damaged, **as_lines({"c": record("3")})}, Record)
+    read.read_ahead(["a", "b", "c"])
+    assert (read["a"], read["c"]) == (record("1"), record("3"))
+    with pytest.raises(ProblemError, match="The entry `b` of the state is no Record"):
+        read["b"]
 
 
 def test_entries_show_themselves_as_what_they_hold() -> None:

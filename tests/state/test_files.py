@@ -102,6 +102,13 @@ def test_a_file_dated_back_is_not_remembered_either(tmp_path: Path, memory: Path
     assert not memory.exists()
 
 
+def test_what_is_remembered_is_told_by_one_look(folder: Path, memory: Path) -> None:
+    path = folder / "read"
+    assert FileDigests(memory).remembered(str(path)) == ""
+    digests = remembered_wrongly(memory, path)
+    assert [digests.remembered(str(one)) for one in (path, folder, folder / "gone")] == [WRONG, "", ""]
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"7", b"\xff\xfe", b'{"a": 7}'])
 def test_a_damaged_memory_is_an_empty_one(folder: Path, memory: Path, content: bytes) -> None:
     path = folder / "damaged"
