@@ -12,7 +12,7 @@ from executor.data.dataset_fields import Dataset
 from executor.models import hub
 from executor.sources import hub_folder, splits
 from executor.sources.file_formats import read_file, suffix
-from executor.sources.paths import folder_files, is_address, is_glob, source_files
+from executor.sources.paths import folder_files, folder_names, is_address, is_glob, source_files
 from state.diagnostic import problem
 from state.files import FileDigests
 from state.values import frozen
@@ -118,12 +118,12 @@ def _paths(dataset: Dataset, folder: Path, origin: Origin, split: str) -> list[P
     sources = sources_of(dataset)
     root = folder if origin is Origin.HUB else folder / sources[0]
     if origin is Origin.HUB or (origin is Origin.LOCAL and len(sources) == 1 and root.is_dir()):
-        there = (path.relative_to(root).as_posix() for path in folder_files(root))
-        return [root / name for name in hub_folder.files_of(there, root / "README.md", dataset.name, split)]
-    found = folder_files(folder) if origin is Origin.STORAGE else list(source_files(sources, folder))
-    names = {_name(dataset, folder, origin, path): path for path in found}
+        found = hub_folder.files_of(folder_names(root), root / "README.md", dataset.name, split)
+        return [root / name for name in found]
+    there = folder_files(folder) if origin is Origin.STORAGE else list(source_files(sources, folder))
+    names = {_name(dataset, folder, origin, path): path for path in there}
     # Files that a recipe names itself are to be trained, whatever they are called.
-    return [names[name] for name in splits.of_split(names, split)] or (found if split == splits.TRAIN else [])
+    return [names[name] for name in splits.of_split(names, split)] or (there if split == splits.TRAIN else [])
 
 
 def _below(folder: Path, path: Path) -> str:

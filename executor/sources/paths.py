@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePath
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from executor.sources.file_formats import suffix
 
@@ -37,19 +38,36 @@ def is_glob(source: str) -> bool:
 
 
 def folder_files(folder: Path) -> list[Path]:
-    """The data files in a folder and those below it."""
-    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    return [folder / name for name in data_files(names)]
+    """The data files in a folder and those below it; none where there is no such folder."""
+    return [folder / name for name in folder_names(folder)]
+
+
+def folder_names(folder: Path) -> list[str]:
+    """The same files by their paths from the folder on."""
+    return data_files(_below(folder, "") if folder.is_dir() else ())
+
+
+def _below(folder: str | Path, prefix: str) -> Iterator[str]:
+    """All files in a folder and those below it, but for folders behind links.
+
+    By names: there may be ten thousand, and a path takes longer to make than a look at its file.
+    """
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _below(entry.path, f"{prefix}{entry.name}/")
+            elif entry.is_file():
+                yield prefix + entry.name
 
 
 def data_files(names: Iterable[str]) -> list[str]:
     """The names of files that hold rows, sorted; plain texts only where there is nothing else."""
-    found = sorted(name for name in names if suffix(name) and _holds_rows(PurePath(name)))
+    found = sorted(name for name in names if suffix(name) and _holds_rows(name))
     return [name for name in found if suffix(name) != ".txt"] or found
 
 
-def _holds_rows(path: PurePath) -> bool:
-    return path.name not in _ABOUT and not any(part.startswith(".") for part in path.parts)
+def _holds_rows(name: str) -> bool:
+    return name.rpartition("/")[2] not in _ABOUT and "/." not in f"/{name}"
 
 
 def _matching(pattern: str, folder: Path) -> list[Path]:

@@ -17,6 +17,7 @@ TRAIN = "train"
 
 _SLICE = re.compile(r"([\w.-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?")
 _SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})\b")
+_BETWEEN_WORDS = re.compile(r"[-._ 0-9/]+")
 _KEYWORDS = {
     **dict.fromkeys(("train", "training"), TRAIN),
     **dict.fromkeys(("validation", "valid", "dev", "val"), "validation"),
@@ -61,11 +62,10 @@ def parse(text: str) -> tuple[Slice, ...]:
 
 def split_of(name: str) -> str:
     """The split that a file's name or one of its folders tells; "" where they tell none."""
-    path = PurePath(name)
-    shard = _SHARD.match(path.name)
+    shard = _SHARD.match(name.rpartition("/")[2])
     if shard is not None:
         return shard[1]
-    words = [word for part in path.parts for word in re.split(r"[-._ 0-9]+", part.lower())]
+    words = _BETWEEN_WORDS.split(name.lower())
     return next((_KEYWORDS[word] for word in words if word in _KEYWORDS), "")
 
 
