@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from executor.training import answer_stage, trainers
 from executor.training.answer_stage import LOSS, ReferredStage
+from executor.training.distributed_fields import known_processes
 from executor.training.method import Fault, Method
 from executor.training.trainer_arguments import KTO
+from executor.workers.world import micro_batch
 from planner.effects import Effect, setting
 from planner.limits import positive
+from state.diagnostic import problem
 from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.training.training_run import Run
 
 ANSWERS, MISMATCHED = "completion_ids", "KL_completion_ids"
+NEEDS = "the loss needs other answers in a micro-batch"
 
 
 @frozen
@@ -34,10 +38,11 @@ class Kto(ReferredStage):
 def faults(stage: Kto) -> Iterator[Fault]:
     """The loss compares each answer with those of other prompts in the same micro-batch."""
     yield from answer_stage.faults(stage)
-    micro = stage.batch_size if stage.micro_batch_size == "auto" else stage.micro_batch_size
+    share = stage.batch_size // known_processes(stage.distributed)
+    micro = share if stage.micro_batch_size == "auto" else stage.micro_batch_size
     if stage.loss_type == "kto" and micro == 1:
-        path = "batch_size" if stage.batch_size == 1 else "micro_batch_size"
-        yield path, "the loss needs other answers in a micro-batch, and there is only one", "Set it to 2 at least."
+        path, least = ("batch_size", 2 * stage.batch_size // share) if share == 1 else ("micro_batch_size", 2)
+        yield path, f"{NEEDS}, and there is only one", f"Set it to {least} at least."
 
 
 def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
@@ -46,13 +51,17 @@ def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
     from trl.trainer.kto_trainer import KTOTrainer
 
     settings = run.settings
+    micro = micro_batch(settings, run.task.world)
+    if settings["loss_type"] == "kto" and micro == 1:
+        detail = f"With {run.task.world.size} processes, {NEEDS}, and there is only one."
+        raise problem("Contradicting fields", detail, "Raise `batch_size`, or lower `distributed.processes`.")
     names = ("beta", "loss_type", "desirable_weight", "undesirable_weight", "disable_dropout")
     own = {name: settings[name] for name in (*names, "precompute_ref_log_probs")}
     arguments = KTOConfig(**{**own, "max_length": None, **run.arguments()})
     made = trainers.common(run)
     for name in ("train_dataset", "eval_dataset"):
         rows = made[name]
-        paired = with_mismatched(rows, settings["micro_batch_size"]) if settings["loss_type"] == "kto" else rows
+        paired = with_mismatched(rows, micro) if settings["loss_type"] == "kto" else rows
         made[name] = trainers.beside_checkpoints(run, paired)
     return trainers.ready(trainers.unprepared(KTOTrainer)(args=arguments, **made, **trainers.reference(run)))
 

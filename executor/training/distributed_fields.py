@@ -17,7 +17,7 @@ from state.values import frozen
 Device: TypeAlias = Literal["none", "cpu", "nvme"]
 """Where states are kept while no GPU needs them: on a GPU all the same, in the host's memory, on its disk."""
 SHARDING = "the same sums in another order"
-MASKS = "every process draws dropout masks of its own"
+DRAWS = "every process draws random numbers of its own, for dropout and for answers"
 ONLY_FOR = {
     "zero_stage": ("deepspeed",),
     "offload_optimizer": ("deepspeed",),
@@ -62,12 +62,14 @@ class Distributed:
     """`[train.NAME.distributed]`: the strategy, its options, and the processes."""
 
     strategy: Literal["auto", "single", "ddp", "fsdp", "deepspeed"] = setting(
-        "auto", effect=precise_or_neutral, why="DeepSpeed has a precision of its own, and every process its masks"
+        "auto",
+        effect=precise_or_neutral,
+        why="DeepSpeed has its own precision, and every process its own random numbers",
     )
     """"auto": one process, or DDP where there are several."""
-    processes: int | Literal["auto"] = setting("auto", effect=neutral_without_dropout, why=MASKS, validator=positive)
+    processes: int | Literal["auto"] = setting("auto", effect=neutral_without_dropout, why=DRAWS, validator=positive)
     """On each node; "auto": as many as the host has GPUs, or the most that a batch can be divided among."""
-    nodes: int = setting(1, effect=neutral_without_dropout, why=MASKS, validator=positive)
+    nodes: int = setting(1, effect=neutral_without_dropout, why=DRAWS, validator=positive)
     zero_stage: Literal[1, 2, 3] = setting(2, effect=Effect.NUMERICS, why=SHARDING)
     """1: optimizer states are shared out, 2: gradients too, 3: parameters too."""
     offload_optimizer: Device = setting("none", effect=Effect.NUMERICS, why="the CPU rounds differently")

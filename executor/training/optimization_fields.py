@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from attrs import Factory
 
-from executor.training.dropout import neutral_without_dropout
+from executor.training.dropout import ANSWERS, neutral_without_dropout
 from executor.training.optimizers import OPTIMIZERS
 from executor.training.scheduler_arguments import SchedulerArguments, taken
 from planner.effects import Effect, setting
@@ -105,7 +105,7 @@ def schedule_of(settings: Mapping[str, Any], rows: int) -> Schedule:
 
 def _sequences(settings: Mapping[str, Any], rows: int) -> int:
     """How many sequences an epoch trains on: rows, or completions of prompts, of which a last few may be left out."""
-    if "max_completion_length" not in settings:
+    if ANSWERS not in settings:
         return rows
     batch = int(settings["batch_size"])
     return max(1, rows // max(1, batch // int(settings.get("num_generations", 1)))) * batch

@@ -9,7 +9,7 @@ from attrs import Factory
 from executor.models.adapter_fields import OTHER_PARAMETERS, Adapter
 from executor.templating.turn_ends import TrainOnEos
 from executor.training.checkpoint_fields import Checkpoints
-from executor.training.distributed_fields import Distributed
+from executor.training.distributed_fields import DRAWS, Distributed
 from executor.training.dropout import neutral_without_dropout
 from executor.training.evaluation_fields import Evaluation, where_it_selects
 from executor.training.guard_fields import Guards
@@ -64,8 +64,6 @@ class Stage(Kernels, Precision, Optimization):
     evaluation: Evaluation | None = setting(None, effect=where_it_selects, why="measuring changes no weights")
     guards: Guards = setting(Factory(Guards), effect=Effect.RUNTIME, why="they watch")
     logging: Logging = setting(Factory(Logging), effect=Effect.RUNTIME, why="logs do not change the weights")
-    distributed: Distributed = setting(
-        Factory(Distributed), effect=neutral_without_dropout, why="every process draws dropout masks of its own"
-    )
+    distributed: Distributed = setting(Factory(Distributed), effect=neutral_without_dropout, why=DRAWS)
     trainer: dict[str, Plain] = setting(Factory(dict), effect=Effect.REBUILD, why="the trainer is configured by it")
     """Passed to the trainer's configuration class as it is."""

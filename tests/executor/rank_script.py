@@ -28,6 +28,7 @@ from executor.workers.events import CheckpointWritten, WorkerEvent
 from executor.workers.task import Outcome, Task, task_from_plain
 from executor.workers.worker_reports import Reporter, StopRequestedError
 from state import artifacts
+from state.diagnostic import ProblemError
 from state.files import digest_file
 from state.record import Checkpoint
 
@@ -36,6 +37,8 @@ LAST = int(os.environ.get("WORLD_SIZE", "1")) - 1
 NOTHING = Outcome(output_digest="", has_artifact=False)
 LAST_WORDS = "I am rank 1"
 LAST_STEP = 6
+CPUS_ARE_GPUS: list[bool] = []
+"""Holds something once accelerate takes CPUs for GPUs."""
 TOGETHER = "together.json"
 """A file in the recipe's folder with all tasks that one launch is for."""
 
@@ -89,13 +92,25 @@ def train(task: Task, reporter: Reporter) -> Outcome:
     _stay_together(task)
     for one in _together(task):
         evaluation: Any = one.settings["evaluation"]
-        if one.resume_from is not None:
+        if one.world.strategy == "fsdp" and not CPUS_ARE_GPUS:
+            _refused(one, reporter)
+        elif one.resume_from is not None:
             _train(one, "lost", reporter)
         elif evaluation and evaluation["early_stopping_patience"]:
             _train(one, "straight", reporter)
         else:
             _train_with_breaks(one, reporter)
     return NOTHING
+
+
+def _refused(task: Task, reporter: Reporter) -> None:
+    """Where accelerate has no FSDP, it trains with DDP and says nothing: what tune says to that."""
+    try:
+        _train(task, "refused", reporter)
+    except ProblemError as error:
+        said = [f"{one.summary}: {one.detail} {one.hint}" for one in error.diagnostics]
+        if RANK == 0:
+            Path(task.recipe_folder, "results.json").write_text(json.dumps(said))
 
 
 def _train_with_breaks(task: Task, reporter: Reporter) -> None:
@@ -156,6 +171,7 @@ def train_with_fsdp(task: Task, reporter: Reporter) -> Outcome:
     def set_device(state: PartialState) -> None:
         state.device = state.device or torch.device("cpu")
 
+    CPUS_ARE_GPUS.append(True)
     PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)
     PartialState.set_device = set_device
     return train(task, reporter)

@@ -248,12 +248,27 @@ def test_ddp_on_rows_that_two_ranks_cannot_share_evenly_goes_on_after_a_rank_was
     assert [one.step for one in kept] == [2]
     lost = evolve(task, resume_from=kept[-1], earlier=kept, world=evolve(task.world, main_port=free_port()))
     methods = {name: distributed(bench.task(name), DDP) for name in ("dpo lora", "reward full", "grpo full")}
-    launch([lost, *methods.values()], tmp_path / "again.log")
+    sharded = distributed(laboratory.task(EVALUATED, tokens), Distributed("fsdp", 2))
+    launch([lost, *methods.values(), sharded], tmp_path / "again.log")
     folders = [Path(task.tune_folder) / name for name in ("lost", "straight")]
     assert digest_file(folders[0] / "model.safetensors") == digest_file(folders[1] / "model.safetensors")
     for name, one in methods.items():
         # What a model says to its prompts is drawn anew on every process.
         check(one, "torch", None if name == "grpo full" else bench.straight(name))
+    refusal = (
+        "Wrong strategy: The recipe asks for fsdp on 2 processes; accelerate set up MULTI_CPU on 2. "
+        "FSDP needs GPUs: on a CPU use another strategy."
+    )
+    assert json.loads(Path(sharded.recipe_folder, "results.json").read_text()) == [refusal]
+    _goes_on_alone(evolve(task, resume_from=kept[-1], earlier=kept))
+
+
+def _goes_on_alone(task: Task) -> None:
+    """What two processes began, one can end: as many rows make a step."""
+    alone = settings_of(evolve(EVALUATED, micro_batch_size=4))
+    found = run(evolve(task, settings=alone, world=World()))
+    expected = _losses(Path(task.tune_folder) / "straight-checkpoints", 6)[2:]
+    assert [one["loss"] for one in found.log if one["step"] > 2 and "loss" in one] == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.torch

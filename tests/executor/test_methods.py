@@ -25,6 +25,7 @@ from executor.methods.kto import Kto
 from executor.methods.orpo import Orpo
 from executor.methods.reward import Reward
 from executor.methods.rloo import Rloo
+from executor.methods.sft import Sft
 from executor.methods.simpo import Simpo
 from executor.models.adapter_fields import Adapter
 from executor.models.model_files import initialise
@@ -76,6 +77,9 @@ TEXTS: list[dict[str, Plain]] = [
 """ORPO's and CPO's own preparation puts a second end behind that of a chat template, which ours does not."""
 QUESTIONS: list[dict[str, Plain]] = [{"prompt": one["prompt"], "answer": "It"} for one in PAIRS[:4]]
 """Two to a step of four completions: an epoch of two steps."""
+CHATS: list[dict[str, Plain]] = [
+    {"messages": [{"role": role, "content": text} for role, text in conversation]} for conversation in MANY
+]
 ASKED: list[dict[str, Plain]] = [{"prompt": one["prompt"]} for one in PAIRS[:8]]
 COMMON_FIELDS: dict[str, Any] = {
     "model": "model.tiny",
@@ -168,6 +172,7 @@ def bench(laboratory: Laboratory) -> Bench:  # noqa: F811
     return Bench(laboratory)
 
 
+SFT = Sft(**COMMON_FIELDS)
 DPO = Dpo(**COMMON_FIELDS)
 KTO = Kto(**COMMON_FIELDS, undesirable_weight=0.8)
 REWARD = Reward(**COMMON_FIELDS, center_rewards_coefficient=0.01)
@@ -179,6 +184,8 @@ GRPO = Grpo(**DRAWN, reward_functions=("length", "rewards.py:vowels"), reward_we
 RLOO = Rloo(**DRAWN, reward_functions=("length", "rewards.py:vowels"), reward_weights=(1.0, 0.5))
 DISTILLED = Distillation(**COMMON_FIELDS, max_completion_length=6, teacher="model.large", beta=0.5)
 CASES: dict[str, Stage] = {
+    "sft": SFT,  # how it is resumed is tried in test_training.py
+    "sft of an adapter": evolve(SFT, adapter=LORA),
     "dpo full": DPO,
     "dpo lora": evolve(DPO, adapter=LORA),
     "dpo precomputed": evolve(DPO, precompute_ref_log_probs=True),
@@ -204,6 +211,7 @@ CASES: dict[str, Stage] = {
     "dpo of two losses": evolve(DPO, loss_type=("sigmoid", "sft"), loss_weights=(1.0, 0.5)),
 }
 ROWS: dict[type, tuple[str, str, list[dict[str, Plain]]]] = {
+    Sft: ("documents", "chat_template", CHATS),
     Dpo: ("pairs", "preference", PAIRS),
     Reward: ("pairs", "preference", PAIRS),
     Kto: ("judged", "kto", JUDGED),
@@ -253,6 +261,14 @@ def by_hand(bench: Bench, name: str) -> list[float]:
     trainer = SCRIPTS[type(case)](case, folder, tokenizer, table, arguments, adapter)
     trainer.train()
     return [one["loss"] for one in trainer.state.log_history if "loss" in one]
+
+
+def sft_script(_: Sft, folder: str, tokenizer: Any, table: Any, arguments: Mapping[str, Any], adapter: Any) -> Any:
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    config = SFTConfig(**arguments, assistant_only_loss=True)
+    return SFTTrainer(folder, args=config, train_dataset=table, processing_class=tokenizer, peft_config=adapter)
 
 
 def dpo_script(case: Dpo, folder: str, tokenizer: Any, table: Any, arguments: Mapping[str, Any], adapter: Any) -> Any:
@@ -349,6 +365,7 @@ def taught_script(
 SCRIPTS: dict[type, Callable[..., Any]] = {
     Distillation: taught_script,
     **dict.fromkeys((Grpo, Rloo), rewarded_script),
+    Sft: sft_script,
     Dpo: dpo_script,
     Kto: kto_script,
     Reward: reward_script,

@@ -207,3 +207,25 @@ def test_the_optimizers_are_those_of_the_installed_transformers() -> None:
     from transformers.training_args import OptimizerNames
 
     assert {one.value for one in OptimizerNames} == OPTIMIZERS.keys() | LEFT_OUT
+
+
+@pytest.mark.parametrize(
+    ("lines", "path", "least"),
+    [
+        ("micro_batch_size = 1", "micro_batch_size", 2),
+        ("batch_size = 1", "batch_size", 2),
+        ("batch_size = 4\ndistributed.processes = 4", "batch_size", 8),
+        ("batch_size = 4\ndistributed = { processes = 2, nodes = 2 }", "batch_size", 8),
+        ('batch_size = 1\nloss_type = "apo_zero_unpaired"', "", 0),
+        ("batch_size = 8\ndistributed.processes = 4", "", 0),
+    ],
+)
+def test_kto_compares_answers_that_go_through_the_model_together(lines: str, path: str, least: int) -> None:
+    recipe = RECIPE.replace('"sft"', '"kto"').replace("chat_template", "kto") + lines
+    expected = f"train.it.{path}: the loss needs other answers in a micro-batch, and there is only one."
+    try:
+        parse(recipe, "recipe.toml", kinds.load())
+        found = []
+    except ProblemError as error:
+        found = [(one.detail, one.hint) for one in error.diagnostics]
+    assert found == ([(expected, f"Set it to {least} at least.")] if path else [])

@@ -8,22 +8,24 @@ from pathlib import Path
 import attrs
 import pytest
 
-from executor import kinds
+from executor import kinds, methods
 from executor.applying.probe import Surroundings
 from executor.methods.sft import Sft
-from planner.desired import Desired, action_key
-from planner.diff import Action, change
-from planner.effects import fields, referenced_kinds, table_class, upstream_fields
-from planner.kind import Kind, Resource
+from planner.desired import Desired, Given, action_key, effect_of
+from planner.diff import Action, Change, change
+from planner.effects import Effect, fields, referenced_kinds, table_class, upstream_fields
+from planner.kind import Kind, Resource, Source
 from planner.overrides import Overrides, with_settings
+from planner.reason import InputChanged
 from planner.recipe import assemble
 from planner.schedule import Schedule
 from planner.situation import Local, Situation
 from planner.structure import settings_of
 from planner.variables import with_variables
 from planner.written import read
+from state.canonical import Plain
 from state.files import FileDigests
-from state.record import Checkpoint, Record, State, Status
+from state.record import Checkpoint, InputRecord, Record, State, Status
 
 KINDS = kinds.load()
 RECIPE = """\
@@ -217,15 +219,24 @@ def desired(resource: Resource) -> Desired:
     return Desired(resource.address, resource.kind.name, settings, {}, {}, 1, type(specification))
 
 
-def action(before: Resource, after: Resource) -> str:
-    """What a plan does about a finished run whose fields were edited, if every checkpoint could be continued from."""
-    old = desired(before)
-    record = Record(
-        old.kind, old.settings, {}, {}, 1, action_key(old, {}), Status.READY, "made", checkpoints=(CHECKPOINT,)
-    )
+def planned(before: Resource, after: Resource, status: Status, read: str = "rows") -> Change:
+    """What a plan does about a run whose fields were edited, if every checkpoint could be continued from.
+
+    `read` is the digest of the tokens and the model now; it was "rows".
+    """
+    old, made = desired(before), "made" if status is Status.READY else ""
+    inputs = {name: (InputRecord(f"{name}.x", "", "rows"),) for name in ("model", "tokens")}
+    key = action_key(old, dict.fromkeys(inputs, ("rows",)))
+    record = Record(old.kind, old.settings, {}, inputs, 1, key, status, made, checkpoints=(CHECKPOINT,))
     constant = attrs.evolve(before.kind, schedule=lambda *_: Schedule("constant", 1.0, 0, 100))
     local = Local(artifact_missing=lambda _: False, usable=lambda *_: True)
-    return change(Situation(constant, desired(after), {}, {}, {}, record, {}, local)).action
+    now = {name: (Given(Source(f"{name}.x"), read),) for name in inputs}
+    return change(Situation(constant, desired(after), now, {}, {}, record, {}, local))
+
+
+def action(before: Resource, after: Resource) -> str:
+    """What a plan does about a finished run whose fields were edited."""
+    return planned(before, after, Status.READY).action
 
 
 def leaves(specification: type, prefix: str = "") -> Iterator[str]:
@@ -249,6 +260,29 @@ def test_an_edit_does_what_its_field_says(path: str, beside: str, value: str, ex
         assert name in upstream_fields(Sft)
     else:
         assert found == expected
+    # transformers would go on without a word from what had another learning rate, seed, batch or adapter.
+    unfinished, wanted = planned(train(before), train(after), Status.INTERRUPTED), train(after)
+    goes_on = expected != Action.REBUILD and wanted.kind.layout(settings_of(wanted.specification)).fits(CHECKPOINT)
+    assert (unfinished.action, unfinished.resume_from) == (
+        (Action.RESUME, CHECKPOINT) if goes_on else (Action.BUILD, None)
+    )
+
+
+def test_a_run_goes_on_with_the_very_model_and_rows_that_it_began_with() -> None:
+    """Other weights of the same shape, as many other rows and more rows are all the same to transformers."""
+    it = train([])
+    assert planned(it, it, Status.INTERRUPTED).resume_from == CHECKPOINT
+    other = planned(it, it, Status.INTERRUPTED, read="other rows")
+    assert (other.action, other.resume_from) == (Action.BUILD, None)
+    assert {one.field for one in other.reasons if isinstance(one, InputChanged)} == {"model", "tokens"}
+
+
+@pytest.mark.parametrize("method", ["grpo", "rloo", "distillation"])
+def test_answers_are_drawn_by_every_process_anew(method: str) -> None:
+    specification = methods.load()[method].specification
+    settings: dict[str, Plain] = {one.name: None for one in attrs.fields(specification)}
+    for path in ("distributed.processes", "distributed.nodes", "distributed.strategy"):
+        assert effect_of(specification, path, settings) is Effect.REBUILD
 
 
 @pytest.mark.parametrize(

@@ -397,11 +397,33 @@ def test_interrupted_and_resumed_is_bitwise_straight(laboratory: Laboratory, nam
     assert [row["step"] for row in metrics(made)] == [1, 2, 3, 4, 5, 6]
 
 
-def test_an_adapter_beside_eight_bits_is_resumed_bitwise_too(laboratory: Laboratory) -> None:
-    stage = evolve(BASIC, adapter=DROPPED_OUT, load_in_8bit=True, bf16=True, max_steps=3)
-    task = laboratory.task(stage)
-    resumed_in_the_middle = run(resumed(task, stopped(task, 1)))
-    assert resumed_in_the_middle.weights == run(laboratory.task(stage)).weights
+IN_EIGHT_BITS = {
+    "weights": evolve(BASIC, adapter=DROPPED_OUT, load_in_8bit=True, bf16=True, max_steps=3),
+    # Small matrices keep their states in 32 bits: with this rank they are large enough.
+    "optimizer": evolve(
+        BASIC,
+        adapter=Adapter(r=128, lora_dropout=0.1),
+        optimizer="paged_adamw_8bit",
+        sample_packing=True,
+        micro_batch_size=2,
+        max_steps=3,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", IN_EIGHT_BITS)
+def test_eight_bits_are_resumed_bitwise_too(laboratory: Laboratory, what: str) -> None:
+    import torch
+
+    task = laboratory.task(IN_EIGHT_BITS[what])
+    kept = stopped(task, 1)
+    made = run(resumed(task, kept))
+    assert made.weights == run(laboratory.task(IN_EIGHT_BITS[what])).weights
+    if what == "optimizer":
+        written = torch.load(Path(task.tune_folder) / kept[-1].folder / "optimizer.pt")["state"].values()
+        states = [one["__bnb_optimizer_quant_state__"] for one in written]
+        assert all(one["state1"].dtype is torch.uint8 for one in states if one["state1"].numel() >= 4096)
+        assert any(one["state1"].numel() >= 4096 for one in states)
 
 
 @pytest.mark.parametrize("details", [{}, {"bnb_4bit_quant_type": "fp4", "bnb_4bit_use_double_quant": False}])
@@ -526,6 +548,9 @@ def test_the_recipe_wins_over_what_a_checkpoint_remembers(laboratory: Laboratory
     rates = [entry["learning_rate"] for entry in longer.log if entry["step"] > 3]
     schedule = Schedule("linear", 3e-3, 0, 6)
     assert rates == [schedule.at(step) for step in (3, 4, 5)]
+    # The rate that the checkpoint remembers is 0, with which the first step would change nothing.
+    written = [Path(longer.task.tune_folder) / one.folder / "model.safetensors" for one in longer.kept[:2]]
+    assert written[0].read_bytes() != written[1].read_bytes()
 
 
 def test_the_trainer_uses_the_planned_learning_rates(laboratory: Laboratory) -> None:
@@ -537,10 +562,21 @@ def test_the_trainer_uses_the_planned_learning_rates(laboratory: Laboratory) -> 
     assert [entry["learning_rate"] for entry in found.log if "loss" in entry] == [schedule.at(one) for one in range(6)]
 
 
-def test_the_recipe_decides_how_often_is_logged_after_a_resume(laboratory: Laboratory) -> None:
-    short = run(laboratory.task(evolve(BASIC, max_steps=2)))
-    longer = run(resumed(short.task, short.kept, evolve(BASIC, logging_steps=3)))
+def test_the_recipe_decides_how_often_is_logged_and_evaluated_after_a_resume(laboratory: Laboratory) -> None:
+    stage = evolve(BASIC, val_set_size=0.25, max_steps=2, evaluation=Evaluation(eval_steps=1))
+    short = run(laboratory.task(stage))
+    rarely = evolve(stage, max_steps=6, logging_steps=3, evaluation=Evaluation(eval_steps=3))
+    longer = run(resumed(short.task, short.kept, rarely))
     assert [entry["step"] for entry in longer.log if "loss" in entry] == [1, 2, 3, 6]
+    assert [entry["step"] for entry in longer.log if "eval_loss" in entry] == [1, 2, 3, 6]
+
+
+def test_a_run_goes_on_in_other_micro_batches_where_it_was(laboratory: Laboratory) -> None:
+    """What is skipped are rows, not micro-batches: no row is seen twice, and none is left out."""
+    task = laboratory.task(BASIC)
+    made = run(resumed(task, stopped(task, 1), evolve(BASIC, micro_batch_size=1)))
+    expected = [row["loss"] for row in metrics(laboratory.straight("full"))]
+    assert [row["loss"] for row in metrics(made)] == pytest.approx(expected, abs=1e-5)
 
 
 def test_all_that_training_changes_of_a_model_is_its_weights(laboratory: Laboratory) -> None:
