@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from planner.desired import Desired, effect_of, flatten, same
-from planner.effects import Effect, declared, input_effect
+from attrs import evolve
+
+from planner.desired import IDENTITY, Desired, effect_of, flatten, same
+from planner.effects import Effect, Made, declared, input_effect
 from planner.lifecycle_table import LIFECYCLE, WHY
 from planner.reason import (
     AskedFor,
@@ -62,6 +64,8 @@ def compare(situation: Situation, record: Record) -> Differences:
     inputs = tuple(one for one in changed if _decides(situation, record, one.field))
     beside = tuple(one for one in changed if one not in inputs)
     assumed = tuple(one for one in found if isinstance(one, InputAssumed))
+    if not (asked or made or refused or inputs):
+        fields = tuple(_as_meant(one, situation, record) for one in fields)
     rebuilding = (one for one in fields if one.effect is Effect.REBUILD)
     return Differences(
         light=(*(one for one in fields if one.effect not in (Effect.REBUILD, Effect.LENGTH)), *assumed, *beside),
@@ -72,6 +76,17 @@ def compare(situation: Situation, record: Record) -> Differences:
 
 
 _NOTHING = Differences((), (), (), ())
+
+
+def _as_meant(changed: FieldChanged, situation: Situation, record: Record) -> FieldChanged:
+    """A field that forces something though its other value means the same as before, as the note that it is."""
+    desired = situation.desired
+    alike = declared(desired.specification, changed.field).alike
+    if alike is None or changed.effect not in IDENTITY:
+        return changed
+    recorded = with_defaults(record.settings, desired.specification)
+    why = alike(Made(recorded, record.facts, situation.input_records), desired.settings)
+    return evolve(changed, effect=Effect.METADATA, why=why) if why else changed
 
 
 def _decides(situation: Situation, record: Record, field: str) -> bool:

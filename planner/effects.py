@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import cache
 from operator import attrgetter
@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, cast
 import attrs
 
 from state.canonical import Plain
+from state.record import Record
 from state.values import frozen
 
 
@@ -31,6 +32,19 @@ class Effect(StrEnum):
     """Belongs to a derived input (such as the tokens) and reaches this resource only through that input's digest."""
 
 
+@frozen
+class Made:
+    """What a result was made with, for rules that ask whether other settings would have made the same."""
+
+    settings: Mapping[str, Plain]
+    facts: Mapping[str, Plain]
+    """What only making it has shown."""
+    inputs: Mapping[str, Sequence[Record]]
+    """The records of what it was made from, by field."""
+
+
+Alike: TypeAlias = Callable[[Made, Mapping[str, Plain]], str]
+"""Why other settings say the same of a result as those that it was made with; "" where they do not."""
 EffectRule: TypeAlias = Effect | Callable[[Mapping[str, Plain]], Effect]
 """A fixed effect, or one that depends on the other settings of the same resource."""
 
@@ -42,14 +56,23 @@ class Setting:
     effect: EffectRule
     why: str
     """Completes "forces retrain: ..." in a plan."""
+    alike: Alike | None = None
+    """Asked where another value, of the field or in its table, may mean the same: then it is only recorded."""
 
 
 UNKNOWN = Setting(Effect.REBUILD, "this version of tune does not know the field")
 
 
-def setting(default: object = attrs.NOTHING, *, effect: EffectRule, why: str, validator: Any = None) -> Any:  # noqa: ANN401  attrs.field is typed so that the annotation of the class attribute decides
+def setting(
+    default: object = attrs.NOTHING,
+    *,
+    effect: EffectRule,
+    why: str,
+    validator: Any = None,  # noqa: ANN401  attrs takes several kinds
+    alike: Alike | None = None,
+) -> Any:  # noqa: ANN401  attrs.field is typed so that the annotation of the class attribute decides
     """A recipe field with its consequence; there is no field without one."""
-    metadata = {"setting": Setting(effect, why)}
+    metadata = {"setting": Setting(effect, why, alike)}
     if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # Factory is a class at run time
         return attrs.field(factory=cast("Any", default).factory, metadata=metadata, validator=validator)
     return attrs.field(default=default, metadata=metadata, validator=validator)
@@ -133,7 +156,8 @@ def declared(specification: type, path: str) -> Setting:
     inner = table_class(field)
     if rest and inner is not None:
         deeper = declared(inner, rest)
-        return deeper if deeper is not UNKNOWN else cast("Setting", own)
+        if deeper is not UNKNOWN:
+            return deeper if own.alike is None else attrs.evolve(deeper, alike=own.alike)
     return cast("Setting", own)
 
 

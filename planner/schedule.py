@@ -13,6 +13,9 @@ from attrs import field
 
 from state.values import frozen
 
+MOST_COMPARED = 1_000_000
+"""Steps beyond which schedules count as different unless they are written alike: no plan should compute for seconds."""
+
 Multiplier: TypeAlias = Callable[..., float]
 """(run, steps already taken, arguments of the scheduler by name) -> factor on the learning rate."""
 
@@ -181,7 +184,11 @@ class Schedule:
 
     def at(self, step: int) -> float:
         """The learning rate used by the optimizer step after `step` steps have been taken."""
-        return self.learning_rate * SCHEDULERS[self.scheduler](self, step, **self.arguments)
+        return self.learning_rate * self.factor(step)
+
+    def factor(self, step: int) -> float:
+        """That learning rate as a multiple of the highest one."""
+        return SCHEDULERS[self.scheduler](self, step, **self.arguments)
 
 
 def first_difference(before: Schedule, after: Schedule, steps: int) -> int | None:
@@ -189,6 +196,18 @@ def first_difference(before: Schedule, after: Schedule, steps: int) -> int | Non
     if before == after:
         return None
     return next((step for step in range(steps) if before.at(step) != after.at(step)), None)
+
+
+def are_one(before: Schedule, after: Schedule, steps: int) -> bool:
+    """Whether two schedules are of one length, and the same to the last bit for all of the given number of steps.
+
+    Factors are compared, because not everything in a model need learn at the same rate.
+    """
+    if before == after:
+        return True
+    if (before.total_steps, before.learning_rate) != (after.total_steps, after.learning_rate):
+        return False
+    return steps <= MOST_COMPARED and all(before.factor(step) == after.factor(step) for step in range(steps))
 
 
 def total_steps(rows: int, micro_batch_size: int, accumulation: int, num_epochs: float, max_steps: int) -> int:

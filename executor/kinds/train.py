@@ -32,8 +32,8 @@ from executor.training import (
 )
 from executor.training.evaluation_probe import evaluation_diagnostics, function_content
 from executor.training.method import Fault, Method
-from executor.training.optimization_fields import schedule_of
 from executor.training.recurrent import packing_faults
+from executor.training.run_schedule import schedule_of
 from executor.training.stage import Stage
 from planner.effects import upstream_fields
 from planner.kind import Kind, Probe, Resource, Resources, Source

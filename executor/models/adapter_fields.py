@@ -9,7 +9,7 @@ from typing import Any, Literal
 import attrs
 from attrs import Factory
 
-from planner.effects import Effect, setting
+from planner.effects import Effect, Made, setting
 from planner.limits import fraction, not_empty, positive
 from state.canonical import Plain
 from state.shapes import FieldError
@@ -17,6 +17,9 @@ from state.values import frozen
 from state.wording import show
 
 OTHER_PARAMETERS = "other parameters are trained"
+SAME_MODULES = "they are the same modules, and nothing is trained again"
+ALL_LINEAR = "all_linear"
+"""The fact that a record holds of an adapter's base: the names that "all-linear" stands for there."""
 SCALED = "the adapter is scaled differently"
 SHAPED = "the adapter has another shape"
 INITIAL = ("default", "gaussian", "orthogonal", "olora", "pissa", "loftq")
@@ -39,6 +42,19 @@ def _numbers(_: object, field: attrs.Attribute[Any], value: Mapping[str, Plain])
             raise FieldError(f"{field.name}.{name}", f"expected a number above 0, got {show(one)}")
 
 
+def same_modules(made: Made, wanted: Mapping[str, Plain]) -> str:
+    """Of target modules: in another order, or by the names that the run found "all-linear" to stand for."""
+    before, after = (_named(settings, made.facts) for settings in (made.settings, wanted))
+    return SAME_MODULES if before and before == after else ""
+
+
+def _named(settings: Mapping[str, Any], facts: Mapping[str, Any]) -> frozenset[str]:
+    """The modules that settings name; none where it is not known what they stand for, or where there is no adapter."""
+    adapter = settings["adapter"]
+    named = () if adapter is None else adapter["target_modules"]
+    return frozenset(facts.get(ALL_LINEAR, ()) if named == "all-linear" else named)
+
+
 @frozen
 class Adapter:
     """Low-rank matrices beside frozen weights, as PEFT's LoraConfig has them."""
@@ -51,7 +67,7 @@ class Adapter:
         0.0, effect=Effect.REBUILD, why="every optimizer step depends on it", validator=fraction
     )
     target_modules: Literal["all-linear"] | tuple[str, ...] = setting(
-        "all-linear", effect=Effect.REBUILD, why=OTHER_PARAMETERS, validator=not_empty
+        "all-linear", effect=Effect.REBUILD, why=OTHER_PARAMETERS, validator=not_empty, alike=same_modules
     )
     """Ends of modules' names; "all-linear" for every matrix but the output's."""
     exclude_modules: tuple[str, ...] = setting((), effect=Effect.REBUILD, why=OTHER_PARAMETERS)

@@ -46,6 +46,31 @@ def adapter_configuration(
     )
 
 
+def all_linear(model: Any) -> list[str]:  # noqa: ANN401  PEFT has no types
+    """The names that mean exactly what "all-linear" means for the base of an adapter; none if only longer ones do."""
+    from peft import LoraConfig
+    from peft.tuners.tuners_utils import _maybe_include_all_linear_layers
+    from peft.utils.constants import SEQ_CLS_HEAD_NAMES
+
+    base, task = model.get_base_model(), model.peft_config[ADAPTER].task_type
+    meant: Any = _maybe_include_all_linear_layers(LoraConfig(task_type=task, target_modules="all-linear"), base)
+    output = base.get_output_embeddings()
+    heads = [name for name, module in base.named_modules() if output is not None and module is output]
+    heads += SEQ_CLS_HEAD_NAMES if task == "SEQ_CLS" else []
+    # A head that is trained whole lies in a wrapper, where it is no longer recognised as what it is.
+    found = {name for name in meant.target_modules if not name.startswith(tuple(f"{one}." for one in heads))}
+    if base.config.model_type in FUSED:
+        found = {name for name in found if _last(name) not in FUSED_MODULES}
+    names = {_last(name) for name in found}
+    others = {_last(name) for name, _ in base.named_modules() if name not in found}
+    return [] if names & others else sorted(names)
+
+
+def _last(name: str) -> str:
+    """A module's name without those of the modules around it."""
+    return name.rpartition(".")[2]
+
+
 def keep_adapters_exact(model: Any) -> None:  # noqa: ANN401  transformers has no types
     """Train in float32 whatever the base holds: what a resume loads is float32 too, and must be the same numbers.
 

@@ -14,7 +14,7 @@ from executor.training.best_model import Selecting, best_folder
 from executor.training.distributed_fields import checkpoint_format
 from executor.training.guards import Guarding
 from executor.training.learning import RATIO
-from executor.training.optimization_fields import schedule_of
+from executor.training.run_schedule import schedule_of
 from executor.training.watching import Keeping, Telling
 from executor.workers.events import CheckpointWritten
 from executor.workers.ranks import Ranks

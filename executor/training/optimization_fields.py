@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from attrs import Factory
 
-from executor.training.dropout import ANSWERS, neutral_without_dropout
+from executor.training.dropout import neutral_without_dropout
 from executor.training.optimizers import OPTIMIZERS
-from executor.training.scheduler_arguments import SchedulerArguments, taken
+from executor.training.run_schedule import same_schedule
+from executor.training.scheduler_arguments import SchedulerArguments
 from planner.effects import Effect, setting
 from planner.limits import fraction, not_negative, one_of, positive
-from planner.schedule import Schedule, total_steps
 from state.canonical import Plain
 from state.values import frozen
 
@@ -30,8 +29,12 @@ class Optimization:
     """How weights move, under the names of transformers' TrainingArguments where those are not ambiguous."""
 
     learning_rate: float = setting(effect=Effect.REBUILD, why=STEPS_DEPEND, validator=positive)
-    num_epochs: float = setting(1.0, effect=Effect.LENGTH, why="the run has another length", validator=positive)
-    max_steps: int = setting(0, effect=Effect.LENGTH, why="the run has another length", validator=not_negative)
+    num_epochs: float = setting(
+        1.0, effect=Effect.LENGTH, why="the run has another length", validator=positive, alike=same_schedule
+    )
+    max_steps: int = setting(
+        0, effect=Effect.LENGTH, why="the run has another length", validator=not_negative, alike=same_schedule
+    )
     """0: as long as num_epochs says."""
     on_length_change: Literal["retrain", "continue"] = setting(
         "retrain", effect=Effect.METADATA, why="it says what a change of length does"
@@ -58,12 +61,12 @@ class Optimization:
         "inverse_sqrt",
         "polynomial",
         "warmup_stable_decay",
-    ] = setting("cosine", effect=Effect.REBUILD, why=STEPS_DEPEND)
+    ] = setting("cosine", effect=Effect.REBUILD, why=STEPS_DEPEND, alike=same_schedule)
     lr_scheduler_kwargs: SchedulerArguments = setting(
-        Factory(SchedulerArguments), effect=Effect.REBUILD, why=STEPS_DEPEND
+        Factory(SchedulerArguments), effect=Effect.REBUILD, why=STEPS_DEPEND, alike=same_schedule
     )
-    warmup_ratio: float = setting(0.0, effect=Effect.REBUILD, why=STEPS_DEPEND, validator=fraction)
-    warmup_steps: int = setting(0, effect=Effect.REBUILD, why=STEPS_DEPEND, validator=not_negative)
+    warmup_ratio: float = setting(0.0, effect=Effect.REBUILD, why=STEPS_DEPEND, validator=fraction, alike=same_schedule)
+    warmup_steps: int = setting(0, effect=Effect.REBUILD, why=STEPS_DEPEND, validator=not_negative, alike=same_schedule)
     optimizer: str = setting("adamw_torch", effect=Effect.REBUILD, why=STEPS_DEPEND, validator=one_of(OPTIMIZERS))
     """One of those of transformers."""
     optim_args: dict[str, Plain] = setting(Factory(dict), effect=Effect.REBUILD, why=STEPS_DEPEND)
@@ -89,23 +92,3 @@ class Optimization:
         None, effect=Effect.REBUILD, why="rows come in another order", validator=not_negative
     )
     """For the order of rows alone; left out, `seed` decides it."""
-
-
-def schedule_of(settings: Mapping[str, Any], rows: int) -> Schedule:
-    """The learning rates that a stage's settings imply for a number of rows, in one process."""
-    micro = settings["micro_batch_size"]
-    accumulation, sequences = settings["batch_size"] // micro, _sequences(settings, rows)
-    steps = total_steps(sequences, micro, accumulation, settings["num_epochs"], settings["max_steps"])
-    # transformers rounds a ratio up (TrainingArguments.get_warmup_steps).
-    warmup = settings["warmup_steps"] or math.ceil(steps * settings["warmup_ratio"])
-    scheduler = settings["lr_scheduler"]
-    arguments = taken(scheduler, settings["lr_scheduler_kwargs"])
-    return Schedule(scheduler, settings["learning_rate"], warmup, steps, arguments)
-
-
-def _sequences(settings: Mapping[str, Any], rows: int) -> int:
-    """How many sequences an epoch trains on: rows, or completions of prompts, of which a last few may be left out."""
-    if ANSWERS not in settings:
-        return rows
-    batch = int(settings["batch_size"])
-    return max(1, rows // max(1, batch // int(settings.get("num_generations", 1)))) * batch

@@ -10,7 +10,6 @@ import attrs
 from planner.effects import Effect, setting
 from planner.limits import not_negative, positive
 from planner.schedule import SCHEDULERS, accepted_arguments
-from state.canonical import Plain
 from state.values import frozen
 
 TABLE = "lr_scheduler_kwargs"
@@ -69,8 +68,3 @@ def resolved(scheduler: str, arguments: SchedulerArguments) -> SchedulerArgument
     return attrs.evolve(
         arguments, **{name: value for name, value in defaults.items() if getattr(arguments, name) is None}
     )
-
-
-def taken(scheduler: str, settings: Mapping[str, Plain]) -> dict[str, Plain]:
-    """The arguments that a scheduler is called with."""
-    return {name: settings[name] for name in accepted_arguments(scheduler) if settings.get(name) is not None}

@@ -76,6 +76,8 @@ FORBIDDEN = frozenset(
         "save_strategy",
         "per_device_eval_batch_size",
         "use_cpu",
+        # An epoch would have fewer steps than a plan counts, by which it warms up, and says what is the same run.
+        "dataloader_drop_last",
         "disable_tqdm",
         "logging_nan_inf_filter",
         "remove_unused_columns",

@@ -14,6 +14,7 @@ from executor.evaluation.metrics_file import MetricsFile
 from executor.evaluation.selection import chosen_facts, evaluation_at
 from executor.kinds.model import delivered
 from executor.models import lora, model_files
+from executor.models.adapter_fields import ALL_LINEAR
 from executor.models.sharded_checkpoint import is_sharded, load
 from executor.models.trained_rows import prove_trained
 from executor.models.trust import carried
@@ -203,6 +204,8 @@ def _facts(model: Any, run: Run) -> dict[str, Plain]:  # noqa: ANN401  transform
         facts["cross_entropy"] = cross_entropy.chosen(run.settings)
     if hasattr(model, "peft_config"):
         facts["target_modules"] = sorted(model.peft_config["default"].target_modules)
+        if names := lora.all_linear(model):
+            facts[ALL_LINEAR] = names
     return facts
 
 

@@ -15,8 +15,8 @@ from executor.tokens import token_files
 from executor.tokens.token_files import TRAIN, VALIDATION
 from executor.training import filling, kernel_fields, learning, optimizers, precision_fields, strategies
 from executor.training.collation import Collator
-from executor.training.optimization_fields import schedule_of
 from executor.training.recurrent import is_recurrent
+from executor.training.run_schedule import schedule_of
 from executor.training.trackers import tracker_arguments
 from executor.workers.ranks import ALONE, Ranks
 from executor.workers.task import Task

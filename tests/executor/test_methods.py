@@ -31,6 +31,7 @@ from executor.models.adapter_fields import Adapter
 from executor.models.model_files import initialise
 from executor.tokens.token_files import TRAIN, read_columns
 from executor.training.checkpoint_fields import Checkpoints
+from executor.training.run_schedule import schedule_of
 from executor.training.stage import Stage
 from executor.training.trainer_arguments import COMMON
 from executor.training.trainer_table import FORBIDDEN, OWNED
@@ -153,7 +154,12 @@ class Bench:
             inputs["teacher"] = (self.teacher(),)
         folder = _fresh(self.laboratory.folder, "stage")
         (folder / "rewards.py").write_text(VOWELS)
-        return _task(folder, "train.it", settings_of(case), inputs)
+        settings: dict[str, Any] = {**settings_of(case)}
+        if name.endswith(" lora"):  # a length in epochs, which must be as many steps as plans count
+            rows: Any = inputs["tokens"][0].facts["rows"]
+            epoch = schedule_of({**settings, "max_steps": 0, "num_epochs": 1.0}, rows).total_steps
+            settings |= {"max_steps": 0, "num_epochs": STEPS / epoch}
+        return _task(folder, "train.it", settings, inputs)
 
     def straight(self, name: str) -> Trained:
         if name not in self.straight_runs:

@@ -7,7 +7,8 @@ from typing import Any
 import attrs
 import pytest
 
-from executor.training.scheduler_arguments import SchedulerArguments, faults, resolved, taken
+from executor.training.run_schedule import taken
+from executor.training.scheduler_arguments import SchedulerArguments, faults, resolved
 from executor.training.stage import Stage
 from planner.effects import fields
 from planner.schedule import SCHEDULERS, accepted_arguments

@@ -11,6 +11,8 @@ import pytest
 from executor import kinds, methods
 from executor.applying.probe import Surroundings
 from executor.methods.sft import Sft
+from executor.models.adapter_fields import ALL_LINEAR
+from executor.training.run_schedule import SAME
 from planner.desired import Desired, Given, action_key, effect_of
 from planner.diff import Action, Change, change
 from planner.effects import Effect, fields, referenced_kinds, table_class, upstream_fields
@@ -18,6 +20,7 @@ from planner.kind import Kind, Resource, Source
 from planner.overrides import Overrides, with_settings
 from planner.reason import InputChanged
 from planner.recipe import assemble
+from planner.resume import STOPPED_EARLY
 from planner.schedule import Schedule
 from planner.situation import Local, Situation
 from planner.structure import settings_of
@@ -44,6 +47,7 @@ learning_rate = 1e-3
 max_steps = 10
 val_set_size = 0.1
 """
+CONSTANT = ("constant", "constant_with_warmup")
 LORA = "adapter.lora_alpha = 8"
 DROPOUT = "adapter.lora_dropout = 0.1"
 FOUR_BITS = "adapter.type = qlora"
@@ -191,7 +195,7 @@ ROWS: list[tuple[str, str, str, str]] = [
     ("distributed.reshard_after_forward", FSDP, "false", Action.UPDATE),
     ("distributed.transformer_layer_cls_to_wrap", FSDP, '["LlamaDecoderLayer"]', Action.UPDATE),
     ("distributed.state_dict_type", FSDP, '"full"', Action.UPDATE),
-    ("trainer", "", "{ dataloader_drop_last = true }", Action.REBUILD),
+    ("trainer", "", "{ dataloader_persistent_workers = true }", Action.REBUILD),
     ("label_smoothing_factor", "", "0.1", Action.REBUILD),
     ("group_by_length", "", "true", Action.REBUILD),
 ]
@@ -202,6 +206,10 @@ INPUTS = {"model", "datasets", "test_datasets", "method", "distributed.nodes"} |
 one value so far; what is a file."""
 NOTHING_AROUND = Surroundings(Path("nowhere"), FileDigests(), State("nowhere", 0), {})
 CHECKPOINT = Checkpoint(5, "checkpoint-5", "")
+LOCAL = Local(artifact_missing=lambda _: False, usable=lambda *_: True)
+LINEAR: tuple[Plain, ...] = ("down_proj", "q_proj", "up_proj")
+TOKENS = Record("tokens", {}, {}, {}, 1, "key", Status.READY, "made", facts={"rows": 100})
+"""Thirteen optimizer steps an epoch."""
 
 
 def train(settings: list[str]) -> Resource:
@@ -229,9 +237,8 @@ def planned(before: Resource, after: Resource, status: Status, read: str = "rows
     key = action_key(old, dict.fromkeys(inputs, ("rows",)))
     record = Record(old.kind, old.settings, {}, inputs, 1, key, status, made, checkpoints=(CHECKPOINT,))
     constant = attrs.evolve(before.kind, schedule=lambda *_: Schedule("constant", 1.0, 0, 100))
-    local = Local(artifact_missing=lambda _: False, usable=lambda *_: True)
     now = {name: (Given(Source(f"{name}.x"), read),) for name in inputs}
-    return change(Situation(constant, desired(after), now, {}, {}, record, {}, local))
+    return change(Situation(constant, desired(after), now, {}, {}, record, {}, LOCAL))
 
 
 def action(before: Resource, after: Resource) -> str:
@@ -303,6 +310,79 @@ def test_answers_are_drawn_by_every_process_anew(method: str) -> None:
 def test_what_auto_comes_to_may_be_written_out(beside: str, written_out: str) -> None:
     before = beside.split("; ")
     assert action(train(before), train([*before, written_out])) == Action.REUSE
+
+
+def meant(before: str, after: str, **facts: Plain) -> Change:
+    """The change of a finished run on tokens whose rows are known."""
+    old, new = (train(one.split("; ")) for one in (before, after))
+    made = desired(old)
+    key, known = action_key(made, {}), {"tokens": (TOKENS,)}
+    record = Record(made.kind, made.settings, {}, {}, 1, key, Status.READY, "made", facts=facts)
+    record = attrs.evolve(record, checkpoints=(CHECKPOINT,))
+    return change(Situation(old.kind, desired(new), {}, known, {}, record, {}, LOCAL))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("warmup_ratio = 0.2", "warmup_steps = 2"),
+        ("warmup_steps = 2", "warmup_ratio = 0.11"),
+        ("max_steps = 13", "max_steps = 0; num_epochs = 1"),
+        ("max_steps = 0; num_epochs = 2.5", "max_steps = 33"),
+        ("num_epochs = 1", "num_epochs = 2"),
+        ("max_steps = 13; warmup_ratio = 0.2", "max_steps = 0; warmup_steps = 3"),
+        ("lr_scheduler = constant", "lr_scheduler = constant_with_warmup"),
+        (f"lr_scheduler = {MIN_LR}", "lr_scheduler = cosine_with_min_lr; lr_scheduler_kwargs.min_lr = 1e-4"),
+        (f"lr_scheduler = {STABLE}", f"lr_scheduler = {STABLE}; lr_scheduler_kwargs.num_stable_steps = 8"),
+    ],
+)
+def test_learning_rates_that_stay_the_same_are_recorded(before: str, after: str) -> None:
+    for one, other in ((before, after), (after, before)):
+        found = meant(one, other)
+        assert found.action is Action.UPDATE
+        assert {getattr(reason, "effect", None) for reason in found.reasons} == {Effect.METADATA}
+        assert {getattr(reason, "why", None) for reason in found.reasons} == {SAME}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("warmup_ratio = 0.2", "warmup_steps = 3", Action.REBUILD),
+        ("warmup_ratio = 0.2", "warmup_steps = 2; seed = 7", Action.REBUILD),
+        ("warmup_ratio = 0.2", "warmup_steps = 2; learning_rate = 2e-3", Action.REBUILD),
+        ("max_steps = 13", "max_steps = 0; num_epochs = 1.1", Action.REBUILD),
+        ("lr_scheduler = constant; max_steps = 13", "lr_scheduler = constant; max_steps = 15", Action.EXTEND),
+        ("lr_scheduler = constant", "lr_scheduler = constant_with_warmup; warmup_steps = 2", Action.REBUILD),
+        # Equal on paper, and not in what a computer makes of it.
+        ("lr_scheduler = linear", "lr_scheduler = polynomial; lr_scheduler_kwargs.lr_end = 1e-12", Action.REBUILD),
+        ("max_steps = 1000000000000; lr_scheduler = constant", "lr_scheduler = constant_with_warmup", Action.REBUILD),
+    ],
+)
+def test_learning_rates_that_differ_force_what_they_forced(before: str, after: str, expected: Action) -> None:
+    assert meant(before, after).action is expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ('["q_proj", "down_proj"]', '["down_proj", "q_proj"]', Action.UPDATE),
+        ("all-linear", '["q_proj", "up_proj", "down_proj"]', Action.UPDATE),
+        ('["q_proj", "up_proj", "down_proj"]', "all-linear", Action.UPDATE),
+        ('["q_proj", "up_proj"]', "all-linear", Action.REBUILD),
+        ("all-linear", '["q_proj", "up_proj", "down_proj", "lm_heads"]', Action.REBUILD),
+    ],
+)
+def test_target_modules_are_what_they_stand_for(before: str, after: str, expected: Action) -> None:
+    one, other = (f"adapter.target_modules = {written}" for written in (before, after))
+    assert meant(one, other, **{ALL_LINEAR: LINEAR}).action is expected
+    known = "all-linear" not in (before, after)
+    assert meant(one, other).action is (expected if known else Action.REBUILD)
+
+
+def test_a_run_that_ended_early_is_compared_up_to_its_end() -> None:
+    before, after = (f"{STOPPING}; max_steps = 1000000000000; lr_scheduler = {one}" for one in CONSTANT)
+    assert meant(before, after, **{STOPPED_EARLY: 7}).action is Action.UPDATE
+    assert meant(before, f"{after}; warmup_steps = 9", **{STOPPED_EARLY: 7}).action is Action.REBUILD
 
 
 def test_every_field_has_a_row() -> None:

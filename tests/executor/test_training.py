@@ -19,6 +19,7 @@ from executor.kinds.dataset import identity
 from executor.kinds.model import Model
 from executor.kinds.tokens import Tokens
 from executor.kinds.tokens import build as build_tokens
+from executor.kinds.train import KIND as TRAIN
 from executor.merging.lora_merge import merge
 from executor.methods.sft import METHOD, Sft
 from executor.models.adapter_fields import Adapter
@@ -34,13 +35,16 @@ from executor.training.training_run import Run
 from executor.workers import events
 from executor.workers.task import Input, Outcome, Task
 from executor.workers.worker_reports import Reporter, StopRequestedError
+from planner.desired import Desired
+from planner.diff import Action, change
 from planner.schedule import Schedule
+from planner.situation import Local, Situation
 from planner.structure import settings_of
 from state import artifacts
 from state.canonical import Plain
 from state.diagnostic import ProblemError
 from state.files import digest_file
-from state.record import Checkpoint
+from state.record import Checkpoint, Record, Status
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,6 +104,9 @@ BASIC = Sft(
     checkpoints=Checkpoints(save_steps=100, save_total_limit=10),
 )
 DROPPED_OUT = Adapter(r=4, lora_dropout=0.1)
+BY_NAME = evolve(
+    DROPPED_OUT, target_modules=("v_proj", "up_proj", "q_proj", "o_proj", "k_proj", "gate_proj", "down_proj")
+)
 STAGES = {
     "full": BASIC,
     "lora": evolve(BASIC, adapter=DROPPED_OUT),
@@ -751,6 +758,33 @@ def _runtime(name: str) -> Sft:
 @pytest.mark.parametrize("name", ["gradient checkpointing", "a worker that loads rows", "other cadences"])
 def test_what_is_called_runtime_changes_no_bit(laboratory: Laboratory, name: str) -> None:
     assert run(laboratory.task(_runtime(name))).weights == laboratory.straight("lora").weights
+
+
+WARMED = evolve(STAGES["lora"], lr_scheduler="cosine", warmup_ratio=0.3)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (WARMED, evolve(WARMED, warmup_ratio=0.0, warmup_steps=2, num_epochs=9, max_steps=6)),
+        (STAGES["lora"], evolve(STAGES["lora"], lr_scheduler="constant_with_warmup", adapter=BY_NAME)),
+    ],
+)
+def test_what_a_plan_calls_the_same_training_changes_no_bit(laboratory: Laboratory, before: Sft, after: Sft) -> None:
+    made, again = (run(laboratory.task(one)) for one in (before, after))
+    assert made.weights == again.weights
+    assert made.outcome.facts["all_linear"] == again.outcome.facts["all_linear"] == sorted(BY_NAME.target_modules)
+    for one, wanted in ((made, after), (again, before)):
+        assert action(one, wanted) is Action.UPDATE
+
+
+def action(made: Trained, wanted: Sft) -> Action:
+    """What a plan would do about a finished training if its recipe became another one."""
+    tokens = Record("tokens", {}, {}, {}, 1, "", Status.READY, "made", facts=made.task.one("tokens").facts)
+    record = Record("train", made.task.settings, {}, {}, 1, "", Status.READY, "made", facts=made.outcome.facts)
+    desired = Desired("train.it", "train", settings_of(wanted), {}, {}, 1, Sft)
+    local = Local(artifact_missing=lambda _: False, usable=lambda *_: False)
+    return change(Situation(TRAIN, desired, {}, {"tokens": (tokens,)}, {}, record, {}, local)).action
 
 
 def test_no_recipe_can_overrule_what_tune_tells_the_trainer(laboratory: Laboratory) -> None:
