@@ -225,6 +225,19 @@ def test_details_go_before_rows_do() -> None:
     assert f"the details leave out {200 - folds} steps;" in text
 
 
+def test_what_is_assumed_is_told_before_rows_are_and_never_counted_as_a_step() -> None:
+    crowded = evolve(with_reasons(changed("a"), changed("b"), steps=3000), diagnostics=SMALL.diagnostics)
+    text = markdown(crowded, KINDS, "recipe.toml", measured={"eval.a": [("2026-01-01T00:00:00+00:00", {"f1": 0.5})]})
+    assert len(text.encode()) < LIMIT
+    assert re.findall(r"<summary>(.*)</summary>", text) == ["1 assumption"]
+    rows = text.count("| <code>-/+</code> |")
+    assert re.findall(r"the (?:table|details) leaves? out .*?;", text) == [
+        f"the table leaves out {3000 - rows} steps;",
+        "the details leave out 1 earlier result;",
+        "the details leave out 3000 steps;",
+    ]
+
+
 def test_one_endless_list_leaves_room_for_the_rest() -> None:
     assumption = evolve(SMALL.diagnostics[0], detail="data is not here. " * 10)
     text = markdown(evolve(SMALL, diagnostics=(assumption,) * 1000), KINDS, "recipe.toml")

@@ -51,16 +51,23 @@ def markdown(plan: Plan, kinds: Kinds, recipe: str, saved: str = "", measured: M
     given = [saved] if saved else [recipe, *_options(plan)]
     tail = _tail(plan, digest, shlex.join(["tune", "apply", *given, "--expect-digest", digest]))
     room = LIMIT - RESERVE - _size(head) - _size(tail)
+    # What to know before anything is approved: three folds at most, for which there is always room.
+    notes = list(_notes(plan))
+    room -= sum(_size(note) + 1 for note in notes)
     rows = [_row(step, kinds) for step in plan.changes]
     table = _fitting(rows, room - _size(HEADING))
-    folds = [*_notes(plan), *_measured(measured), *_details(plan, kinds)]
-    shown = _fitting(folds, room - sum(_size(row) + 1 for row in [HEADING, *table]))
+    room -= sum(_size(row) + 1 for row in [HEADING, *table])
+    results = list(_measured(measured))
+    earlier = _fitting(results, room)
+    details = list(_details(plan, kinds))
+    shown = _fitting(details, room - sum(_size(fold) + 1 for fold in earlier))
     parts = [head]
     if table:
         parts.append("\n".join([HEADING, *table]) + "\n")
     parts += _left_out(len(rows) - len(table), "step", "the table leaves")
-    parts += shown
-    parts += _left_out(len(folds) - len(shown), "step", "the details leave")
+    parts += [*notes, *earlier, *shown]
+    parts += _left_out(len(results) - len(earlier), "earlier result", "the details leave")
+    parts += _left_out(len(details) - len(shown), "step", "the details leave")
     return "\n".join([*parts, tail])
 
 
