@@ -21,7 +21,7 @@ from planner.kind import Kind, Kinds
 from planner.structure import with_defaults
 from state import artifacts
 from state.canonical import Plain, digest
-from state.diagnostic import problem
+from state.diagnostic import ProblemError, problem
 from state.files import FileDigests
 from state.layout import Layout
 from state.record import InputRecord, Record, State
@@ -67,6 +67,8 @@ class Replaying:
         """Do a step again in an empty folder; raises ProblemError if that cannot be done, or fails."""
         record = self._record(address)
         task = self._task(address, record, scratch)
+        if lacking := self.kinds[record.kind].lacks(address, task.settings):
+            raise ProblemError(lacking)
         task.output_folder.mkdir()
         outcome = self.build(task, self.emit, self.stop, self.layout.log(address, "replay"))
         found = () if outcome.output_digest == record.output_digest else self._differences(record, task)

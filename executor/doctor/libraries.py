@@ -9,6 +9,8 @@ from typing import Any
 from executor.doctor.finding import Finding, Verdict
 from executor.doctor.machine import Machine
 from executor.doctor.tested_versions import NEEDED, TESTED, unfit
+from executor.training.needed_libraries import needed
+from planner.diff import WORKS
 
 LIBRARIES, DEVICES, COMBINATIONS = "libraries", "devices", "combinations"
 INSTALL = "pip install 'tuneform[train]' installs it; constraints.txt names the tested set."
@@ -97,31 +99,21 @@ def _stage(machine: Machine, address: str, settings: Settings) -> Iterator[Findi
     def found(text: str, verdict: Verdict, hint: str) -> Finding:
         return Finding(COMBINATIONS, address, text, verdict, hint)
 
-    attention = settings.get("attn_implementation")
-    if attention == "flash_attention_2" and "flash-attn" not in machine.versions:
-        hint = "`pip install 'tuneform[flash-attn]'`, or set attn_implementation = \"sdpa\"."
-        yield found("asks for flash attention, which is not installed", Verdict.PROBLEM, hint)
-    if attention == "flex_attention" and not machine.has_gpu:
+    asked = tuple(needed(settings))
+    for one in asked:
+        if not machine.has_any_of(one.modules):
+            yield found(one.lack, Verdict.PROBLEM, one.hint)
+    if settings["attn_implementation"] == "flex_attention" and not machine.has_gpu:
         yield found("flex_attention cannot train on a CPU", Verdict.PROBLEM, 'Set attn_implementation = "sdpa".')
-    wanting = _wants_bitsandbytes(settings)
-    if wanting and "bitsandbytes" not in machine.versions:
-        yield found(f"{wanting} needs bitsandbytes, which is not installed", Verdict.PROBLEM, INSTALL)
-    elif wanting and not machine.has_gpu:
+    in_few_bits = next((one for one in asked if "bitsandbytes" in one.modules), None)
+    if in_few_bits is not None and machine.has_any_of(in_few_bits.modules) and not machine.has_gpu:
         hint = "Good for trying a recipe out; train where there is a GPU."
-        yield found(f"{wanting} computes on the CPU, many times slower", Verdict.WARNING, hint)
+        yield found(f"{in_few_bits.asking} computes on the CPU, many times slower", Verdict.WARNING, hint)
     gpus = machine.devices.gpus if machine.devices is not None else ()
     if settings.get("bf16") and any(gpu.capability < BF16_SINCE for gpu in gpus):
         yield found("bf16 = true, which this GPU only imitates", Verdict.WARNING, "Set bf16 = false.")
 
 
-def _wants_bitsandbytes(settings: Settings) -> str:
-    """The value of the recipe that needs it, if any does."""
-    optimizer, adapter = str(settings.get("optimizer", "")), settings.get("adapter") or {}
-    if optimizer.endswith(("8bit", "32bit")) or "bnb" in optimizer:
-        return f'optimizer = "{optimizer}"'
-    return 'adapter.type = "qlora"' if adapter.get("type") == "qlora" else ""
-
-
 def stages_of(steps: Sequence[Any]) -> dict[str, Settings]:
     """The settings of the trainings among a plan's steps that do any work."""
-    return {step.address: step.settings for step in steps if step.kind == "train"}
+    return {step.address: step.settings for step in steps if step.kind == "train" and step.action in WORKS}

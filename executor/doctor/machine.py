@@ -7,10 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from executor.doctor.tested_versions import TESTED
+from executor.training.needed_libraries import MODULES
 from executor.workers.software import installed
 from state.values import frozen
 
@@ -62,6 +64,12 @@ class Machine:
     """GPUs with their drivers, as nvidia-smi names them."""
     commands: Mapping[str, str]
     """Paths of the commands that were found on PATH."""
+    modules: frozenset[str] = frozenset()
+    """What can be imported of what a recipe may ask for."""
+
+    def has_any_of(self, modules: Iterable[str]) -> bool:
+        """Whether one of these can be imported."""
+        return not self.modules.isdisjoint(modules)
 
     @property
     def trains(self) -> bool:
@@ -80,7 +88,8 @@ def this_machine() -> Machine:
     versions = {name: found for name in names if (found := installed(name))}
     commands = {name: path for name in ("tune", "ninja", "g++", "nvidia-smi") if (path := shutil.which(name))}
     devices = _devices() if "torch" in versions else None
-    return Machine(versions, devices, _drivers(commands.get("nvidia-smi")), commands)
+    modules = frozenset(one for one in MODULES if find_spec(one) is not None)
+    return Machine(versions, devices, _drivers(commands.get("nvidia-smi")), commands, modules)
 
 
 def _devices() -> Devices:

@@ -45,6 +45,14 @@ def unfit(name: str, found: str) -> str:
     return "" if major is None or first <= int(major[0]) < end else reason
 
 
+def lacking_here(address: str) -> Iterator[Diagnostic]:
+    """What every training takes and is not installed here, all in one."""
+    missing = [name for name in NEEDED if not installed(name)]
+    if missing:
+        detail = f"{address} is trained with {', '.join(missing)}, which this machine does not have."
+        yield Diagnostic("Missing library", detail, "Run `pip install 'tuneform[train]'`, or apply where that is.")
+
+
 def unfit_here() -> Iterator[Diagnostic]:
     """The libraries that are installed on this machine, and known not to train in the version that they have."""
     for name in RANGES:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
 from attrs import evolve
@@ -211,17 +210,10 @@ def layout(settings: Mapping[str, Plain]) -> Layout:
 
 def lacks(address: str, settings: Mapping[str, Any]) -> tuple[Diagnostic, ...]:
     """Libraries that the run uses and that are not installed here, or in versions that are known not to work."""
-    from executor.doctor.tested_versions import unfit_here
-    from executor.training.trackers import missing_trackers
+    from executor.doctor.tested_versions import lacking_here, unfit_here
+    from executor.training.needed_libraries import lacking
 
-    found = [*missing_trackers(address, settings["logging"]), *unfit_here()]
-    for name, library in (("use_liger_kernel", "liger-kernel"), ("use_vllm", "vllm")):
-        if settings.get(name) and find_spec(library.replace("-", "_")) is None:
-            detail = f"{address}.{name} needs {library}, which is not installed."
-            found.append(
-                Diagnostic("Missing library", detail, f"Install it with `pip install {library}`, or remove it.")
-            )
-    return tuple(found)
+    return (*lacking_here(address), *unfit_here(), *lacking(address, settings))
 
 
 def build(task: Task, reporter: Reporter) -> Outcome:

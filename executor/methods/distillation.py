@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from executor.training import answer_stage, trainers
 from executor.training.answer_stage import LOSS, AnswerStage
 from executor.training.method import Fault, Method
-from executor.training.prompted_trainers import check_engine, enough_prompts, on_token_rows
+from executor.training.prompted_trainers import enough_prompts, on_token_rows
 from executor.training.reward_stage import DRAWN
 from executor.training.trainer_arguments import DISTILLATION
 from planner.effects import Effect, reference, setting
@@ -55,7 +55,6 @@ def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
     from executor.models.loading import load_model
 
     settings = run.settings
-    check_engine(settings)
     given = trainers.common(run)
     enough_prompts(given["train_dataset"], settings["batch_size"])
     teacher = load_model(run.task.inputs["teacher"], run.dtype, settings["attn_implementation"])

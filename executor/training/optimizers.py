@@ -14,42 +14,50 @@ BETAS = ("adam_beta1", "adam_beta2")
 
 @frozen
 class Optimizer:
-    """One of them: what it reads of the recipe, and which package must be there beside those of `train`."""
+    """One of them: what it reads of the recipe, and which libraries it needs."""
 
     fields: tuple[str, ...] = ()
     """Of the recipe's `adam_...`."""
     arguments: tuple[str, ...] = ()
     """The keys that `optim_args` may have."""
-    package: str = ""
+    modules: tuple[str, ...] = ()
+    """What is imported for it, beside torch and transformers."""
     targets: bool = False
     """Whether it treats the modules of `optim_target_modules` apart from others, and needs to know them."""
 
 
-_ADEMAMIX = Optimizer(ADAM, ("beta1", "beta2", "beta3", "alpha", "eps", "t_alpha", "t_beta3"))
+_BITS = ("bitsandbytes",)
+_ADEMAMIX = Optimizer(ADAM, ("beta1", "beta2", "beta3", "alpha", "eps", "t_alpha", "t_beta3"), _BITS)
 _GALORE = ("rank", "update_proj_gap", "scale", "proj_type")
 _APOLLO = (*_GALORE, "proj", "scale_type")
 _SCHEDULE_FREE = ("weight_lr_power", "r")
-_TORCHAO = Optimizer(ADAM, ("block_size", "bf16_stochastic_round"), "torchao")
+_TORCHAO = Optimizer(ADAM, ("block_size", "bf16_stochastic_round"), ("torchao",))
 _GROKKING = ("alpha_init", "lamb", "gamma", "grokking_signal_decay_rate", "gradient_clipping")
+_GALORE_TORCH = ("galore_torch",)
 
 OPTIMIZERS: dict[str, Optimizer] = {
     **dict.fromkeys(("adamw_torch", "adamw_torch_fused"), Optimizer(ADAM)),
-    **dict.fromkeys(("adamw_8bit", "adamw_bnb_8bit", "paged_adamw_8bit", "paged_adamw_32bit"), Optimizer(ADAM)),
+    **dict.fromkeys(
+        ("adamw_8bit", "adamw_bnb_8bit", "paged_adamw_8bit", "paged_adamw_32bit"), Optimizer(ADAM, modules=_BITS)
+    ),
     **dict.fromkeys(("adamw_torch_4bit", "adamw_torch_8bit"), _TORCHAO),
     **dict.fromkeys(("ademamix", "ademamix_8bit", "paged_ademamix_32bit", "paged_ademamix_8bit"), _ADEMAMIX),
-    **dict.fromkeys(("lion_32bit", "lion_8bit", "paged_lion_32bit", "paged_lion_8bit"), Optimizer(BETAS)),
+    **dict.fromkeys(
+        ("lion_32bit", "lion_8bit", "paged_lion_32bit", "paged_lion_8bit"), Optimizer(BETAS, modules=_BITS)
+    ),
     "adafactor": Optimizer(),
     "sgd": Optimizer((), ("momentum", "dampening", "weight_decay", "nesterov")),
     "adagrad": Optimizer((), ("lr_decay", "weight_decay", "eps")),
     "rmsprop": Optimizer((), ("momentum", "alpha", "eps", "weight_decay", "centered")),
-    **dict.fromkeys(("rmsprop_bnb", "rmsprop_bnb_8bit", "rmsprop_bnb_32bit"), Optimizer()),
-    **dict.fromkeys(("galore_adamw", "galore_adamw_8bit"), Optimizer(ADAM, _GALORE, "galore_torch", targets=True)),
-    "galore_adafactor": Optimizer((), _GALORE, "galore_torch", targets=True),
-    "apollo_adamw": Optimizer(ADAM, _APOLLO, "apollo_torch", targets=True),
-    "grokadamw": Optimizer((), _GROKKING, "grokadamw"),
-    **dict.fromkeys(("schedule_free_adamw", "schedule_free_radam"), Optimizer(ADAM, _SCHEDULE_FREE, "schedulefree")),
-    "schedule_free_sgd": Optimizer((), _SCHEDULE_FREE, "schedulefree"),
-    "stable_adamw": Optimizer(ADAM, ("max_lr", "kahan_sum", "decouple_lr"), "optimi"),
+    **dict.fromkeys(("rmsprop_bnb", "rmsprop_bnb_8bit", "rmsprop_bnb_32bit"), Optimizer(modules=_BITS)),
+    "galore_adamw": Optimizer(ADAM, _GALORE, _GALORE_TORCH, targets=True),
+    "galore_adamw_8bit": Optimizer(ADAM, _GALORE, (*_GALORE_TORCH, *_BITS), targets=True),
+    "galore_adafactor": Optimizer((), _GALORE, _GALORE_TORCH, targets=True),
+    "apollo_adamw": Optimizer(ADAM, _APOLLO, ("apollo_torch",), targets=True),
+    "grokadamw": Optimizer((), _GROKKING, ("grokadamw",)),
+    **dict.fromkeys(("schedule_free_adamw", "schedule_free_radam"), Optimizer(ADAM, _SCHEDULE_FREE, ("schedulefree",))),
+    "schedule_free_sgd": Optimizer((), _SCHEDULE_FREE, ("schedulefree",)),
+    "stable_adamw": Optimizer(ADAM, ("max_lr", "kahan_sum", "decouple_lr"), ("optimi",)),
 }
 
 LEFT_OUT = frozenset(

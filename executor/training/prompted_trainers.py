@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence, Sized
-from importlib.util import find_spec
 from typing import Any
 
 from executor.training.prompt_sampler import PromptSampler
 from state.diagnostic import problem
-
-
-def check_engine(settings: Mapping[str, Any]) -> None:
-    """Raise ProblemError if the engine that is to answer is not installed."""
-    if settings["use_vllm"] and find_spec("vllm") is None:
-        raise problem("Missing library", "`use_vllm` is set, and vLLM is not installed here.", "pip install vllm")
 
 
 def enough_prompts(rows: Sized, prompts: int) -> None:

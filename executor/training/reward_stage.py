@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from executor.training import answer_stage, trainers
 from executor.training.answer_stage import AnswerStage
 from executor.training.method import Fault
-from executor.training.prompted_trainers import check_engine, enough_prompts, on_token_rows
+from executor.training.prompted_trainers import enough_prompts, on_token_rows
 from executor.training.rewards import reward_faults, reward_functions
 from planner.effects import Effect, setting
 from planner.limits import positive
@@ -72,7 +72,6 @@ def passed_on(settings: Mapping[str, Any]) -> dict[str, Any]:
 def made(run: Run, trainer: type[Any], arguments: Any) -> Any:  # noqa: ANN401  TRL has no types
     """A trainer whose prompts are the token rows, and whose rewards are those of the recipe."""
     settings = run.settings
-    check_engine(settings)
     prompts = settings["batch_size"] // settings["num_generations"]
     given = trainers.common(run)
     enough_prompts(given["train_dataset"], prompts)

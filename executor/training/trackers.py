@@ -1,4 +1,4 @@
-"""Trackers that a run reports to: that they are installed, and what they are told before they start.
+"""Trackers that a run reports to: what they need, and what they are told before they start.
 
 Secrets are theirs: W&B, MLflow and trackio read their keys from the environment, and nothing here ever does.
 """
@@ -6,12 +6,10 @@ Secrets are theirs: W&B, MLflow and trackio read their keys from the environment
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
+from collections.abc import Mapping
 from typing import Any
 
 from executor.workers.task import Task
-from state.diagnostic import Diagnostic
 
 LIBRARIES = {
     "wandb": ("wandb",),
@@ -23,15 +21,6 @@ LIBRARIES = {
 _PROJECTS = {"wandb": "WANDB_PROJECT", "mlflow": "MLFLOW_EXPERIMENT_NAME"}
 FOLDER = "tensorboard"
 """Where TensorBoard's files go below `.tune/`, one folder for each run."""
-
-
-def missing_trackers(address: str, logging: Mapping[str, Any]) -> Iterator[Diagnostic]:
-    """The trackers of a `logging` table that are not installed."""
-    for name in logging["report_to"]:
-        if not any(find_spec(library) for library in LIBRARIES[name]):
-            detail = f"{address} reports to {name}, which is not installed."
-            hint = f"Install it with `pip install {LIBRARIES[name][0]}`, or take it out of `logging.report_to`."
-            yield Diagnostic("Missing library", detail, hint)
 
 
 def tracker_arguments(task: Task, logging: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from attrs import define, evolve, field
 
-from executor.workers import events, out_of_memory
+from executor.workers import events, lost_connections, out_of_memory
 from executor.workers.out_of_memory import OutOfMemoryError
 from executor.workers.rank_process import Gone, News, RankProcess, Said, ending, start
 from executor.workers.task import Outcome, Task, outcome_from, to_plain
@@ -170,7 +170,14 @@ def failure(ranks: Sequence[RankProcess], stop: Stop) -> Exception:
 def _culprit(ranks: Sequence[RankProcess]) -> RankProcess:
     """The rank that failed first; the others fail because they have lost it, which they may say before we see it."""
     failed = [rank for rank in ranks if rank.failed and not rank.killed]
-    return min(failed or ranks, key=lambda rank: rank.ended - (AHEAD_SECONDS if _was_killed(rank) else 0.0))
+    causes = [rank for rank in failed if not _has_lost_another(rank)]
+    return min(causes or failed or ranks, key=lambda rank: rank.ended - (AHEAD_SECONDS if _was_killed(rank) else 0.0))
+
+
+def _has_lost_another(rank: RankProcess) -> bool:
+    """Whether it says itself that it failed because another one did."""
+    told = rank.last.diagnostics if isinstance(rank.last, events.Crashed) else ()
+    return any(one["summary"] == lost_connections.SUMMARY for one in told)
 
 
 def _was_killed(rank: RankProcess) -> bool:

@@ -17,7 +17,7 @@ from attrs import evolve
 
 from executor.workers import events
 from executor.workers.launch import Emit, Stop, run_in_worker
-from executor.workers.refusals import REFUSAL, heeding, refusing
+from executor.workers.shared_steps import FAILURES, SharedStep, sharing
 from executor.workers.task import Outcome, Task, task_from_plain, to_plain
 from executor.workers.world import visible_gpus
 from state.diagnostic import Diagnostic, ProblemError, problem
@@ -44,7 +44,8 @@ def build_on_nodes(task: Task, emit: Emit, stop: Stop, log: Path, owner: str) ->
     world = task.world
     if world.nodes == 1:
         return run_in_worker(task, emit, stop, log)
-    with _announced(task, log, owner) as announced, heeding(Path(task.tune_folder), announced, stop):
+    folder = (Path(task.tune_folder) / ANNOUNCEMENT).parent
+    with _announced(task, log, owner) as announced, sharing(SharedStep(folder, announced, 0), stop):
         others = "another node" if world.nodes == 2 else f"{world.nodes - 1} other nodes"  # noqa: PLR2004
         where = f"{world.main_address}:{world.main_port}"
         emit(events.Message(task.address, f"waits at {where} for {others}: there, `tune apply --node-rank N`"))
@@ -56,7 +57,8 @@ def _announced(task: Task, log: Path, owner: str) -> Iterator[str]:
     """The step can be joined, under the id that this gives, while the `with` block runs."""
     path = Path(task.tune_folder) / ANNOUNCEMENT
     path.parent.mkdir(parents=True, exist_ok=True)
-    (path.parent / REFUSAL.name).unlink(missing_ok=True)
+    for earlier in path.parent.glob(FAILURES):
+        earlier.unlink()
     announced = os.urandom(8).hex()
     plain = {"id": announced, "owner": owner, "task": to_plain(task), "log": str(log)}
     write_atomically(path, json.dumps(plain).encode())
@@ -88,7 +90,8 @@ def follow(node: Node, applying: Callable[[], Owner | None], emit: Emit, stop: S
         found = _read(node.tune_folder, owner.id) if owner is not None else None
         if found is not None and found.id != done:
             seen, done = True, found.id
-            with refusing(node.tune_folder, found.id, node.rank), heeding(node.tune_folder, found.id, stop):
+            folder = (node.tune_folder / ANNOUNCEMENT).parent
+            with sharing(SharedStep(folder, found.id, node.rank), stop):
                 _join(found, node, emit, stop)
         elif owner is None and seen:
             return True

@@ -19,7 +19,7 @@ from typing import NoReturn
 from executor import kinds
 from executor.evaluation.user_functions import place_in_user_code
 from executor.training import determinism
-from executor.workers import events, out_of_memory
+from executor.workers import events, lost_connections, out_of_memory
 from executor.workers.task import Outcome, Task, task_from, to_plain
 from executor.workers.worker_reports import Reporter, StopRequestedError
 from planner.planfile import diagnostic_to_plain
@@ -72,6 +72,8 @@ def build(task: Task, reporter: Reporter) -> Outcome:
 
 def _explain(error: Exception) -> Diagnostic:
     """An exception of a library, in words, with the knob to turn where there is one."""
+    if lost_connections.is_lost(error):
+        return lost_connections.explain(error)
     text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         hint = "Free some space, or lower `checkpoints.save_total_limit`; complete checkpoints are kept."

@@ -81,6 +81,38 @@ def one_says_no_more(task: Task, reporter: Reporter) -> Outcome:
     return NOTHING if RANK == 0 else sleep(task, reporter)
 
 
+def one_raises_among_others(task: Task, _: Reporter) -> Outcome:
+    """The last rank fails in what the user wrote, while the others wait for it."""
+    joined = ranks.join(task.world)
+    if joined.rank == LAST:
+        _say(LAST_WORDS)
+        message = "what is 6 of 5?"
+        raise IndexError(message)
+    joined.wait_for_all()
+    return NOTHING
+
+
+def first_raises_among_others(task: Task, _: Reporter) -> Outcome:
+    """As `one_raises_among_others`, with the first for the last."""
+    joined = ranks.join(task.world)
+    if joined.is_first:
+        message = "what is 6 of 5?"
+        raise IndexError(message)
+    joined.wait_for_all()
+    return NOTHING
+
+
+def one_is_killed_among_others(task: Task, _: Reporter) -> Outcome:
+    """The last rank is killed, with a child of its own, while the others wait for it."""
+    joined = ranks.join(task.world)
+    if joined.rank == LAST:
+        child = subprocess.Popen(["sleep", "600"])  # noqa: S607
+        _say(f"child {child.pid}")
+        os.kill(os.getpid(), signal.SIGKILL)
+    joined.wait_for_all()
+    return NOTHING
+
+
 def say_where(_: Task, __: Reporter) -> Outcome:
     names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     _say(" ".join(os.environ[name] for name in names))
@@ -230,6 +262,7 @@ ACTS: dict[str, Callable[[Task, Reporter], Outcome]] = {
     act.__name__: act
     for act in (
         *(sleep, say_where, one_lacks_a_module, one_is_killed, one_leaves, one_says_no_more),
+        *(one_raises_among_others, first_raises_among_others, one_is_killed_among_others),
         *(train, train_and_lose_one, train_with_fsdp),
     )
 }

@@ -15,6 +15,8 @@ from executor.doctor.machine import Devices, Gpu, Machine
 from executor.doctor.places import lock, state
 from executor.doctor.tested_versions import NEEDED, TESTED
 from executor.kinds.train import lacks
+from executor.methods.sft import Sft
+from planner.structure import settings_of
 from state.lock import Lock
 from state.owner import this_process
 
@@ -25,9 +27,10 @@ SERVER = Machine(
     devices=Devices("2.13.0+cu130", "13.0", (H100, H100)),
     drivers=("NVIDIA H100 80GB HBM3, 580.65.06", "NVIDIA H100 80GB HBM3, 580.65.06"),
     commands={"ninja": "/usr/bin/ninja", "g++": "/usr/bin/g++"},
+    modules=frozenset({"bitsandbytes", "deepspeed", "flash_attn"}),
 )
 LAPTOP = Machine(versions={}, devices=None, drivers=(), commands={})
-STAGE: dict[str, Any] = {"attn_implementation": "sdpa", "optimizer": "adamw_torch", "adapter": None, "bf16": True}
+STAGE = settings_of(Sft(model="model.tiny", datasets=("dataset.chats",), learning_rate=1e-4))
 
 
 def said(machine: Machine, **settings: Any) -> list[tuple[str, str, Verdict]]:
@@ -97,11 +100,15 @@ def test_a_torch_that_cannot_be_loaded_is_a_problem() -> None:
 
 
 def test_what_a_recipe_asks_for_and_the_machine_lacks_is_a_problem() -> None:
-    bare = evolve(SERVER, versions={name: TESTED[name] for name in NEEDED}, devices=Devices("2.13.0+cpu", "", ()))
+    versions = {name: TESTED[name] for name in NEEDED}
+    bare = evolve(SERVER, versions=versions, devices=Devices("2.13.0+cpu", "", ()), modules=frozenset())
     assert said(bare) == []
-    assert said(bare, attn_implementation="flash_attention_2") == [
-        ("train.sft", "asks for flash attention, which is not installed", Verdict.PROBLEM)
-    ]
+    (attention,) = said(bare, attn_implementation="flash_attention_2")
+    assert attention == (
+        "train.sft",
+        'attn_implementation = "flash_attention_2" needs flash-attn, which is not installed',
+        Verdict.PROBLEM,
+    )
     assert said(bare, attn_implementation="flex_attention") == [
         ("train.sft", "flex_attention cannot train on a CPU", Verdict.PROBLEM)
     ]
@@ -157,11 +164,11 @@ def test_state_and_lock_are_looked_at(finished: Any) -> None:
 def test_a_training_is_refused_by_a_machine_whose_library_is_of_another_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert lacks("train.sft", {"logging": {"report_to": ()}}) == ()
+    assert lacks("train.sft", STAGE) == ()
     (tmp_path / "trl-2.0.0.dist-info").mkdir()
     (tmp_path / "trl-2.0.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: trl\nVersion: 2.0.0\n")
     monkeypatch.syspath_prepend(tmp_path)
-    (told,) = lacks("train.sft", {"logging": {"report_to": ()}})
+    (told,) = lacks("train.sft", STAGE)
     assert (told.code, told.detail, told.hint) == (
         "TUNE406",
         "trl 2.0.0 is installed here, and trainers and their arguments are those of TRL 1; version 2 removes some.",

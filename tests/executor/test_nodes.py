@@ -20,10 +20,10 @@ from executor.workers.events import Event, Message
 from executor.workers.launch import Stop
 from executor.workers.nodes import ANNOUNCEMENT, Node, build_on_nodes, follow
 from executor.workers.task import Input, Task
-from executor.workers.world import World
+from executor.workers.world import World, free_port
 from state.diagnostic import Diagnostic, ProblemError
 from state.owner import Owner, this_process
-from tests.executor.test_distributed import SCRIPT
+from tests.executor.test_distributed import SCRIPT, _children, wait_until_gone
 from tests.executor.test_training import Laboratory, laboratory  # noqa: F401  a fixture
 from tests.processes import running
 from tests.tune.conftest import TUNE
@@ -182,6 +182,50 @@ def test_a_third_node_does_not_take_the_blame_for_one_that_refused(
         thread.join(60)
     assert failed[0] == failed[1] == failed[2]
     assert failed[1][0].detail == f"Node 1 ({socket.gethostname()}): {WANDB.detail}"
+
+
+KILLED = "The worker process was killed by SIGKILL without a last word."
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("act", "culprit", "told"),
+    [
+        ("one_raises_among_others", 1, ("Step failed", "IndexError: what is 6 of 5?.")),
+        ("first_raises_among_others", 0, ("Step failed", "IndexError: what is 6 of 5?.")),
+        ("one_is_killed_among_others", 1, ("Worker died", KILLED)),
+    ],
+)
+def test_what_fails_on_one_node_is_told_by_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str, culprit: int, told: tuple[str, str]
+) -> None:
+    _perform(monkeypatch, act)
+    # The other node learns it from its own worker, which loses a connection, before it looks.
+    monkeypatch.setattr("executor.workers.shared_steps.LOOK_SECONDS", 60.0)
+    world = World("ddp", 1, 2, 0, "127.0.0.1", free_port())
+    log, failed = tmp_path / "it.log", dict[int, Diagnostic]()
+    of_culprit = log.with_suffix(f".rank{culprit}.log") if culprit else log
+
+    def first() -> None:
+        with pytest.raises(ProblemError) as error:
+            build_on_nodes(evolve(_task(tmp_path), world=world), lambda _: None, Stop(), log, OWNER.id)
+        (failed[0],) = error.value.diagnostics
+
+    applying = threading.Thread(target=first, daemon=True)
+    applying.start()
+    with pytest.raises(ProblemError) as error:
+        follow(_node(tmp_path), lambda: OWNER, lambda _: None, Stop())
+    (failed[1],) = error.value.diagnostics
+    applying.join(60)
+    assert failed[0] == failed[1]
+    summary, detail = told
+    assert failed[0].summary == summary
+    assert failed[0].detail.startswith(f"Node {culprit} ({socket.gethostname()}): {detail}")
+    assert f"`{of_culprit}`" in failed[0].detail + failed[0].hint
+    if summary == "Step failed":
+        assert "Traceback (most recent call last)" in of_culprit.read_text()
+        assert "raise IndexError(message)" in of_culprit.read_text()
+    wait_until_gone(_children(of_culprit))
 
 
 RECIPE = """\

@@ -10,11 +10,9 @@ from typing import cast
 import pytest
 from attrs import asdict, evolve
 
-from executor.kinds.train import lacks
 from executor.training.guard_fields import Guards
 from executor.training.logging_fields import Logging
 from executor.training.trackers import set_environment, tracker_arguments
-from planner.structure import settings_of
 from state.diagnostic import ProblemError
 from tests.executor.test_training import BASIC, Laboratory, _keep_handler, laboratory, run
 
@@ -29,22 +27,6 @@ def _keep_environment() -> Iterator[None]:
     yield
     os.environ.clear()
     os.environ.update(before)
-
-
-def test_libraries_that_are_missing_are_told_by_name() -> None:
-    settings = settings_of(evolve(BASIC, logging=Logging(report_to=("tensorboard", "trackio", "mlflow"))))
-    assert [(one.detail, one.hint) for one in lacks("train.it", {**settings, "use_vllm": True})] == [
-        (
-            f"train.it reports to {name}, which is not installed.",
-            f"Install it with `pip install {name}`, or take it out of `logging.report_to`.",
-        )
-        for name in ("trackio", "mlflow")
-    ] + [
-        (
-            "train.it.use_vllm needs vllm, which is not installed.",
-            "Install it with `pip install vllm`, or remove it.",
-        )
-    ]
 
 
 def test_trackers_are_told_names_and_nothing_else(laboratory: Laboratory) -> None:

@@ -229,9 +229,22 @@ def test_wrong_usage_is_an_error_and_not_a_change(fresh: Any) -> None:
     )
 
 
-def test_a_tracker_that_is_missing_is_told_before_any_step(fresh: Any) -> None:
-    fresh.edit("[train.assistant.adapter]", 'logging = { report_to = ["trackio"] }\n\n[train.assistant.adapter]')
-    said = fresh.tune("apply", "--auto-approve", expect=1).stderr
-    assert "train.assistant reports to trackio, which is not installed." in said
+def test_libraries_that_are_missing_are_told_before_any_step_and_by_the_doctor(fresh: Any) -> None:
+    asking = 'logging = { report_to = ["trackio"] }\noptimizer = "schedule_free_adamw"'
+    fresh.edit("[train.assistant.adapter]", f"{asking}\n\n[train.assistant.adapter]")
+    assert fresh.tune("apply", "--auto-approve", expect=1).stderr == (
+        "Error: Missing library [TUNE402]\n"
+        '  train.assistant.optimizer = "schedule_free_adamw" needs schedulefree, which is not installed.\n'
+        '  hint: Install it with `pip install schedulefree`, or use "adamw_torch".\n'
+        "Error: Missing library [TUNE402]\n"
+        '  train.assistant.logging.report_to = ["trackio"] needs trackio, which is not installed.\n'
+        "  hint: Install it with `pip install trackio`, or take it out.\n"
+        "2 problems found; nothing was done.\n"
+    )
+    told = json.loads(fresh.tune("doctor", "--json", expect=1).stdout)["findings"]
+    assert [(one["name"], one["found"]) for one in told if one["verdict"] == "problem"] == [
+        ("train.assistant", 'optimizer = "schedule_free_adamw" needs schedulefree, which is not installed'),
+        ("train.assistant", 'logging.report_to = ["trackio"] needs trackio, which is not installed'),
+    ]
     assert not (fresh.path / ".tune" / "state.json").exists()
     assert not (fresh.path / ".tune" / "artifacts").exists()
