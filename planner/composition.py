@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from attrs import evolve
 
 from planner.written import Written, read
-from state.diagnostic import Place, problem
+from state.diagnostic import Diagnostic, Place, ProblemError, problem
 
 EXTENDS = "extends"
 Load: TypeAlias = Callable[[str], str]
@@ -30,17 +30,27 @@ def _collect(file: str, text: str, chain: tuple[str, ...], load: Load, found: di
     """Add a file behind those that it extends: each once, so that what two of them share overrides neither."""
     written = read(text, file)
     chain = (*chain, file)
+    wrong: list[Diagnostic] = []
     for base in _bases(written):
         # Joined by hand: places are to read the same on every machine.
         path = posixpath.normpath(posixpath.join(posixpath.dirname(file), base))
-        place = written.place(EXTENDS)
-        if path in chain:
-            circle = " -> ".join((*chain[chain.index(path) :], path))
-            detail = f"These recipes extend each other: {circle}."
-            raise problem("Cycle", detail, "Take one of them out of `extends`.", place)
-        if path not in found:
-            _collect(path, _text(path, load, place), chain, load, found)
+        if path in found:
+            continue
+        try:
+            _refuse_circle(chain, path, written.place(EXTENDS))
+            _collect(path, _text(path, load, written.place(EXTENDS)), chain, load, found)
+        except ProblemError as error:
+            wrong += error.diagnostics
+    if wrong:
+        raise ProblemError(wrong)
     found[file] = evolve(written, tables={name: one for name, one in written.tables.items() if name != EXTENDS})
+
+
+def _refuse_circle(chain: tuple[str, ...], path: str, place: Place) -> None:
+    if path in chain:
+        circle = " -> ".join((*chain[chain.index(path) :], path))
+        detail = f"These recipes extend each other: {circle}."
+        raise problem("Cycle", detail, "Take one of them out of `extends`.", place)
 
 
 def _bases(written: Written) -> list[str]:

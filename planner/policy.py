@@ -58,8 +58,8 @@ class Limits:
 
 
 def unpriced(limits: Limits) -> Iterator[Diagnostic]:
-    """A limit on cost that no price goes with."""
-    if limits.policy.max_cost is not None and not limits.hardware:
+    """A limit on cost in a recipe that has no hardware."""
+    if limits.policy.max_cost is not None:
         detail = "`policy.max_cost` needs the price of a GPU for an hour, and the recipe names none."
         hint = "Write `[hardware.NAME]` with `hourly_price = 2.5`."
         yield Diagnostic("Missing price", detail, hint, limits.place("max_cost"))

@@ -29,7 +29,8 @@ from state.shapes import Fault, MisfitError
 from state.values import frozen, mutable
 from state.wording import show, suggestion
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+"""What a resource may be called."""
 _NO_RESOURCES = (STATE, POLICY, HARDWARE, *TABLES)
 
 
@@ -205,7 +206,7 @@ class _Reader:
             self._wrong("Table without a name", f"`{HARDWARE}` must hold named tables.", hint, HARDWARE)
         places = Places(lambda: {one.name: self.written.place(f"{POLICY}.{one.name}") for one in fields(Policy)})
         found = Limits(policy, {name: one for name, one in hardware.items() if one is not None}, places)
-        self.found += unpriced(found)
+        self.found += () if tables else unpriced(found)  # a price that is written wrong is told as that
         return found
 
     def _structured(self, path: str, table: object, specification: type) -> Any:  # noqa: ANN401  an instance of it
@@ -246,7 +247,7 @@ class _Reader:
         """The resource of a table, or those of its matrix."""
         address = f"{kind.name}.{name}"
         self.unusable.add(address)
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             detail = f"`{name}` cannot name a resource."
             hint = "Use letters, digits, `-` and `_`, starting with none of these two."
             self._wrong("Invalid name", detail, hint, address)

@@ -121,9 +121,9 @@ class _Table:
             for name in names:
                 read, kind = readers[name]
                 given[name] = read(given[name], kind)
+            return self.kind(**given)
         except MisfitError:
             return self._first(dict(_table(value)), shape)
-        return self.kind(**given)
 
     def _first(self, given: dict[str, object], shape: tuple[object, ...]) -> object:
         """The instance of the first table of its shape, or all that is wrong with it."""
@@ -134,6 +134,8 @@ class _Table:
                 given[name] = read(one, kind)
             except MisfitError as error:
                 wrong[name] = tuple(error.inside(name) if name in self.fields else error.faults)
+            else:
+                wrong |= self._refused(name, given[name])
         wrong |= {name: (self._missing(name),) for name in self.required - given.keys()}
         if wrong:
             order = [*self.fields, *sorted(wrong.keys() - self.fields.keys())]
@@ -152,6 +154,16 @@ class _Table:
         self.taken[name] = _taken(kind, self.converter)
         found = self.readers[name] = self.converter.get_structure_hook(kind), kind
         return found
+
+    def _refused(self, name: str, value: object) -> dict[str, tuple[Fault, ...]]:
+        """What the validator of a field says against a value, which making an instance would say of one field only."""
+        validator: Any = self.fields[name].validator
+        try:
+            if validator is not None:
+                validator(None, self.fields[name], value)
+        except MisfitError as error:
+            return {name: error.faults}
+        return {}
 
     def _missing(self, name: str) -> Fault:
         return missing(name, self.fields[name].metadata.get("refers", ()))

@@ -20,6 +20,11 @@ from state.wording import suggestion
 from tune import __version__
 
 INTERRUPTED = 130
+REFUSALS = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR),
+    *(errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE),
+)
+"""What an operating system may say of any path; that a file is not there, we must have noticed before."""
 PACKAGES = ("state", "planner", "executor")
 COMMANDS = {
     "init": "Write a recipe to start from.",
@@ -137,10 +142,18 @@ def _run() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        return _refused(Diagnostic("Disk full", _full(error), "Make room, and do the same again."))
+        return _by_the_system(error)
     return code if isinstance(code, int) else 0
+
+
+def _by_the_system(error: OSError) -> int:
+    """The exit code, after it was told what the operating system does not let us do."""
+    if error.errno == errno.ENOSPC:
+        return _refused(Diagnostic("Disk full", _full(error), "Make room, and do the same again."))
+    if error.errno not in REFUSALS or not error.filename:
+        raise error
+    detail = f"`{os.fsdecode(error.filename)}`: {error.strerror}."
+    return _refused(Diagnostic("File refused", detail, "Look at its path, and at who may read and write there."))
 
 
 def _full(error: OSError) -> str:

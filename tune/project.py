@@ -60,7 +60,7 @@ class Project:
     def _text(self, name: str) -> str:
         """What a file says, by its path from the recipe's folder."""
         try:
-            return (self.file.parent / name).read_text(encoding="utf-8")
+            return (self.file.parent / name).read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
             raise problem("Not UTF-8", f"`{name}` is not UTF-8.", "Save it as UTF-8.") from None
 

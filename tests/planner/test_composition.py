@@ -135,6 +135,16 @@ def test_a_recipe_cannot_extend_itself() -> None:
     assert detail == "These recipes extend each other: recipe.toml -> recipe.toml."
 
 
+def test_all_bases_that_cannot_be_read_are_told_at_once() -> None:
+    with pytest.raises(ProblemError) as caught:
+        composed(recipe='extends = ["a.toml", "b.toml", "c.toml"]\n', b="[thing.a\n", c='extends = ["d.toml"]\n')
+    assert [(str(one.place), one.summary) for one in caught.value.diagnostics] == [
+        ("recipe.toml:1:1", "Missing recipe"),
+        ("b.toml:1:9", "Invalid TOML"),
+        ("c.toml:1:1", "Missing recipe"),
+    ]
+
+
 def test_a_missing_base_is_a_problem_of_who_extends_it() -> None:
     assert refused(recipe='extends = ["shared/one.toml"]\n', shared__one='\nextends = ["two.toml"]\n') == (
         "shared/one.toml:2:1",

@@ -302,3 +302,22 @@ def test_a_recipe_that_means_the_same_has_the_same_digest(text: str) -> None:
 )
 def test_a_recipe_that_means_something_else_has_another_digest(text: str) -> None:
     assert meaning(text) != meaning(RECIPE)
+
+
+@frozen
+class Batch:
+    rows: int = setting(1, validator=positive, **ANY)
+    share: float = setting(0.5, validator=fraction, **ANY)
+    name: str = setting("a", **ANY)
+
+
+@pytest.mark.parametrize("sound_first", [False, True])
+def test_all_that_is_wrong_with_a_table_is_told_at_once(*, sound_first: bool) -> None:
+    if sound_first:
+        structure({"rows": 2, "share": 0.1, "name": "b"}, Batch)
+    with pytest.raises(MisfitError) as caught:
+        structure({"rows": 0, "share": 1.5, "name": "b"}, Batch)
+    assert [one.path for one in caught.value.faults] == ["rows", "share"]
+    with pytest.raises(MisfitError) as caught:
+        structure({"rows": 0, "share": 1.5, "name": 3}, Batch)
+    assert [one.path for one in caught.value.faults] == ["rows", "share", "name"]

@@ -248,3 +248,59 @@ def test_libraries_that_are_missing_are_told_before_any_step_and_by_the_doctor(f
     ]
     assert not (fresh.path / ".tune" / "state.json").exists()
     assert not (fresh.path / ".tune" / "artifacts").exists()
+
+
+def test_values_that_no_field_can_have_come_together(fresh: Any) -> None:
+    fresh.edit("batch_size = 32", "batch_size = 0")
+    fresh.edit("learning_rate = 2e-3", "learning_rate = -1.0")
+    fresh.edit("[model.tiny]", "[policy]\nmax_cost = 3\n[hardware.host]\nhourly_price = 0\n[model.tiny]")
+    assert re.findall("^  (.*)", problems(fresh, "validate"), re.MULTILINE) == [
+        "hardware.host.hourly_price: expected a number above 0, got 0.0.",
+        "train.base.learning_rate: expected a number above 0, got -1.0.",
+        "train.base.batch_size: expected a number above 0, got 0.",
+    ]
+
+
+def test_what_the_system_refuses_is_told_in_words(empty: Any) -> None:
+    said = "".join(problems(empty, "plan", f"{'a' * 300}.toml").split())
+    assert said.startswith("Error:Filerefused[TUNE407]`aaa")
+    assert said.endswith("a.toml`:Filenametoolong.hint:Lookatitspath,andatwhomayreadandwritethere.")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (
+            ("mv", "dataset.a", "dataset.a"),
+            "Error: Address in use [TUNE042]\n  `dataset.a` has this address already.\n  hint: Name another one.\n",
+        ),
+        (
+            ("mv", "dataset.a", "dataset.b c"),
+            (
+                "Error: Invalid address [TUNE041]\n"
+                "  No recipe can have a `dataset.b c`: names are made of letters, digits, `_` and `-`.\n"
+                "  hint: Name it as its table is called in the recipe.\n"
+            ),
+        ),
+        (
+            ("push", "."),
+            (
+                "Error: No state [TUNE304]\n"
+                "  `.` holds no state.json.\n"
+                "  hint: Name a state file, or a folder that holds one.\n"
+            ),
+        ),
+    ],
+)
+def test_a_state_is_not_put_where_no_recipe_finds_it(empty: Any, command: tuple[str, ...], said: str) -> None:
+    (empty.path / "rows.jsonl").write_text('{"text": "a row"}\n')
+    text = '[dataset.a]\nsource = "rows.jsonl"\ntype = "completion"\n'
+    (empty.path / "recipe.toml").write_text(text, encoding="utf-8-sig")  # as some editors save it
+    empty.apply()
+    assert problems(empty, "state", *command) == said
+    for name in ("dataset.x[seed=1]", "dataset.a"):
+        (before,) = json.loads(empty.tune("state", "list", "--json").stdout)
+        empty.tune("state", "mv", before, name)
+    assert empty.tune("fmt").stdout == "recipe.toml\n"
+    assert (empty.path / "recipe.toml").read_text() == text
+    assert empty.summary() == {"reuse": 1}

@@ -162,9 +162,9 @@ def test_colour_carries_no_meaning_and_can_be_turned_off(fresh: Any) -> None:
     assert ANY_CODE.sub("", coloured) == ANY_CODE.sub("", without) == printed
 
 
-@pytest.mark.parametrize("columns", [40, 80, 200])
-def test_no_line_is_wider_than_the_terminal(fresh: Any, columns: int) -> None:
+@pytest.mark.parametrize(("columns", "terminal"), [(40, "xterm-256color"), (40, "dumb"), (80, "xterm"), (200, "dumb")])
+def test_no_line_is_wider_than_the_terminal(fresh: Any, columns: int, terminal: str) -> None:
     fresh.edit("seed = 1", f'seed = 1\ndescription = "{COLOUR}"')
-    lines = ANY_CODE.sub("", on_a_terminal(fresh.path, columns)).splitlines()
+    lines = ANY_CODE.sub("", on_a_terminal(fresh.path, columns, TERM=terminal)).splitlines()
     assert len(lines) > 12
     assert max(map(len, lines)) <= columns

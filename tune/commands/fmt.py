@@ -29,7 +29,7 @@ def command(context: click.Context, recipe: str, *, check: bool) -> None:
       above a header, or parted from what is above them, go with it.
     - Blank lines: one above every header, never two together.
     - Spaces: one on each side of the `=` of a key, none at the end of a line;
-      lines end as on Unix.
+      lines end as on Unix; no byte order mark.
 
     Everything else stays as it is: comments, the order of keys, indentation, and how values are written.
     """  # noqa: D301  click's mark for lines that it must not join
@@ -38,7 +38,7 @@ def command(context: click.Context, recipe: str, *, check: bool) -> None:
         raise problem("Not TOML", f"`{file.name}` cannot be formatted.", "Only recipes in TOML can.")
     before = file.read_bytes()
     try:
-        text = before.decode("utf-8")
+        text = before.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise problem("Not UTF-8", f"`{file.name}` is not UTF-8.", "Save it as UTF-8.") from None
     read(text, file.name)

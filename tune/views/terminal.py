@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TextIO
 
@@ -13,14 +14,24 @@ from state.values import frozen
 
 PLAIN_WIDTH = 100
 """Columns where there is no terminal to ask, so that logs and tests look the same everywhere."""
+PLAIN_HEIGHT = 25
+"""Lines of a terminal that does not know them."""
 
 
 def console(stream: TextIO | None = None) -> Console:
     """A console on a stream (standard output if none is given); plain text where it is not a terminal."""
     file = stream or sys.stdout
     # Not by COLUMNS: readline sets it to 80 for all children of a process that has loaded it, whoever looks at them.
-    width = None if file.isatty() else PLAIN_WIDTH
-    return Console(file=file, highlight=False, markup=False, emoji=False, width=width)
+    width, height = _size(file) if file.isatty() else (PLAIN_WIDTH, None)
+    return Console(file=file, highlight=False, markup=False, emoji=False, width=width, height=height)
+
+
+def _size(file: TextIO) -> tuple[int | None, int | None]:
+    """Columns and lines of a terminal that rich would not ask for them; nothing of one that it asks again and again."""
+    if os.environ.get("TERM", "").lower() not in ("dumb", "unknown"):
+        return None, None
+    found = os.get_terminal_size(file.fileno())
+    return found.columns or PLAIN_WIDTH, found.lines or PLAIN_HEIGHT
 
 
 @frozen

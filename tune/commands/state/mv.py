@@ -6,6 +6,7 @@ import click
 from attrs import evolve
 
 from executor.applying.provenance import origin
+from planner.recipe import NAME
 from state.diagnostic import problem
 from state.record import State
 from state.wording import suggestion
@@ -36,6 +37,8 @@ def command(before: str, after: str, recipe: str, *, lock_timeout: float) -> Non
 def _check(state: State, before: str, after: str) -> None:
     if before not in state.records:
         raise problem("Unknown address", f"The state has no `{before}`.", suggestion(before, list(state.records)))
+    if before == after:
+        raise problem("Address in use", f"`{before}` has this address already.", "Name another one.")
     if after in state.records:
         hint = f"Forget it first: `tune state rm {after}`."
         raise problem("Address in use", f"The state has a `{after}` already.", hint)
@@ -43,3 +46,7 @@ def _check(state: State, before: str, after: str) -> None:
     if kind != before.partition(".")[0] or not name:
         detail = f"`{before}` cannot become `{after}`: an address is a kind and a name, and the kind stays."
         raise problem("Invalid address", detail, f"For instance `{before.partition('.')[0]}.{name or 'other'}`.")
+    # Tokens have names of several parts, and members of a matrix say in brackets which they are.
+    if not all(NAME.fullmatch(part) for part in name.partition("[")[0].split(".")):
+        detail = f"No recipe can have a `{after}`: names are made of letters, digits, `_` and `-`."
+        raise problem("Invalid address", detail, "Name it as its table is called in the recipe.")

@@ -28,6 +28,8 @@ def command(path: Path, recipe: str, *, lock_timeout: float) -> None:
     Entries of its history that are missing here are brought along from the folder `history` beside it.
     """
     file = path / NAME if path.is_dir() else path
+    if not file.is_file():
+        raise problem("No state", f"`{path}` holds no {NAME}.", "Name a state file, or a folder that holds one.")
     content = file.read_bytes()
     pushed = state_format.read(content, str(file))
     project = open_project(recipe)
