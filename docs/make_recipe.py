@@ -60,11 +60,14 @@ def reference() -> str:
     return "\n".join(sections)
 
 
-def _rows(specification: type, prefix: str, without: type | None = None) -> Iterator[str]:
-    """A row for each field, but for those that are declared just so in another class."""
-    told = {} if without is None else {name: one.metadata for name, one in fields(without).items()}
+def _rows(specification: type, prefix: str, without: type | None = None, *, meant: bool = False) -> Iterator[str]:
+    """A row for each field, but for those that are declared just so in another class.
+
+    `meant` says that what is around them asks whether another value means the same.
+    """
+    shared = {} if without is None else {name: one.metadata for name, one in fields(without).items()}
     for field in fields(specification).values():
-        if told.get(field.name) == field.metadata:
+        if shared.get(field.name) == field.metadata:
             continue
         head = f"| `{prefix}{field.name}` | {_type(field.type)} | {_default(field)} |"
         kinds_named = referenced_kinds(field)
@@ -73,10 +76,12 @@ def _rows(specification: type, prefix: str, without: type | None = None) -> Iter
             continue
         declared: Setting = field.metadata["setting"]
         effect = declared.effect if isinstance(declared.effect, Effect) else DEPENDS
-        yield f"{head} {EFFECTS.get(effect, effect)} | {declared.why} |"  # type: ignore[call-overload]  # str too
+        asks = meant or declared.alike is not None
+        told = f"{EFFECTS.get(effect, effect)}{', unless it means the same' if asks else ''}"  # type: ignore[call-overload]  # str too
+        yield f"{head} {told} | {declared.why} |"
         inner = table_class(field)
         if inner is not None:
-            yield from _rows(inner, f"{prefix}{field.name}.")
+            yield from _rows(inner, f"{prefix}{field.name}.", meant=asks)
 
 
 def _type(kind: Any) -> str:  # noqa: ANN401  an annotation
