@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
@@ -14,11 +15,13 @@ from planner.kind import Resources
 from planner.limits import positive
 from planner.plan import Plan, Step
 from state.diagnostic import NOWHERE, Diagnostic, Place, Severity
+from state.record import Record
 from state.values import frozen
 
 POLICY, HARDWARE = "policy", "hardware"
 WHY = "it limits what is done, not what is made"
 HOUR = 3600.0
+WORDS = re.compile(r"[a-z0-9]+")
 
 
 @frozen
@@ -28,7 +31,7 @@ class Policy:
     max_gpu_hours: float | None = setting(None, effect=Effect.METADATA, why=WHY, validator=positive)
     """Of all steps of a plan together, as long as they took when they were last done."""
     max_cost: float | None = setting(None, effect=Effect.METADATA, why=WHY, validator=positive)
-    """The same at the price of the dearest `[hardware.NAME]`, in its currency."""
+    """The same at the price of the `[hardware.NAME]` that each step was last done on, in its currency."""
     allow_dirty_git: bool = setting(default=True, effect=Effect.METADATA, why=WHY)
     """False: `tune apply` refuses a recipe whose folder differs from its commit, or has none."""
     require_pinned_revisions: bool = setting(default=False, effect=Effect.METADATA, why=WHY)
@@ -41,6 +44,13 @@ class Hardware:
 
     hourly_price: float = setting(effect=Effect.METADATA, why=WHY, validator=positive)
     """Of one GPU for one hour."""
+    gpu: str = setting("", effect=Effect.METADATA, why=WHY)
+    """Words of the GPU's own name, such as "H100-80GB": the price is for what was done on such a one."""
+
+    def is_of(self, device: str) -> bool:
+        """Whether a device, as a record names it, is such a GPU."""
+        wanted, there = (set(WORDS.findall(one.lower())) for one in (self.gpu, device))
+        return bool(wanted) and wanted <= there
 
 
 @frozen
@@ -56,6 +66,12 @@ class Limits:
         """Where a field of the policy was written."""
         return self.places.get(name, NOWHERE)
 
+    def price(self, device: str) -> float:
+        """What an hour of a device costs at most: of hardware that is such a one, or of any where none is."""
+        prices = [(one.hourly_price, one.is_of(device)) for one in self.hardware.values()]
+        fitting = [price for price, is_such in prices if is_such]
+        return max(fitting or [price for price, _ in prices], default=0.0)
+
 
 def unpriced(limits: Limits) -> Iterator[Diagnostic]:
     """A limit on cost in a recipe that has no hardware."""
@@ -65,14 +81,17 @@ def unpriced(limits: Limits) -> Iterator[Diagnostic]:
         yield Diagnostic("Missing price", detail, hint, limits.place("max_cost"))
 
 
-def exceeded(plan: Plan, desired: Sequence[Desired], resources: Resources, limits: Limits) -> list[Diagnostic]:
+def exceeded(
+    plan: Plan, desired: Sequence[Desired], resources: Resources, limits: Limits, records: Mapping[str, Record]
+) -> list[Diagnostic]:
     """An error for each limit that a plan exceeds, and a warning where that cannot be told."""
     found = list(_unpinned(plan, desired, resources)) if limits.policy.require_pinned_revisions else []
     if limits.policy.max_gpu_hours is None and limits.policy.max_cost is None:
         return found
     working = [step for step in plan.steps if step.action in WORKS and step.inputs]
     hours = {step.address: _gpu_hours(step) for step in working if "gpu_seconds" in step.estimate}
-    found += _over(limits, hours)
+    prices = {address: limits.price(records[address].provenance.hardware) for address in hours}
+    found += _over(limits, hours, prices)
     unknown = [step.address for step in working if step.address not in hours]
     if unknown:
         name = "max_gpu_hours" if limits.policy.max_gpu_hours is not None else "max_cost"
@@ -82,19 +101,18 @@ def exceeded(plan: Plan, desired: Sequence[Desired], resources: Resources, limit
     return found
 
 
-def _over(limits: Limits, hours: Mapping[str, float]) -> Iterator[Diagnostic]:
+def _over(limits: Limits, hours: Mapping[str, float], prices: Mapping[str, float]) -> Iterator[Diagnostic]:
     most, cost = limits.policy.max_gpu_hours, limits.policy.max_cost
     total = sum(hours.values())
-    parts = ", ".join(f"{address} {one:.3g}" for address, one in hours.items() if one)
     hint = "Raise the limit, or do less at once with `--target` or `--exclude`."
     if most is not None and total > most:
+        parts = ", ".join(f"{address} {one:.3g}" for address, one in hours.items() if one)
         detail = f"The plan takes about {total:.3g} GPU-hours, and {most:g} are allowed: {parts}."
         yield Diagnostic("Policy", detail, hint, limits.place("max_gpu_hours"))
-    price = max((one.hourly_price for one in limits.hardware.values()), default=0.0)
-    if cost is not None and total * price > cost:
-        detail = (
-            f"The plan costs about {total * price:.4g}, and {cost:g} is allowed: GPU-hours at {price:g} of {parts}."
-        )
+    whole = sum(one * prices[address] for address, one in hours.items())
+    if cost is not None and whole > cost:
+        parts = ", ".join(f"{address} {one:.3g} at {prices[address]:g}" for address, one in hours.items() if one)
+        detail = f"The plan costs about {whole:.4g}, and {cost:g} is allowed. GPU-hours: {parts}."
         yield Diagnostic("Policy", detail, hint, limits.place("max_cost"))
 
 

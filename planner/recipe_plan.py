@@ -46,7 +46,7 @@ def make_plan(
     by_address = {one.address: one for one in desired}
     found = [
         *broken_protection(plan, by_address, known.state, recipe, kinds),
-        *exceeded(plan, desired, recipe.resources, recipe.limits),
+        *exceeded(plan, desired, recipe.resources, recipe.limits, known.state.records),
     ]
     if errors(found):
         raise ProblemError(errors(found))

@@ -8,7 +8,7 @@ from attrs import evolve
 from planner.desired import Desired
 from planner.kind import Resource
 from planner.plan import Selection
-from planner.policy import Limits, Policy, exceeded
+from planner.policy import Hardware, Limits, Policy, exceeded
 from planner.recipe import parse
 from state.change import put
 from state.diagnostic import Diagnostic, Place, ProblemError, Severity
@@ -56,12 +56,38 @@ def test_cost_counts_the_dearest_hardware(finished: Workshop) -> None:
     assert refused(finished, f"[policy]\nmax_cost = 100\n{PRICED}", state) == [
         Diagnostic(
             "Policy",
-            "The plan costs about 105, and 100 is allowed: GPU-hours at 2.5 of thing.base 30, thing.top 12.",
+            "The plan costs about 105, and 100 is allowed. GPU-hours: thing.base 30 at 2.5, thing.top 12 at 2.5.",
             "Raise the limit, or do less at once with `--target` or `--exclude`.",
             Place("recipe.toml", 2, 1),
         )
     ]
     assert refused(finished, f"[policy]\nmax_cost = 105\n{PRICED}", state) == []
+
+
+def test_what_was_done_on_a_gpu_costs_what_that_costs(finished: Workshop) -> None:
+    state = took(finished, base=30, top=12)
+    record = state.records["thing.top"]
+    on = evolve(record, provenance=evolve(record.provenance, hardware="4 x NVIDIA H100 80GB HBM3"))
+    named = PRICED.replace("= 1\n", '= 1\ngpu = "H100-80GB"\n').replace("= 2.5\n", '= 2.5\ngpu = "A100"\n')
+    assert [
+        one.detail for one in refused(finished, f"[policy]\nmax_cost = 80\n{named}", put(state, "thing.top", on))
+    ] == ["The plan costs about 87, and 80 is allowed. GPU-hours: thing.base 30 at 2.5, thing.top 12 at 1."]
+
+
+@pytest.mark.parametrize(
+    ("gpu", "device", "is_such"),
+    [
+        ("H100-80GB", "4 x NVIDIA H100 80GB HBM3", True),
+        ("h100", "NVIDIA H100 80GB HBM3", True),
+        ("A100-80GB", "8 x NVIDIA A100-SXM4-80GB", True),
+        ("H100-80GB", "NVIDIA H100 NVL", False),
+        ("A10", "NVIDIA A100-SXM4-80GB", False),
+        ("", "cpu (x86_64, AVX512)", False),
+        ("H100", "", False),
+    ],
+)
+def test_a_gpu_is_known_by_the_words_of_its_name(gpu: str, device: str, *, is_such: bool) -> None:
+    assert Hardware(1.0, gpu).is_of(device) is is_such
 
 
 def test_what_was_never_made_is_not_counted_and_that_is_said(workshop: Workshop) -> None:
@@ -95,7 +121,7 @@ def test_a_commit_that_the_recipe_does_not_name_is_refused(finished: Workshop) -
     def found(revision: str) -> list[Diagnostic]:
         one = Desired("raw.data", "raw", {"revision": revision}, {"commit": "d04e"}, {}, 1, Raw)
         written = Resource("raw.data", KINDS["raw"], Raw("rows.txt"), {"revision": place})
-        return exceeded(plan, [one], {"raw.data": written}, strict)
+        return exceeded(plan, [one], {"raw.data": written}, strict, {})
 
     assert found("main") == [
         Diagnostic(

@@ -77,6 +77,7 @@ max_gpu_hours = 40
 max_cost = 100.0
 [hardware.host]
 hourly_price = 2.5
+gpu = "H100"
 [dataset.all]
 source = ["${name}.jsonl"]
 [model.base]
