@@ -59,23 +59,31 @@ def callbacks(
     samples: SampleFile,
     save: Callable[[Path], None],
 ) -> Callbacks:
-    """The callbacks of one run, as subclasses of transformers' own class, which must not be imported before."""
+    """The callbacks of one run."""
+    progress = telling(task, reporter)
+    return Callbacks(
+        rules=_made(RecipeRules),
+        stopping=_made(Stopping, ranks),
+        progress=progress,
+        keeping=_made(Keeping, metrics, samples, progress),
+        selecting=_made(Selecting, selection_of(task.settings), best_folder(task), save, ranks),
+        guarding=_made(Guarding, task.settings, reporter),
+        checkpointing=_made(Checkpointing, task, reporter, ranks),
+    )
+
+
+def telling(task: Task, reporter: Reporter) -> Any:  # noqa: ANN401  a Telling
+    """The callback that tells how far a run is."""
+    tokens = task.one("tokens").facts
+    total = schedule_of(task.settings, int(cast("int", tokens["rows"]))).total_steps
+    return _made(Telling, reporter, total, tokens.get("tokens", 0))
+
+
+def _made(cls: type, *arguments: object) -> Any:  # noqa: ANN401  a TrainerCallback
+    """A callback that is a subclass of transformers' own class, too, which must not be imported before."""
     from transformers import TrainerCallback
 
-    def make(cls: type, *arguments: object) -> Any:  # noqa: ANN401
-        return type(cls.__name__, (cls, TrainerCallback), {})(*arguments)
-
-    total = schedule_of(task.settings, int(cast("int", task.one("tokens").facts["rows"]))).total_steps
-    progress = make(Telling, reporter, total, task.one("tokens").facts.get("tokens", 0))
-    return Callbacks(
-        rules=make(RecipeRules),
-        stopping=make(Stopping, ranks),
-        progress=progress,
-        keeping=make(Keeping, metrics, samples, progress),
-        selecting=make(Selecting, selection_of(task.settings), best_folder(task), save, ranks),
-        guarding=make(Guarding, task.settings, reporter),
-        checkpointing=make(Checkpointing, task, reporter, ranks),
-    )
+    return type(cls.__name__, (cls, TrainerCallback), {})(*arguments)
 
 
 class RecipeRules:

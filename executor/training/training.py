@@ -21,7 +21,7 @@ from executor.models.trust import carried
 from executor.tokens.token_files import VALIDATION
 from executor.training import cross_entropy, determinism, filling, learning, strategies
 from executor.training.best_model import best_folder
-from executor.training.callbacks import Callbacks, RunIsOverError, callbacks
+from executor.training.callbacks import Callbacks, RunIsOverError, callbacks, telling
 from executor.training.end_of_run import copy_weights, end_at, is_end, trainer_state, was_not_evaluated
 from executor.training.evaluation_hook import attach
 from executor.training.method import Method
@@ -227,6 +227,7 @@ def _evaluate(method: Method, checkpoint: Path, run: Run, step: int) -> dict[str
     """Measure what nobody had measured: the run was stopped in the evaluation after its last step."""
     trainer = _trainer(method, run)
     attach(trainer, answering_of(run, method.layout))
+    trainer.add_callback(telling(run.task, run.reporter))
     load(trainer, checkpoint)
     trainer.evaluate()
     return evaluation_at(step, trainer.state.log_history)

@@ -34,6 +34,10 @@ class Telling:
     _looked: float = -math.inf
     _mark: tuple[float, float] = (0.0, 0.0)
     """Time and epoch of the last figures."""
+    _left: float | None = None
+    """Seconds, as of the last step."""
+    _evaluated: int = 0
+    """Batches of the evaluation in progress."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
         """Start the clock."""
@@ -45,9 +49,17 @@ class Telling:
         """One more step is done."""
         done = state.global_step - self._first
         seconds = time.monotonic() - self._began
-        left = (self.total - state.global_step) * seconds / done if done else None
+        self._left = (self.total - state.global_step) * seconds / done if done else None
         self._look_around(args.save_steps, state.global_step)
-        self.reporter.progress(state.global_step, self.total, "steps", self.values, left)
+        self.reporter.progress(state.global_step, self.total, "steps", self.values, self._left)
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, eval_dataloader: Any = None, **_: Any) -> None:  # noqa: ANN401, ARG002
+        """One more batch is evaluated; what is answered after the last one is told as answers."""
+        batches = len(eval_dataloader)
+        if self._evaluated < batches:
+            self._evaluated += 1
+            told = {**self.values, "evaluated": self._evaluated, "to_evaluate": batches}
+            self.reporter.progress(state.global_step, self.total, "steps", told, self._left)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ANN401, ARG002
         """The trainer has new figures."""
@@ -60,6 +72,7 @@ class Telling:
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
         """Measuring is over; the time that it took trained no token."""
+        self._evaluated = 0
         self._mark = (time.monotonic(), state.epoch or 0.0)
 
     on_save = on_evaluate

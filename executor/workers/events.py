@@ -29,7 +29,8 @@ class Progress:
     total: int
     unit: str
     values: Mapping[str, float]
-    """By name: loss, learning_rate, grad_norm, epoch, tokens_per_second, eval_loss, memory_gib, next_checkpoint, ..."""
+    """By name: loss, learning_rate, grad_norm, epoch, tokens_per_second, eval_loss, memory_gib, next_checkpoint, ...;
+    while a training evaluates, `evaluated` of `to_evaluate` batches."""
     seconds_left: float | None
 
 

@@ -66,6 +66,8 @@ def _position(event: events.Progress) -> str:
 def _figures(event: events.Progress) -> Iterator[str]:
     """What is known beside the position, what is looked at most first."""
     values = event.values
+    if "evaluated" in values:
+        yield f"evaluating {values['evaluated']:,.0f}/{values['to_evaluate']:,.0f}"
     if "epoch" in values:
         yield f"epoch {values['epoch']:.2f}"
     for name, label in (("loss", "loss"), ("eval_loss", "eval loss"), ("learning_rate", "lr")):
