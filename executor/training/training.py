@@ -143,12 +143,19 @@ def _train(
         metrics |= evaluation_at(cast("int", chosen["best_step"]), trainer.state.log_history)
     else:
         if run.rows(VALIDATION) is not None:
-            trainer.evaluate()
-            metrics |= evaluation_at(int(trainer.state.global_step), trainer.state.log_history)
+            metrics |= _evaluated_in_the_end(trainer)
         save(task.output_folder)
     _give_back(run, start)
     warnings = following.guarding.given()
     return metrics, {**_facts(trainer.model, run), **chosen, **({"warnings": warnings} if warnings else {})}
+
+
+def _evaluated_in_the_end(trainer: Any) -> dict[str, Plain]:  # noqa: ANN401  transformers has no types
+    """What is measured after the last step, unless that was a step with an evaluation anyway."""
+    step = int(trainer.state.global_step)
+    if not evaluation_at(step, trainer.state.log_history):
+        trainer.evaluate()
+    return evaluation_at(step, trainer.state.log_history)
 
 
 def _run_trainer(trainer: Any, following: Callbacks, resume: Path | None) -> Any:  # noqa: ANN401  no types

@@ -732,10 +732,11 @@ def test_the_rows_held_back_are_measured_and_measuring_changes_no_weights(labora
     assert len({one.outcome.metrics["eval_loss"] for one in made}) == 1
     assert [entry["step"] for entry in made[1].log if "eval_loss" in entry] == [1, 2, 3, 4, 5]
     assert made[0].outcome.metrics["eval_loss"] == pytest.approx(_held_back_loss(made[0], tokens), abs=1e-5)
-    # All that is said at the last step is passed on: that it is done, and what is evaluated then.
-    last = [one for one in made[0].said if isinstance(one, events.Progress) and one.done == 5]
-    told = [(one.values.get("evaluated"), one.values.get("to_evaluate")) for one in last]
-    assert told == [(None, None), (1, 2), (2, 2)]
+    for one in made:
+        # All that is said at the last step is passed on: that it is done, and what is evaluated then, once.
+        last = [event.values for event in one.said if isinstance(event, events.Progress) and event.done == 5]
+        told = [(values.get("evaluated"), values.get("to_evaluate")) for values in last]
+        assert told == [(None, None), (1, 2), (2, 2)]
 
 
 def _held_back_loss(made: Trained, tokens: Input, name: str = VALIDATION) -> float:
