@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import attrs
@@ -207,6 +207,7 @@ one value so far; what is a file."""
 NOTHING_AROUND = Surroundings(Path("nowhere"), FileDigests(), State("nowhere", 0), {})
 CHECKPOINT = Checkpoint(5, "checkpoint-5", "")
 LOCAL = Local(artifact_missing=lambda _: False, usable=lambda *_: True)
+NOTHING_FOUND: dict[str, Plain] = {}
 LINEAR: tuple[Plain, ...] = ("down_proj", "q_proj", "up_proj")
 TOKENS = Record("tokens", {}, {}, {}, 1, "key", Status.READY, "made", facts={"rows": 100})
 """Thirteen optimizer steps an epoch."""
@@ -312,12 +313,13 @@ def test_what_auto_comes_to_may_be_written_out(beside: str, written_out: str) ->
     assert action(train(before), train([*before, written_out])) == Action.REUSE
 
 
-def meant(before: str, after: str, **facts: Plain) -> Change:
-    """The change of a finished run on tokens whose rows are known."""
+def meant(before: str, after: str, status: Status = Status.READY, facts: Mapping[str, Plain] = NOTHING_FOUND) -> Change:
+    """The change of a run, a finished one if nothing else is said, on tokens whose rows are known."""
     old, new = (train(one.split("; ")) for one in (before, after))
     made = desired(old)
     key, known = action_key(made, {}), {"tokens": (TOKENS,)}
-    record = Record(made.kind, made.settings, {}, {}, 1, key, Status.READY, "made", facts=facts)
+    output = "made" if status is Status.READY else ""
+    record = Record(made.kind, made.settings, {}, {}, 1, key, status, output, facts=facts)
     record = attrs.evolve(record, checkpoints=(CHECKPOINT,))
     return change(Situation(old.kind, desired(new), {}, known, {}, record, {}, LOCAL))
 
@@ -374,15 +376,28 @@ def test_learning_rates_that_differ_force_what_they_forced(before: str, after: s
 )
 def test_target_modules_are_what_they_stand_for(before: str, after: str, expected: Action) -> None:
     one, other = (f"adapter.target_modules = {written}" for written in (before, after))
-    assert meant(one, other, **{ALL_LINEAR: LINEAR}).action is expected
+    assert meant(one, other, facts={ALL_LINEAR: LINEAR}).action is expected
     known = "all-linear" not in (before, after)
     assert meant(one, other).action is (expected if known else Action.REBUILD)
 
 
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        ("warmup_steps = 2", Action.RESUME),
+        ("warmup_steps = 3", Action.BUILD),
+        ("warmup_steps = 2; seed = 7", Action.BUILD),
+    ],
+)
+def test_an_interrupted_run_goes_on_under_other_words(after: str, expected: Action) -> None:
+    found = meant("warmup_ratio = 0.2", after, Status.INTERRUPTED)
+    assert (found.action, found.resume_from) == (expected, CHECKPOINT if expected is Action.RESUME else None)
+
+
 def test_a_run_that_ended_early_is_compared_up_to_its_end() -> None:
     before, after = (f"{STOPPING}; max_steps = 1000000000000; lr_scheduler = {one}" for one in CONSTANT)
-    assert meant(before, after, **{STOPPED_EARLY: 7}).action is Action.UPDATE
-    assert meant(before, f"{after}; warmup_steps = 9", **{STOPPED_EARLY: 7}).action is Action.REBUILD
+    assert meant(before, after, facts={STOPPED_EARLY: 7}).action is Action.UPDATE
+    assert meant(before, f"{after}; warmup_steps = 9", facts={STOPPED_EARLY: 7}).action is Action.REBUILD
 
 
 def test_every_field_has_a_row() -> None:

@@ -773,6 +773,7 @@ WARMED = evolve(STAGES["lora"], lr_scheduler="cosine", warmup_ratio=0.3)
     [
         (WARMED, evolve(WARMED, warmup_ratio=0.0, warmup_steps=2, num_epochs=9, max_steps=6)),
         (STAGES["lora"], evolve(STAGES["lora"], lr_scheduler="constant_with_warmup", adapter=BY_NAME)),
+        (STAGES["qlora"], evolve(STAGES["qlora"], adapter=evolve(BY_NAME, type="qlora"))),
     ],
 )
 def test_what_a_plan_calls_the_same_training_changes_no_bit(laboratory: Laboratory, before: Sft, after: Sft) -> None:
