@@ -67,7 +67,11 @@ def _with_setting(written: Written, text: str) -> Written:
     tables = replaced(written.tables, path, plain_value(value.strip()))
     dotted = ".".join(path)
     kept = {key: one for key, one in written.where.items() if not key.startswith(f"{dotted}.")}
-    return evolve(written, tables=tables, where={**kept, dotted: place})
+    # Tables that the setting has put where there was none, or another value, come from the command line as well.
+    made = [
+        path[:depth] for depth in range(DEPTH, len(path)) if not isinstance(_at(written.tables, path[:depth]), Mapping)
+    ]
+    return evolve(written, tables=tables, where={**kept, **{".".join(one): place for one in made}, dotted: place})
 
 
 def _path(name: str) -> tuple[str, ...] | None:

@@ -228,6 +228,10 @@ def test_a_setting_may_use_a_variable() -> None:
             "thing.a.steps=many",
             ("--set thing.a.steps", "Invalid value", 'thing.a.steps: expected a whole number, got "many".'),
         ),
+        (
+            "thing.a.steps.x.y=1",
+            ("--set thing.a.steps.x.y", "Invalid value", "thing.a.steps: expected a whole number, got a table."),
+        ),
         ("steps=1", ("--set", "Invalid usage", "`steps=1` sets nothing.")),
         ("thing.a.steps", ("--set", "Invalid usage", "`thing.a.steps` sets nothing.")),
         ("thing a.steps=1", ("--set", "Invalid usage", "`thing a.steps=1` sets nothing.")),
