@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from attrs import evolve
 
 from planner.desired import IDENTITY, Desired, effect_of, flatten, same
-from planner.effects import Effect, Made, declared, input_effect
+from planner.effects import Effect, Made, declared, fields, input_effect, table_class
 from planner.lifecycle_table import LIFECYCLE, WHY
 from planner.reason import (
     AskedFor,
@@ -107,20 +107,46 @@ def _field_changes(desired: Desired, record: Record) -> Iterator[FieldChanged]:
 def _changed_fields(
     desired: Desired, record: Record, names: Sequence[str], recorded: Mapping[str, Plain]
 ) -> Iterator[FieldChanged]:
-    """The fields of some names that differ, tables by their fields."""
+    """The fields of some names that differ, tables by their fields; one that is new, or gone, is a single field."""
+    whole = [name for name in names if _is_table_against_none(recorded.get(name), desired.settings.get(name))]
     before, after = (
-        flatten({name: settings[name] for name in names if name in settings})
+        flatten({name: settings[name] for name in names if name in settings and name not in whole})
         for settings in (recorded, desired.settings)
     )
-    for path in sorted(before.keys() | after.keys()):
-        if not same(before.get(path), after.get(path)):
-            # What decided then and does not any more, such as early stopping that was taken out, still did decide.
-            effect = max(
-                (effect_of(desired.specification, path, one) for one in (record.settings, desired.settings)),
-                key=_WEIGHT.index,
-            )
-            why = declared(desired.specification, path).why
+    for path in sorted({*before, *after, *whole}):
+        if path in whole:
+            yield _changed_table(desired, record, path, (recorded.get(path), desired.settings.get(path)))
+        elif not same(before.get(path), after.get(path)):
+            effect, why = _consequence(desired, record, path)
             yield FieldChanged(path, before.get(path), after.get(path), effect, why)
+
+
+def _is_table_against_none(one: Plain, other: Plain) -> bool:
+    return (one is None and isinstance(other, Mapping)) or (other is None and isinstance(one, Mapping))
+
+
+def _changed_table(desired: Desired, record: Record, name: str, values: tuple[Plain, Plain]) -> FieldChanged:
+    """A table that is new, or gone: it does what the heaviest of its fields does."""
+    before, after = (_as_declared(desired.specification, name, one) for one in values)
+    inside = flatten({name: before if after is None else after})
+    found = [_consequence(desired, record, path) for path in (name, *inside)]
+    effect, why = max(found, key=lambda one: _WEIGHT.index(one[0]))  # the table's own reason, if that is as heavy
+    return FieldChanged(name, before, after, effect, why)
+
+
+def _as_declared(specification: type, name: str, table: Plain) -> Plain:
+    """A table's values in the order of its fields, those that matter most first; state has them by the alphabet."""
+    inner = table_class(fields(specification)[name]) if name in fields(specification) else None
+    if not isinstance(table, Mapping) or inner is None:
+        return table
+    return {one: table[one] for one in (*(field for field in fields(inner) if field in table), *table)}
+
+
+def _consequence(desired: Desired, record: Record, path: str) -> tuple[Effect, str]:
+    """What the change of a field forces, and why."""
+    # What decided then and does not any more, such as early stopping that was taken out, still did decide.
+    effects = (effect_of(desired.specification, path, one) for one in (record.settings, desired.settings))
+    return max(effects, key=_WEIGHT.index), declared(desired.specification, path).why
 
 
 def _plainly_equal(recorded: Mapping[str, Plain], wanted: Mapping[str, Plain]) -> bool:

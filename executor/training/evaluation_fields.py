@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from executor.training.stage import Stage
     from planner.kind import Resources
 
-_MEASURED = "it decides the weights only where early stopping or the best model goes by it"
+MEASURED = "it decides the weights only where early stopping or the best model goes by it"
 
 
 PLAIN_TEXTS = ("completion", "pretrain")
@@ -43,25 +43,25 @@ def where_it_selects(settings: Mapping[str, Plain]) -> Effect:
 class Evaluation:
     """How often is measured, on the rows of `val_set_size` or of `test_datasets`, and what follows from it."""
 
-    eval_steps: int = setting(100, effect=where_it_selects, why=_MEASURED, validator=positive)
-    evals_per_epoch: int = setting(0, effect=where_it_selects, why=_MEASURED, validator=not_negative)
+    eval_steps: int = setting(100, effect=where_it_selects, why=MEASURED, validator=positive)
+    evals_per_epoch: int = setting(0, effect=where_it_selects, why=MEASURED, validator=not_negative)
     """0: as eval_steps says."""
-    metrics: tuple[str, ...] = setting((), effect=where_it_selects, why=_MEASURED)
+    metrics: tuple[str, ...] = setting((), effect=where_it_selects, why=MEASURED)
     """Of answers that the model gives: exact_match, f1, bleu, rouge1, rouge2, rougeL, or `FILE.py:FUNCTION`."""
-    answers: int = setting(64, effect=where_it_selects, why=_MEASURED, validator=positive)
+    answers: int = setting(64, effect=where_it_selects, why=MEASURED, validator=positive)
     """How many rows are answered for these metrics, from the first."""
-    max_new_tokens: int = setting(128, effect=where_it_selects, why=_MEASURED, validator=positive)
-    samples: int = setting(0, effect=where_it_selects, why=_MEASURED, validator=not_negative)
+    max_new_tokens: int = setting(128, effect=where_it_selects, why=MEASURED, validator=positive)
+    samples: int = setting(0, effect=where_it_selects, why=MEASURED, validator=not_negative)
     """How many of the answers are kept to look at."""
-    early_stopping_patience: int = setting(0, effect=where_it_selects, why=_MEASURED, validator=not_negative)
+    early_stopping_patience: int = setting(0, effect=where_it_selects, why=MEASURED, validator=not_negative)
     """Evaluations in a row without a better metric after which the run ends; 0: it never ends early."""
-    early_stopping_threshold: float = setting(0.0, effect=where_it_selects, why=_MEASURED, validator=not_negative)
+    early_stopping_threshold: float = setting(0.0, effect=where_it_selects, why=MEASURED, validator=not_negative)
     """By how much a metric must be better to count."""
-    load_best_model_at_end: bool = setting(default=False, effect=where_it_selects, why=_MEASURED)
+    load_best_model_at_end: bool = setting(default=False, effect=where_it_selects, why=MEASURED)
     """Whether the weights of the best evaluation are kept, instead of the last ones."""
-    metric_for_best_model: str = setting("loss", effect=where_it_selects, why=_MEASURED, validator=not_empty)
+    metric_for_best_model: str = setting("loss", effect=where_it_selects, why=MEASURED, validator=not_empty)
     """What early stopping and the best model go by."""
-    greater_is_better: bool | Literal["auto"] = setting("auto", effect=where_it_selects, why=_MEASURED)
+    greater_is_better: bool | Literal["auto"] = setting("auto", effect=where_it_selects, why=MEASURED)
     """ "auto": for all metrics but losses and perplexity."""
 
 

@@ -11,7 +11,7 @@ from executor.templating.turn_ends import TrainOnEos
 from executor.training.checkpoint_fields import Checkpoints
 from executor.training.distributed_fields import DRAWS, Distributed
 from executor.training.dropout import neutral_without_dropout
-from executor.training.evaluation_fields import Evaluation, where_it_selects
+from executor.training.evaluation_fields import MEASURED, Evaluation, where_it_selects
 from executor.training.guard_fields import Guards
 from executor.training.kernel_fields import Kernels
 from executor.training.logging_fields import Logging
@@ -61,7 +61,7 @@ class Stage(Kernels, Precision, Optimization):
     unfrozen_parameters: tuple[str, ...] = setting((), effect=Effect.REBUILD, why=OTHER_PARAMETERS, validator=patterns)
     """Without an adapter: regular expressions for the beginnings of names; only what fits one of them is trained."""
     checkpoints: Checkpoints = setting(Factory(Checkpoints), effect=Effect.RUNTIME, why="checkpoints are no weights")
-    evaluation: Evaluation | None = setting(None, effect=where_it_selects, why="measuring changes no weights")
+    evaluation: Evaluation | None = setting(None, effect=where_it_selects, why=MEASURED)
     guards: Guards = setting(Factory(Guards), effect=Effect.RUNTIME, why="they watch")
     logging: Logging = setting(Factory(Logging), effect=Effect.RUNTIME, why="logs do not change the weights")
     distributed: Distributed = setting(Factory(Distributed), effect=neutral_without_dropout, why=DRAWS)

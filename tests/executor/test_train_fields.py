@@ -11,14 +11,15 @@ import pytest
 from executor import kinds, methods
 from executor.applying.probe import Surroundings
 from executor.methods.sft import Sft
-from executor.models.adapter_fields import ALL_LINEAR
+from executor.models.adapter_fields import ALL_LINEAR, OTHER_PARAMETERS
+from executor.training.evaluation_fields import MEASURED
 from executor.training.run_schedule import SAME
 from planner.desired import Desired, Given, action_key, effect_of
 from planner.diff import Action, Change, change
 from planner.effects import Effect, fields, referenced_kinds, table_class, upstream_fields
 from planner.kind import Kind, Resource, Source
 from planner.overrides import Overrides, with_settings
-from planner.reason import InputChanged
+from planner.reason import FieldChanged, InputChanged
 from planner.recipe import assemble
 from planner.resume import STOPPED_EARLY
 from planner.schedule import Schedule
@@ -398,6 +399,32 @@ def test_a_run_that_ended_early_is_compared_up_to_its_end() -> None:
     before, after = (f"{STOPPING}; max_steps = 1000000000000; lr_scheduler = {one}" for one in CONSTANT)
     assert meant(before, after, facts={STOPPED_EARLY: 7}).action is Action.UPDATE
     assert meant(before, f"{after}; warmup_steps = 9", facts={STOPPED_EARLY: 7}).action is Action.REBUILD
+
+
+@pytest.mark.parametrize(
+    ("path", "table", "first", "effect", "why"),
+    [
+        ("adapter", "{ r = 4 }", ("type", "r", "lora_alpha"), Effect.REBUILD, OTHER_PARAMETERS),
+        ("evaluation", "{}", ("eval_steps", "evals_per_epoch"), Effect.RUNTIME, MEASURED),
+        (
+            "evaluation",
+            "{ early_stopping_patience = 2 }",
+            ("eval_steps", "evals_per_epoch"),
+            Effect.REBUILD,
+            MEASURED,
+        ),
+    ],
+)
+def test_a_table_that_is_new_or_gone_is_one_change(
+    path: str, table: str, first: tuple[str, ...], effect: Effect, why: str
+) -> None:
+    for one, other in (("", f"{path} = {table}"), (f"{path} = {table}", "")):
+        (found,) = meant(one, other).reasons
+        assert isinstance(found, FieldChanged)
+        assert (found.field, found.effect, found.why) == (path, effect, why)
+        whole = found.after if found.before is None else found.before
+        assert isinstance(whole, Mapping)
+        assert tuple(whole)[: len(first)] == first
 
 
 def test_every_field_has_a_row() -> None:
