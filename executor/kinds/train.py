@@ -33,6 +33,7 @@ from executor.training.evaluation_probe import evaluation_diagnostics, function_
 from executor.training.method import Fault, Method
 from executor.training.recurrent import packing_faults
 from executor.training.run_schedule import schedule_of
+from executor.training.shared_vocabulary import teacher_faults
 from executor.training.stage import Stage
 from planner.effects import upstream_fields
 from planner.kind import Kind, Probe, Resource, Resources, Source
@@ -176,6 +177,7 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     micro = share if stage.micro_batch_size == "auto" else stage.micro_batch_size
     arguments = scheduler_arguments.resolved(stage.lr_scheduler, stage.lr_scheduler_kwargs)
     leaks = packing_faults(stage, surroundings.resources, surroundings.folder)
+    foreign = teacher_faults(stage, surroundings.resources, surroundings.folder)
     return Probe(
         function_content(resource, surroundings),
         settings={
@@ -189,7 +191,7 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
         diagnostics=(
             *wrong,
             *diagnostics,
-            *_told("Contradicting fields", resource, leaks),
+            *_told("Contradicting fields", resource, (*leaks, *foreign)),
             *evaluation_diagnostics(resource, surroundings),
         ),
     )

@@ -10,6 +10,7 @@ from executor.training.answer_stage import LOSS, AnswerStage
 from executor.training.method import Fault, Method
 from executor.training.prompted_trainers import enough_prompts, on_token_rows
 from executor.training.reward_stage import DRAWN
+from executor.training.shared_vocabulary import refuse_another
 from executor.training.trainer_arguments import DISTILLATION
 from planner.effects import Effect, reference, setting
 from planner.limits import not_negative, positive
@@ -52,12 +53,13 @@ def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
     from trl.trainer.distillation_config import DistillationConfig
     from trl.trainer.distillation_trainer import DistillationTrainer
 
-    from executor.models.loading import load_model
+    from executor.models.loading import load_model, load_tokenizer
 
     settings = run.settings
     given = trainers.common(run)
     enough_prompts(given["train_dataset"], settings["batch_size"])
     teacher = load_model(run.task.inputs["teacher"], run.dtype, settings["attn_implementation"])
+    refuse_another(given["model"], given["processing_class"], teacher, load_tokenizer(run.task.inputs["teacher"]))
     own = {name: settings[name] for name in FIELDS}
     arguments = DistillationConfig(**{**own, **run.arguments()})
     made = on_token_rows(DistillationTrainer, settings["batch_size"])
