@@ -61,8 +61,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 def explain(error: BaseException, task: Task) -> Diagnostic:
     """What a step that ran out of memory had used, and what to turn."""
     asked = _ASKED.search(str(error))
-    more = f", and {asked[1]} more were refused" if asked else ""
+    more = f", and {_in_gib(asked[1])} more were refused" if asked else ""
     return Diagnostic(SUMMARY, f"{task.address} had {_used()} in use at its peak{more}.", knobs(task))
+
+
+def _in_gib(size: str) -> str:
+    """A size as a person reads it: GPUs' allocators say GiB or MiB, that of the CPU says bytes."""
+    number, _, unit = size.partition(" ")
+    return f"{int(number) / _GIB:.2f} GiB" if unit == "bytes" else size
 
 
 def before() -> Kills:

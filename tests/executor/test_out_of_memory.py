@@ -93,6 +93,7 @@ def test_a_training_that_lacks_memory_goes_on_with_smaller_parts(laboratory: Lab
     messages = [one.text for one in told if hasattr(one, "text")]
     assert messages[0].startswith("train.it had ")
     assert " GiB of the address space that `ulimit -v` allows in use at its peak, and " in messages[0]
+    assert " GiB more were refused." in messages[0]
     assert messages[-1].endswith(f" Going on with `micro_batch_size` = {used}.")
     found = load_file(task.output_folder / "model.safetensors")
     wanted = load_file(expected.task.output_folder / "model.safetensors")
