@@ -93,7 +93,8 @@ def _open(tables: list[_Table], table: Table, path: Path, header: str, *, is_arr
     start = next((n for n in range(len(above), 0, -1) if above[n - 1] and not above[n - 1].lstrip().startswith("#")), 0)
     kept, own = _parted(above[start:])
     above[start:] = kept
-    tables.append(_Table(path, is_array, [*own, _piece(table, header)]))
+    # Without spaces in front: tomlkit gives a header those of its neighbours as well, and more each time.
+    tables.append(_Table(path, is_array, [*own, f"{header}{table.trivia.comment_ws}{table.trivia.comment}".rstrip()]))
 
 
 def _statement(name: str, item: Item) -> Iterator[str]:
@@ -108,7 +109,7 @@ def _statement(name: str, item: Item) -> Iterator[str]:
 
 
 def _piece(item: Item, text: str) -> str:
-    """A header or a statement on the lines that it takes, with the comment behind it."""
+    """A statement on the lines that it takes, with the comment behind it."""
     around = item.trivia
     return f"{around.indent.rpartition(chr(10))[2]}{text}{around.comment_ws}{around.comment}".rstrip()
 

@@ -29,6 +29,13 @@ def _known_type(_: object, field: attrs.Attribute[Any], value: str) -> None:
         raise FieldError(field.name, f"{message}\n{suggestion(value, known)}")
 
 
+def _named(_: object, field: attrs.Attribute[Any], value: str | tuple[str, ...]) -> None:
+    """Refuse a path that is empty, which would mean all files around the recipe."""
+    not_empty(None, field, value)
+    if not all(value):
+        raise FieldError(field.name, 'expected a path in each entry, got ""')
+
+
 def _slices(_: object, field: attrs.Attribute[Any], value: str) -> None:
     if value:
         try:
@@ -72,7 +79,7 @@ class Dataset:
     """The fields of a dataset."""
 
     source: str | tuple[str, ...] = setting(
-        effect=Effect.METADATA, why="the bytes decide, not where they lie", validator=not_empty
+        effect=Effect.METADATA, why="the bytes decide, not where they lie", validator=_named
     )
     """A file, glob or folder relative to the recipe, a list of these, a hub id, or s3:// and other addresses."""
     type: str = setting("", effect=Effect.REBUILD, why=_READ, validator=_known_type)

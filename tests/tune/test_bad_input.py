@@ -253,9 +253,11 @@ def test_libraries_that_are_missing_are_told_before_any_step_and_by_the_doctor(f
 def test_values_that_no_field_can_have_come_together(fresh: Any) -> None:
     fresh.edit("batch_size = 32", "batch_size = 0")
     fresh.edit("learning_rate = 2e-3", "learning_rate = -1.0")
+    fresh.edit('source = "data/corpus.jsonl"', 'source = ["data/corpus.jsonl", ""]')
     fresh.edit("[model.tiny]", "[policy]\nmax_cost = 3\n[hardware.host]\nhourly_price = 0\n[model.tiny]")
     assert re.findall("^  (.*)", problems(fresh, "validate"), re.MULTILINE) == [
         "hardware.host.hourly_price: expected a number above 0, got 0.0.",
+        'dataset.corpus.source: expected a path in each entry, got "".',
         "train.base.learning_rate: expected a number above 0, got -1.0.",
         "train.base.batch_size: expected a number above 0, got 0.",
     ]

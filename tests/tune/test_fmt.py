@@ -159,7 +159,10 @@ def test_line_ends_are_those_of_unix() -> None:
     assert formatted(UNTIDY.replace("\n", "\r\n")) == TIDY
 
 
-@pytest.mark.parametrize(("before", "after"), [("", ""), ("\n\n", ""), ("# c", "# c\n"), ("a=1", "a = 1\n")])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("", ""), ("\n\n", ""), ("# c", "# c\n"), ("a=1", "a = 1\n"), (" [a.b]\n  [a.c]", "[a.b]\n\n[a.c]\n")],
+)
 def test_next_to_nothing_is_formatted_too(before: str, after: str) -> None:
     assert formatted(before) == after
 

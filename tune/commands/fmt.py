@@ -28,10 +28,10 @@ def command(context: click.Context, recipe: str, *, check: bool) -> None:
       `removed`, `hardware`, `policy` and `state` last. Comments directly
       above a header, or parted from what is above them, go with it.
     - Blank lines: one above every header, never two together.
-    - Spaces: one on each side of the `=` of a key, none at the end of a line;
-      lines end as on Unix; no byte order mark.
+    - Spaces: one on each side of the `=` of a key, none at the end of a line
+      or before a header; lines end as on Unix; no byte order mark.
 
-    Everything else stays as it is: comments, the order of keys, indentation, and how values are written.
+    Everything else stays as it is: comments, the order of keys, their indentation, and how values are written.
     """  # noqa: D301  click's mark for lines that it must not join
     file = open_project(recipe).file
     if file.suffix != ".toml":
