@@ -6,6 +6,9 @@ What they agree on goes over gloo on the CPU, whatever gradients go over, so tha
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -76,6 +79,26 @@ def join(world: World) -> Ranks:
     import torch
     import torch.distributed
 
+    with _stopped_at_once():
+        _meet(world)
+    group = torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
+    return Ranks(torch.distributed.get_rank(), torch.distributed.get_world_size(), group)
+
+
+@contextmanager
+def _stopped_at_once() -> Iterator[None]:
+    """SIGTERM ends this process: torch waits for the others where Python hears no signal, and nothing is lost yet."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _meet(world: World) -> None:
+    import torch
+    import torch.distributed
+
     if world.strategy == "deepspeed":
         from executor.training.strategies import start_deepspeed
 
@@ -85,5 +108,3 @@ def join(world: World) -> Ranks:
         torch.distributed.init_process_group("nccl")
     else:
         torch.distributed.init_process_group("gloo")
-    group = torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
-    return Ranks(torch.distributed.get_rank(), torch.distributed.get_world_size(), group)

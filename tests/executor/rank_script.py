@@ -83,6 +83,7 @@ def one_says_no_more(task: Task, reporter: Reporter) -> Outcome:
 
 def one_raises_among_others(task: Task, _: Reporter) -> Outcome:
     """The last rank fails in what the user wrote, while the others wait for it."""
+    _say("joins")
     joined = ranks.join(task.world)
     if joined.rank == LAST:
         _say(LAST_WORDS)

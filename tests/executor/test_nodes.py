@@ -17,7 +17,7 @@ from attrs import evolve
 
 from executor.workers import rank_process
 from executor.workers.events import Event, Message
-from executor.workers.launch import Stop
+from executor.workers.launch import InterruptedStepError, Stop
 from executor.workers.nodes import ANNOUNCEMENT, Node, build_on_nodes, follow
 from executor.workers.task import Input, Task
 from executor.workers.world import World, free_port
@@ -226,6 +226,29 @@ def test_what_fails_on_one_node_is_told_by_both(
         assert "Traceback (most recent call last)" in of_culprit.read_text()
         assert "raise IndexError(message)" in of_culprit.read_text()
     wait_until_gone(_children(of_culprit))
+
+
+@pytest.mark.torch
+def test_who_waits_for_a_node_that_never_comes_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _perform(monkeypatch, "one_raises_among_others")
+    world = World("ddp", 1, 2, 0, "127.0.0.1", free_port())
+    log, stop, ended = tmp_path / "it.log", Stop(), threading.Event()
+
+    def first() -> None:
+        with pytest.raises(InterruptedStepError):
+            build_on_nodes(evolve(_task(tmp_path), world=world), lambda _: None, stop, log, OWNER.id)
+        ended.set()
+
+    threading.Thread(target=first, daemon=True).start()
+    _until(lambda: log.exists() and "joins" in log.read_text())
+    _until(lambda: _listens(world.main_port))  # torch waits for the other node
+    stop.request()
+    assert ended.wait(60)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 RECIPE = """\
