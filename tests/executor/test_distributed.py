@@ -297,11 +297,14 @@ def _goes_on_alone(task: Task) -> None:
 def test_sharded(
     laboratory: Laboratory,  # noqa: F811
     act: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    *,
     name: str,
     tables: dict[str, Distributed],
 ) -> None:
     act(name)
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path / "compiled"))
     tokens = laboratory.tokens(LEARNT, EVALUATED)
     stages = {"full": EVALUATED, "lora": evolve(EVALUATED, adapter=Adapter(r=4))}
     tasks = {
@@ -315,5 +318,7 @@ def test_sharded(
     alone = {stage: run(laboratory.task(evolve(one, micro_batch_size=4), tokens)) for stage, one in stages.items()}
     for (layout, stage), task in tasks.items():
         check(task, layout, alone[stage])
+    # DeepSpeed would have compiled for a minute, where there is a compiler.
+    assert not (tmp_path / "compiled").exists()
     if chosen is not None:
         check_choice(chosen)
