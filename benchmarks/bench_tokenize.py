@@ -3,9 +3,10 @@
 The same 20,000 chats, the same byte-level BPE of 32,000 tokens with Qwen's expression, the same template. Fresh
 processes in turns; the clock runs from behind the imports to the rows on disk: for TRL over `load_dataset` and what
 SFTTrainer does with it, for tune over one build of `tokens`. Ids and labels are compared on every row. Then tune makes
-tokens again after 1 % of rows were appended, deleted or changed, also with 100,000 chats; and either packs 200,000
+tokens again after 1 % of rows were appended, deleted or changed, also with 100,000 chats. Last, either packs 200,000
 documents, from 32-bit ids and labels in a file that is mapped into memory to packed rows in Arrow files on disk, the
-best of three. `python -m benchmarks.bench_tokenize 1000000` does no more than make tokens of so many, and of edits.
+best of three in each process. `python -m benchmarks.bench_tokenize packing` does no more than that, and with a number
+instead it makes tokens of so many chats, and of edits.
 """
 
 from __future__ import annotations
@@ -21,19 +22,30 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.clock import Clock, best
-from benchmarks.tokenize_builds import TOKENS, by_tune, with_edits
+from benchmarks.tokenize_builds import TOKENS, by_tune, pack_alone, with_edits
 from benchmarks.tokenize_data import EDITS, SEQUENCE_LEN, lengths, make_data
 from executor.tokens.token_files import TRAIN, opened
 
 HOUSE = Path(__file__).parent.parent
 MANY_CHATS = 100_000
-ROUNDS, REPEATS = 3, 3
+ROUNDS, PACKING_ROUNDS, REPEATS = 3, 7, 3
 
 
 def main() -> None:
     """Make the data, measure, compare, print a table, and as the last line one JSON object."""
-    sides = {"trl": by_trl, "tune": by_tune, "many": by_tune_of_many}
+    sides = {
+        "trl": by_trl,
+        "tune": by_tune,
+        "many": by_tune_of_many,
+        "trl_packing": packing_by_trl,
+        "tune_packing": packing_by_tune,
+    }
     match sys.argv[1:]:
+        case ["packing"]:
+            with tempfile.TemporaryDirectory() as scratch:
+                packing = packing_rounds(Path(scratch))
+            print_ratios(packing, "packing")
+            print(json.dumps(packing_figures(packing)))
         case [side, data]:
             print(json.dumps(sides[side](Path(data))))
         case [count]:
@@ -47,7 +59,13 @@ def main() -> None:
                 make_data(Path(scratch), MANY_CHATS)
                 rounds = [{side: run(side, Path(scratch)) for side in ("trl", "tune")} for _ in range(ROUNDS)]
                 compared = compare(Path(scratch))
-            print_figures(rounds, compared)
+                packing = packing_rounds(Path(scratch))
+            print_figures(rounds, compared, packing)
+
+
+def packing_rounds(folder: Path) -> list[dict[str, dict[str, float]]]:
+    """What packing takes on both sides, in turns that follow each other so closely that the machine is the same."""
+    return [{side: run(f"{side}_packing", folder) for side in ("trl", "tune")} for _ in range(PACKING_ROUNDS)]
 
 
 def run(side: str, folder: Path) -> dict[str, float]:
@@ -60,15 +78,23 @@ def run(side: str, folder: Path) -> dict[str, float]:
     return seconds
 
 
-def print_figures(rounds: list[dict[str, dict[str, float]]], compared: int) -> None:
+def print_ratios(rounds: list[dict[str, dict[str, float]]], *names: str) -> None:
     """Medians and ratios; a ratio is that of the two sides of one round."""
     print(f"{'':<26}{'TRL, s':>10}{'tune, s':>10}{'ratio':>8}{'TRL, CPU s':>14}{'tune, CPU s':>14}{'ratio':>8}")
-    for name in ("rows", "packed_rows", "packing"):
+    for name in names:
         print(f"{name.replace('_', ' '):<26}", end="")
         for measure, width in ((name, 10), (f"{name}_processor", 14)):
             trl, tune = (statistics.median(one[side][measure] for one in rounds) for side in ("trl", "tune"))
             print(f"{trl:>{width}.2f}{tune:>{width}.2f}{ratio(rounds, measure):>8.1f}", end="")
         print()
+
+
+def print_figures(
+    rounds: list[dict[str, dict[str, float]]], compared: int, packing: list[dict[str, dict[str, float]]]
+) -> None:
+    """All of it, and as the last line one JSON object."""
+    print_ratios(rounds, "rows", "packed_rows")
+    print_ratios(packing, "packing")
     for prefix in ("", "many_"):
         print_edits(rounds, prefix)
     print(f"rows compared: {compared}, all ids and labels equal")
@@ -76,15 +102,22 @@ def print_figures(rounds: list[dict[str, dict[str, float]]], compared: int) -> N
         "ratio_to_trl": round(ratio(rounds, "rows"), 2),
         "ratio_to_trl_processor": round(ratio(rounds, "rows_processor"), 2),
         "packed_ratio_to_trl": round(ratio(rounds, "packed_rows"), 2),
-        "packing_ratio_to_trl": round(ratio(rounds, "packing"), 2),
-        "fill": round(rounds[0]["tune"]["fill"], 5),
-        "fill_trl": round(rounds[0]["trl"]["fill"], 5),
-        "packing_ratio_to_trl_processor": round(ratio(rounds, "packing_processor"), 2),
+        **packing_figures(packing),
         **costs(rounds, "many_", ""),
         **costs(rounds, "", "_few"),
         "tokens_per_second": round(rounds[0]["tune"][TOKENS] / min(one["tune"]["rows"] for one in rounds)),
     }
     print(json.dumps(figures))
+
+
+def packing_figures(rounds: list[dict[str, dict[str, float]]]) -> dict[str, float]:
+    """How much faster documents are put into rows, and how full these are."""
+    return {
+        "packing_ratio_to_trl": round(ratio(rounds, "packing"), 2),
+        "packing_ratio_to_trl_processor": round(ratio(rounds, "packing_processor"), 2),
+        "fill": round(rounds[0]["tune"]["fill"], 5),
+        "fill_trl": round(rounds[0]["trl"]["fill"], 5),
+    }
 
 
 def print_edits(rounds: list[dict[str, dict[str, float]]], prefix: str) -> None:
@@ -120,13 +153,9 @@ def by_tune_of_many(folder: Path) -> dict[str, float]:
 
 def by_trl(folder: Path) -> dict[str, float]:
     """TRL's preparation, with and without packing."""
-    import numpy as np
-    import pyarrow as pa
     import torch
-    from datasets import Dataset as Rows
     from datasets import disable_caching, disable_progress_bars, load_dataset
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-    from trl.data_utils import pack_dataset
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
@@ -162,6 +191,26 @@ def by_trl(folder: Path) -> dict[str, float]:
         trainer: Any = Timed(model, args=settings, train_dataset=rows, processing_class=tokenizer)
         if not packing:
             trainer.train_dataset.save_to_disk(str(folder / "trl"))
+    return seconds
+
+
+def packing_by_tune(folder: Path) -> dict[str, float]:
+    """Documents into rows, by tune."""
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        packing, fill = pack_alone(Path(scratch))
+    return {**packing, "fill": fill}
+
+
+def packing_by_trl(folder: Path) -> dict[str, float]:
+    """Documents into rows, by TRL."""
+    import numpy as np
+    import pyarrow as pa
+    from datasets import Dataset as Rows
+    from datasets import disable_caching, disable_progress_bars
+    from trl.data_utils import pack_dataset
+
+    disable_progress_bars()
+    disable_caching()
     sizes = lengths()
     documents = pa.ListArray.from_arrays(np.cumsum([0, *sizes], dtype=np.int32), np.ones(sum(sizes), np.int32))
     Rows(pa.table({"input_ids": documents, "labels": documents})).save_to_disk(str(folder / "documents"))
@@ -171,7 +220,7 @@ def by_trl(folder: Path) -> dict[str, float]:
         clock = Clock()
         packed = pack_dataset(unpacked, SEQUENCE_LEN, "bfd")
         taken.append(clock.read("packing"))
-    return {**seconds, **best(taken), "fill": sum(sizes) / (len(packed) * SEQUENCE_LEN)}
+    return {**best(taken), "fill": sum(sizes) / (len(packed) * SEQUENCE_LEN)}
 
 
 def compare(folder: Path) -> int:

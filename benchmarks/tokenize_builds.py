@@ -41,8 +41,7 @@ def by_tune(folder: Path) -> dict[str, float]:
         Path(scratch, "unpacked", "artifacts", "chats.jsonl").rename(folder / "tune")
         taken, facts = with_edits("", folder, Path(scratch, "some"))
         many, _ = with_edits("many_", folder, Path(scratch, "many"))
-        packing, fill = pack_alone(Path(scratch))
-    return {**rows, **taken, **many, **packing, "fill": fill, TOKENS: float(str(facts["tokens"]))}
+    return {**rows, **taken, **many, TOKENS: float(str(facts["tokens"]))}
 
 
 def with_edits(prefix: str, folder: Path, tune_folder: Path) -> tuple[dict[str, float], Mapping[str, Plain]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -92,6 +93,7 @@ def test_a_machine_that_only_plans_is_told_what_every_training_takes(
 ) -> None:
     asked = settings('adapter = { type = "qlora" }')
     monkeypatch.setattr("sys.path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "bitsandbytes", raising=False)
     assert [(one.detail, one.hint) for one in lacks("train.it", asked)] == [
         (
             f"train.it is trained with {', '.join(NEEDED)}, which this machine does not have.",
