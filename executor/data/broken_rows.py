@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Self
 
-from attrs import define, field
+from attrs import field
 
 from executor.data.rows import MOST_REPORTED, BrokenRow
 from state.diagnostic import Diagnostic, Place
+from state.values import mutable
 
 
-@define
+@mutable
 class BrokenRows:
     """Broken rows as they are found; of each file, and of so many files, only those are kept that may be told."""
 

@@ -15,9 +15,10 @@ T = TypeVar("T")
 
 TRAIN = "train"
 
-_SLICE = re.compile(r"([\w.-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?")
-_SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})\b")
-_BETWEEN_WORDS = re.compile(r"[-._ 0-9/]+")
+_SLICE = r"([\w.-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?"
+_SHARD = r"(.+)-\d{5}-of-(\d{5})\b"
+_BETWEEN_WORDS = r"[-._ 0-9/]+"
+"""Expressions that are compiled when they are first used: most plans look at files that they know by name."""
 _KEYWORDS = {
     **dict.fromkeys(("train", "training"), TRAIN),
     **dict.fromkeys(("validation", "valid", "dev", "val"), "validation"),
@@ -52,7 +53,7 @@ class Slice:
 
 def parse(text: str) -> tuple[Slice, ...]:
     """The slices that a `split` names; raises ValueError for what is none."""
-    found = [_SLICE.fullmatch(part.strip()) for part in text.split("+")]
+    found = [re.fullmatch(_SLICE, part.strip()) for part in text.split("+")]
     slices = [Slice(one[1], one[2] or "", one[3] or "") for one in found if one is not None]
     if len(slices) < len(found):
         message = f"expected a split such as train, train[:10%] or train+test, got {text!r}"
@@ -62,10 +63,10 @@ def parse(text: str) -> tuple[Slice, ...]:
 
 def split_of(name: str) -> str:
     """The split that a file's name or one of its folders tells; "" where they tell none."""
-    shard = _SHARD.match(name.rpartition("/")[2])
+    shard = re.match(_SHARD, name.rpartition("/")[2])
     if shard is not None:
         return shard[1]
-    words = _BETWEEN_WORDS.split(name.lower())
+    words = re.split(_BETWEEN_WORDS, name.lower())
     return next((_KEYWORDS[word] for word in words if word in _KEYWORDS), "")
 
 
@@ -93,7 +94,7 @@ def missing_shards(names: Iterable[str]) -> str:
     """The first file that says of how many it is one, while not all of them are here; "" if there is none."""
     groups: dict[str, list[str]] = {}
     for name in names:
-        if shard := _SHARD.match(name):
+        if shard := re.match(_SHARD, name):
             groups.setdefault(f"{shard[1]} {shard[2]} {PurePath(name).suffix}", []).append(name)
     return next((found[0] for key, found in groups.items() if len(found) < int(key.split()[-2])), "")
 

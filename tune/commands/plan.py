@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from state.lock import is_dead, read_owner
 from state.plain import as_bytes
 from state.wording import suggestion
 from tune.cli import usage_problem
-from tune.machine_warnings import warn_of_libraries
 from tune.overriding import overriding
 from tune.project import Project, open_project
 from tune.selecting import selecting
@@ -65,7 +64,7 @@ def command(  # noqa: PLR0913  one parameter for each option
     with _told_in_markdown(name) if as_markdown else nullcontext():
         plan, _ = project.plan(strict=strict, verify=verify, selection=selection)
     _warn_of_apply(project)
-    warn_of_libraries({step.kind for step in plan.steps if step.action in WORKS})
+    _warn_of_libraries({step.kind for step in plan.steps if step.action in WORKS})
     if out is not None:
         _save(plan, out.resolve(), project.file)
     if as_json:
@@ -88,6 +87,13 @@ def command(  # noqa: PLR0913  one parameter for each option
         if out is not None:
             click.echo(f"\nSaved to {out}. To do exactly this:\n  tune apply {out}", err=True)
     context.exit(2 if detailed_exitcode and plan.changes else 0)
+
+
+def _warn_of_libraries(kinds: Collection[str]) -> None:
+    if kinds:
+        from tune.machine_warnings import warn_of_libraries
+
+        warn_of_libraries(kinds)
 
 
 def _print(plan: Plan, project: Project, *, everything: bool) -> None:
