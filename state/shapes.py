@@ -216,7 +216,7 @@ def _member(kind: type[Enum], value: object) -> Enum:
 
 
 def _table(value: object) -> Mapping[str, Any]:
-    if type(value) is not dict and not isinstance(value, TABLES):
+    if not isinstance(value, TABLES):
         raise MisfitError.expected("a table", value)
     return cast("Mapping[str, Any]", value)
 

@@ -217,8 +217,8 @@ def check_unchanged(settings: Mapping[str, Plain], folder: Path, expected: str, 
     dataset = dataset_of(settings)
     if origin_of(dataset, folder) is not Origin.LOCAL:
         return True
-    content = digests.digests([path for path, _ in origin.named_files(dataset, folder)])
-    return identity(settings, content) == expected
+    content = origin.digests_of_files(dataset, folder, digests)
+    return identity(settings, list(content.values())) == expected
 
 
 def locate(record: Record, recipe_folder: Path) -> Path:

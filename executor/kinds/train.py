@@ -173,8 +173,7 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     stage: Stage = resource.specification
     told, wrong = accelerate_file.probed(resource, surroundings.folder)
     distributed, diagnostics = deepspeed_file.probed(resource, told, surroundings.folder)
-    share = stage.batch_size // distributed_fields.known_processes(distributed)
-    micro = share if stage.micro_batch_size == "auto" else stage.micro_batch_size
+    micro = distributed_fields.known_micro_batch(stage.batch_size, stage.micro_batch_size, distributed)
     arguments = scheduler_arguments.resolved(stage.lr_scheduler, stage.lr_scheduler_kwargs)
     leaks = packing_faults(stage, surroundings.resources, surroundings.folder)
     foreign = teacher_faults(stage, surroundings.resources, surroundings.folder)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from executor.training import answer_stage, trainers
 from executor.training.answer_stage import LOSS, ReferredStage
-from executor.training.distributed_fields import known_processes
+from executor.training.distributed_fields import known_micro_batch, known_processes
 from executor.training.method import Fault, Method
 from executor.training.trainer_arguments import KTO
 from executor.workers.world import micro_batch
@@ -39,7 +39,7 @@ def faults(stage: Kto) -> Iterator[Fault]:
     """The loss compares each answer with those of other prompts in the same micro-batch."""
     yield from answer_stage.faults(stage)
     share = stage.batch_size // known_processes(stage.distributed)
-    micro = share if stage.micro_batch_size == "auto" else stage.micro_batch_size
+    micro = known_micro_batch(stage.batch_size, stage.micro_batch_size, stage.distributed)
     if stage.loss_type == "kto" and micro == 1:
         path, least = ("batch_size", 2 * stage.batch_size // share) if share == 1 else ("micro_batch_size", 2)
         yield path, f"{NEEDS}, and there is only one", f"Set it to {least} at least."

@@ -154,6 +154,11 @@ def known_processes(table: Distributed) -> int:
     return table.nodes * (1 if isinstance(table.processes, str) else table.processes)
 
 
+def known_micro_batch(batch_size: int, micro_batch_size: int | str, table: Distributed) -> int:
+    """Rows of a micro-batch, as far as the recipe alone says: "auto" is all that a process has of a batch."""
+    return batch_size // known_processes(table) if isinstance(micro_batch_size, str) else micro_batch_size
+
+
 def _process_faults(table: Distributed, batch: int, micro: int | str) -> Iterator[tuple[str, str, str]]:
     several = table.nodes > 1 or (isinstance(table.processes, int) and table.processes > 1)
     if table.strategy == "single" and several:
