@@ -70,10 +70,10 @@ def same(one: Plain, other: Plain) -> bool:
     return encode(one) == encode(other)
 
 
-def effect_of(specification: type, path: str, settings: Mapping[str, Plain]) -> Effect:
-    """What a change of the field forces, given the other settings."""
+def effect_of(specification: type, path: str, settings: Mapping[str, Plain], facts: Mapping[str, Plain]) -> Effect:
+    """What a change of the field forces, given the other settings, and what is known of the resource beside them."""
     rule = declared(specification, path).effect
-    return rule if isinstance(rule, Effect) else rule(settings)
+    return rule if isinstance(rule, Effect) else rule(settings, facts)
 
 
 IDENTITY = (Effect.REBUILD, Effect.LENGTH)
@@ -88,9 +88,10 @@ def action_key(desired: Desired, inputs: Mapping[str, tuple[str, ...]], splices:
     identity = {
         path: value
         for path, value in flatten(desired.settings).items()
-        if effect_of(desired.specification, path, desired.settings) in IDENTITY
+        if effect_of(desired.specification, path, desired.settings, desired.facts) in IDENTITY
     }
-    decisive = [name for name in inputs if input_effect(desired.specification, name, desired.settings) in IDENTITY]
+    made_of = (input_effect(desired.specification, name, desired.settings, desired.facts) for name in inputs)
+    decisive = [name for name, effect in zip(inputs, made_of, strict=True) if effect in IDENTITY]
     # The first generation has no number, so that keys are what they were before there were generations.
     generation: dict[str, Plain] = {"generation": desired.generation} if desired.generation else {}
     spliced: dict[str, Plain] = {"splices": [[one.step, one.checkpoint] for one in splices]} if splices else {}

@@ -91,8 +91,8 @@ def _as_meant(changed: FieldChanged, situation: Situation, record: Record) -> Fi
 
 def _decides(situation: Situation, record: Record, field: str) -> bool:
     """Whether an input is part of what the result is, or was when it was made."""
-    specification, both = situation.desired.specification, (record.settings, situation.desired.settings)
-    return any(input_effect(specification, field, one) is Effect.REBUILD for one in both)
+    effects = (input_effect(situation.desired.specification, field, *one) for one in _both(situation.desired, record))
+    return Effect.REBUILD in effects
 
 
 def _field_changes(desired: Desired, record: Record) -> Iterator[FieldChanged]:
@@ -144,9 +144,16 @@ def _as_declared(specification: type, name: str, table: Plain) -> Plain:
 
 def _consequence(desired: Desired, record: Record, path: str) -> tuple[Effect, str]:
     """What the change of a field forces, and why."""
-    # What decided then and does not any more, such as early stopping that was taken out, still did decide.
-    effects = (effect_of(desired.specification, path, one) for one in (record.settings, desired.settings))
+    effects = (effect_of(desired.specification, path, *one) for one in _both(desired, record))
     return max(effects, key=_WEIGHT.index), declared(desired.specification, path).why
+
+
+def _both(desired: Desired, record: Record) -> tuple[tuple[Mapping[str, Plain], Mapping[str, Plain]], ...]:
+    """Settings and facts as they were and as they are.
+
+    What decided then and does not any more, such as early stopping that was taken out, still did decide.
+    """
+    return (record.settings, record.facts), (desired.settings, desired.facts)
 
 
 def _plainly_equal(recorded: Mapping[str, Plain], wanted: Mapping[str, Plain]) -> bool:

@@ -45,8 +45,8 @@ class Made:
 
 Alike: TypeAlias = Callable[[Made, Mapping[str, Plain]], str]
 """Why other settings say the same of a result as those that it was made with; "" where they do not."""
-EffectRule: TypeAlias = Effect | Callable[[Mapping[str, Plain]], Effect]
-"""A fixed effect, or one that depends on the other settings of the same resource."""
+EffectRule: TypeAlias = Effect | Callable[[Mapping[str, Plain], Mapping[str, Plain]], Effect]
+"""A fixed effect, or one that depends on the other settings of the same resource and on the facts known of it."""
 
 
 @frozen
@@ -86,14 +86,14 @@ def reference(*kinds: str, default: object = attrs.NOTHING, effect: EffectRule =
     return attrs.field(default=default, metadata={"refers": kinds, "input": Setting(effect, why)})
 
 
-def input_effect(specification: type, name: str, settings: Mapping[str, Plain]) -> Effect:
-    """What another digest of an input forces, given the other settings; inputs go by the names of reference fields.
+def input_effect(specification: type, name: str, settings: Mapping[str, Plain], facts: Mapping[str, Plain]) -> Effect:
+    """What another digest of an input forces, given settings and facts; inputs go by the names of reference fields.
 
     One that no field is named after, such as derived tokens, is what the result is made from.
     """
     field = fields(specification).get(name)
     rule = field.metadata["input"].effect if field is not None and referenced_kinds(field) else Effect.REBUILD
-    return rule if isinstance(rule, Effect) else rule(settings)
+    return rule if isinstance(rule, Effect) else rule(settings, facts)
 
 
 def referenced_kinds(field: attrs.Attribute[Any]) -> tuple[str, ...]:

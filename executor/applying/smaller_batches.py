@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 from attrs import evolve
 
 from executor.applying.means import Means
+from executor.models.dropout_rates import drops_out
+from executor.models.model_configuration import configuration
 from executor.workers import events
 from executor.workers.launch import Emit
 from executor.workers.out_of_memory import OutOfMemoryError
@@ -17,9 +18,6 @@ from executor.workers.task import Outcome, Task
 from executor.workers.world import micro_batch
 from state import artifacts
 from state.record import Checkpoint
-
-DROPOUT = ("dropout", "pdrop", "drop_rate")
-"""Ends of the names of dropout rates in models' configurations."""
 
 
 def build_in_memory(
@@ -43,17 +41,14 @@ def build_in_memory(
 def smaller(task: Task) -> int | None:
     """The next smaller micro-batch of which a step has a whole number; None where that would be another training."""
     settings: Mapping[str, Any] = task.settings
-    if task.kind != "train" or not settings["auto_micro_batch"] or _drops_out(Path(task.inputs["model"][0].folder)):
+    if (
+        task.kind != "train"
+        or not settings["auto_micro_batch"]
+        or drops_out(configuration(Path(task.inputs["model"][0].folder)))
+    ):
         return None
     micro = micro_batch(settings, task.world)
     return max((one for one in range(1, micro) if micro % one == 0), default=None)
-
-
-def _drops_out(model: Path) -> bool:
-    """Whether a model's own configuration has dropout, whose masks are drawn for each micro-batch."""
-    config = json.loads((model / "config.json").read_bytes())
-    rates = (value for name, value in config.items() if name.endswith(DROPOUT) and isinstance(value, int | float))
-    return any(rate > 0 for rate in rates)
 
 
 def _again(task: Task, micro: int, reached: Sequence[Checkpoint]) -> Task:

@@ -20,6 +20,7 @@ from executor.training import (
     accelerate_file,
     deepspeed_file,
     distributed_fields,
+    dropout,
     evaluation_fields,
     kernel_fields,
     known_elsewhere,
@@ -177,6 +178,8 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     arguments = scheduler_arguments.resolved(stage.lr_scheduler, stage.lr_scheduler_kwargs)
     leaks = packing_faults(stage, surroundings.resources, surroundings.folder)
     foreign = teacher_faults(stage, surroundings.resources, surroundings.folder)
+    facts = dropout.found(resource, surroundings)
+    split = stage_faults.split_faults(stage, root_model(stage.model, surroundings.resources), facts)
     return Probe(
         function_content(resource, surroundings),
         settings={
@@ -187,10 +190,11 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
             **precision_fields.resolved(stage),
             "data_seed": None if stage.data_seed == stage.seed else stage.data_seed,
         },
+        facts=facts,
         diagnostics=(
             *wrong,
             *diagnostics,
-            *_told("Contradicting fields", resource, (*leaks, *foreign)),
+            *_told("Contradicting fields", resource, (*leaks, *foreign, *split)),
             *evaluation_diagnostics(resource, surroundings),
         ),
     )

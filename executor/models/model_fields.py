@@ -21,7 +21,7 @@ WITHOUT_ROPE = ("bloom", "falcon_mamba", "gpt2", "gpt_bigcode", "mamba", "mamba2
 """Types of models that tell positions otherwise, or not at all."""
 
 
-def where_drawn(settings: Mapping[str, Plain]) -> Effect:
+def where_drawn(settings: Mapping[str, Plain], _: Mapping[str, Plain]) -> Effect:
     """Weights that come from somewhere do not follow the seed, but for rows that are added to them."""
     return Effect.REBUILD if settings["config"] or changes_tokenizer(settings) else Effect.METADATA
 
@@ -82,7 +82,7 @@ def is_template(name: str) -> bool:
 
 def without_positions(resource: Resource, folder: Path) -> tuple[Diagnostic, ...]:
     """Scaling of what a known architecture does not have; of one that is not known, transformers is asked later."""
-    from executor.models.model_files import configuration
+    from executor.models.model_configuration import configuration
 
     kind = configuration(folder).get("model_type")
     if not resource.specification.rope_scaling or kind not in WITHOUT_ROPE:

@@ -53,15 +53,6 @@ def _code(folder: Path) -> dict[str, Plain]:
     return {"code": files} if files else {}
 
 
-def configuration(folder: Path) -> Mapping[str, Any]:
-    """A model's configuration, if there is one; whether it is sound is for others to say."""
-    try:
-        found = json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def configurations(folder: Path) -> dict[str, Plain]:
     """What the configurations of a folder say of its model, by file name."""
     return {name: _canonical(folder / name) for name in CONFIGURATIONS if (folder / name).is_file()}

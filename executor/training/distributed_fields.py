@@ -42,14 +42,14 @@ PARAMETERS_SHARED_OUT = 3
 """The ZeRO stage from which on parameters are shared out, and can be offloaded."""
 
 
-def precise_or_neutral(settings: Mapping[str, Plain]) -> Effect:
+def precise_or_neutral(settings: Mapping[str, Plain], facts: Mapping[str, Plain]) -> Effect:
     """Without dropout strategies only round differently; but with bf16, DeepSpeed alone keeps weights in bfloat16."""
     table = settings.get("distributed")
     in_bfloat16 = isinstance(table, Mapping) and table.get("strategy") == "deepspeed" and settings.get("bf16")
-    return Effect.REBUILD if in_bfloat16 else neutral_without_dropout(settings)
+    return Effect.REBUILD if in_bfloat16 else neutral_without_dropout(settings, facts)
 
 
-def neutral_if_known(settings: Mapping[str, Plain]) -> Effect:
+def neutral_if_known(settings: Mapping[str, Plain], _: Mapping[str, Plain]) -> Effect:
     """How states are shared out changes no sums; what other blocks of a configuration do is not known."""
     table: Any = settings.get("distributed")
     config = table.get("config", "") if isinstance(table, Mapping) else ""

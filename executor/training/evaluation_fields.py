@@ -30,7 +30,7 @@ DOCUMENT_METRICS = ("loss", "perplexity", "mean_token_accuracy", "entropy")
 """What is measured of documents without an answer."""
 
 
-def where_it_selects(settings: Mapping[str, Plain]) -> Effect:
+def where_it_selects(settings: Mapping[str, Plain], _: Mapping[str, Plain]) -> Effect:
     """Evaluation leaves every bit of a run alone, unless the run ends by it or its best model is picked by it."""
     evaluation = settings.get("evaluation")
     if not isinstance(evaluation, Mapping):

@@ -18,7 +18,7 @@ def function_content(resource: Resource, surroundings: Surroundings) -> dict[str
     """The digests of the files of a run's own rewards, and of its own metrics where these decide what comes out."""
     rewards = function_digests(_rewards(resource), surroundings.folder)
     evaluation = resource.specification.evaluation
-    if evaluation is None or where_it_selects(settings_of(resource.specification)) is not Effect.REBUILD:
+    if evaluation is None or where_it_selects(settings_of(resource.specification), {}) is not Effect.REBUILD:
         return rewards
     return {**rewards, **function_digests(user_functions(evaluation.metrics), surroundings.folder)}
 

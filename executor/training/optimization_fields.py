@@ -19,7 +19,7 @@ from state.values import frozen
 STEPS_DEPEND = "every optimizer step depends on it"
 
 
-def where_loraplus(settings: Mapping[str, Plain]) -> Effect:
+def where_loraplus(settings: Mapping[str, Plain], _: Mapping[str, Plain]) -> Effect:
     """A learning rate that nothing learns with decides nothing."""
     return Effect.REBUILD if settings["loraplus_lr_ratio"] != 1 else Effect.METADATA
 

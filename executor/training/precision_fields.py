@@ -15,7 +15,7 @@ AMPERE = (8, 0)
 HELD = "the frozen weights are rounded differently"
 
 
-def where_in_four_bits(settings: Mapping[str, Plain]) -> Effect:
+def where_in_four_bits(settings: Mapping[str, Plain], _: Mapping[str, Plain]) -> Effect:
     """Details of a format that the weights are not in decide nothing."""
     return Effect.REBUILD if settings["load_in_4bit"] else Effect.METADATA
 

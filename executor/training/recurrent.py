@@ -42,10 +42,9 @@ def packing_faults(stage: Any, resources: Resources, folder: Path) -> Iterator[t
     """Packing for a model that cannot keep documents apart, as far as its configuration can be read here."""
     if not stage.sample_packing:
         return
-    from executor.models.model_files import configuration
+    from executor.models.model_configuration import root_configuration
 
-    root = resources[root_model(stage.model, resources)]
-    config = root.specification.config or configuration(folder / root.specification.source)
-    if is_recurrent(config):
-        detail = f"layers of {root.address} carry a state from one document of a packed row into the next"
+    if is_recurrent(root_configuration(stage.model, resources, folder)):
+        root = root_model(stage.model, resources)
+        detail = f"layers of {root} carry a state from one document of a packed row into the next"
         yield "sample_packing", detail, "Remove it; `group_by_length` saves padding too."

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from executor.tokens.row_layout import WANTED
 from executor.training import scheduler_arguments
-from executor.training.dropout import neutral_without_dropout
+from executor.training.dropout import DROPOUT, neutral_without_dropout
 from executor.training.evaluation_fields import evaluation_faults
 from executor.training.method import Fault, Method
 from executor.training.stage import Stage
 from planner.effects import Effect, declared, fields
 from planner.structure import settings_of
+from state.canonical import Plain
+
+ANOTHER = "a smaller micro-batch would be another training"
+WITHOUT = "Do without it, or set a `micro_batch_size` that fits."
 
 
 def faults(stage: Stage, method: Method, places: Collection[str]) -> Iterator[Fault]:
@@ -21,8 +25,7 @@ def faults(stage: Stage, method: Method, places: Collection[str]) -> Iterator[Fa
         hint = "One optimizer step sees `batch_size` rows, in equal parts of `micro_batch_size`."
         yield "micro_batch_size", f"{micro} does not divide `batch_size` = {stage.batch_size}", hint
     if stage.auto_micro_batch and (decisive := _decided_by_micro_batches(stage, method)):
-        hint = "Do without it, or set a `micro_batch_size` that fits."
-        yield "auto_micro_batch", f"with {decisive}, a smaller micro-batch would be another training", hint
+        yield "auto_micro_batch", f"with {decisive}, {ANOTHER}", WITHOUT
     if stage.warmup_ratio and stage.warmup_steps:
         yield "warmup_steps", "`warmup_ratio` is set too", "Remove one of them."
     if stage.lr_scheduler == "constant" and (stage.warmup_ratio or stage.warmup_steps):
@@ -34,11 +37,17 @@ def faults(stage: Stage, method: Method, places: Collection[str]) -> Iterator[Fa
     yield from method.faults(stage)
 
 
+def split_faults(stage: Stage, root: str, facts: Mapping[str, Plain]) -> Iterator[Fault]:
+    """Smaller micro-batches for a model that has dropout of its own, as far as that is known."""
+    if stage.auto_micro_batch and facts.get(DROPOUT):
+        yield "auto_micro_batch", f"{root} has dropout of its own, and {ANOTHER}", WITHOUT
+
+
 def _decided_by_micro_batches(stage: Stage, method: Method) -> str:
     """What of a recipe makes another training of other micro-batches, if anything."""
     if declared(method.specification, "micro_batch_size").effect is Effect.REBUILD:
         return f'method = "{method.name}"'
-    if neutral_without_dropout(settings_of(stage)) is Effect.REBUILD:
+    if neutral_without_dropout(settings_of(stage), {}) is Effect.REBUILD:
         return "NEFTune" if stage.neftune_noise_alpha else "dropout"
     return ""
 

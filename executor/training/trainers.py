@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from executor.models.dropout_rates import switch_off
 from executor.models.lora import adapter_configuration, keep_adapters_exact
 from executor.models.trained_rows import show_biases, token_rows
 from executor.training import learning
+from executor.training.dropout import DISABLED
 
 if TYPE_CHECKING:
     from executor.training.training_run import Run
@@ -28,6 +30,8 @@ def common(run: Run, model: Any = None, task: str = "CAUSAL_LM") -> dict[str, An
 
     trained, tokenizer = run.model() if model is None else model, run.tokenizer()
     learning.let_the_end_be_learnt(trained, tokenizer)
+    if run.settings.get(DISABLED):
+        switch_off(trained)
     adapter = run.settings["adapter"]
     rows = token_rows(adapter, trained, tokenizer)
     return {

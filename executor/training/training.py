@@ -19,7 +19,7 @@ from executor.models.sharded_checkpoint import is_sharded, load
 from executor.models.trained_rows import prove_trained
 from executor.models.trust import carried
 from executor.tokens.token_files import VALIDATION
-from executor.training import cross_entropy, determinism, filling, learning, strategies
+from executor.training import cross_entropy, determinism, dropout, filling, learning, strategies
 from executor.training.best_model import best_folder
 from executor.training.callbacks import Callbacks, RunIsOverError, callbacks, telling
 from executor.training.end_of_run import copy_weights, end_at, is_end, trainer_state, was_not_evaluated
@@ -206,6 +206,7 @@ def _facts(model: Any, run: Run) -> dict[str, Plain]:  # noqa: ANN401  transform
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "trainable_parameters": trainable,
     }
+    facts |= dropout.fact(model.config.to_dict(), disabled=bool(run.settings.get(dropout.DISABLED)))
     facts["attn_implementation"] = model.config._attn_implementation  # noqa: SLF001  transformers tells it nowhere else
     if "cross_entropy" in run.settings:
         facts["cross_entropy"] = cross_entropy.chosen(run.settings)

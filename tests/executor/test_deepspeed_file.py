@@ -145,7 +145,7 @@ def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, content: str) 
 )
 def test_blocks_that_nobody_has_classified_rebuild(config: dict[str, Any], effect: Effect) -> None:
     settings = {"distributed": settings_of(evolve(Distributed("deepspeed"), config=config))}
-    assert effect_of(Sft, "distributed.config.x", settings) is effect
+    assert effect_of(Sft, "distributed.config.x", settings, {}) is effect
 
 
 RECIPE = """

@@ -99,7 +99,7 @@ def test_what_a_change_costs(path: str, strategy: str, bf16: bool, dropout: floa
         "adapter": {"lora_dropout": dropout},
         "distributed": {"strategy": strategy},
     }
-    assert effect_of(Sft, f"distributed.{path}", settings) is effect
+    assert effect_of(Sft, f"distributed.{path}", settings, {}) is effect
 
 
 @pytest.mark.parametrize(

@@ -406,6 +406,20 @@ def test_every_loss_of_trl_can_be_had(bench: Bench, loss: str) -> None:
     assert made.log[0]["loss"] == pytest.approx(by_hand(bench, loss)[0], abs=1e-5)
 
 
+def test_dropout_is_switched_off_where_attention_holds_it_as_a_number(bench: Bench) -> None:
+    """TRL switches off modules only: the first loss would not be that of a model that did not move yet."""
+    import math
+
+    folder = _fresh(bench.laboratory.folder, "dropping")
+    initialise({**ARCHITECTURE, "attention_dropout": 0.5}, 2, bench.laboratory.folder / "tokenizer", TEMPLATE, folder)
+    dropping, task = evolve(bench.laboratory.model, folder=str(folder)), bench.task("dpo full")
+    settings = {**task.settings, "max_steps": 1}
+    made = run(evolve(task, inputs={**task.inputs, "model": (dropping,)}, settings=settings))
+    assert made.log[0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
+    assert made.outcome.facts["dropout"] is False
+    assert json.loads((task.output_folder / "config.json").read_text())["attention_dropout"] == 0.5
+
+
 def test_a_row_is_what_the_trainer_reads(bench: Bench) -> None:
     tokens = bench.tokens(*ROWS[Dpo])
     columns = read_columns(Path(tokens.folder), TRAIN)

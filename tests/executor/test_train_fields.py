@@ -291,7 +291,7 @@ def test_answers_are_drawn_by_every_process_anew(method: str) -> None:
     specification = methods.load()[method].specification
     settings: dict[str, Plain] = {one.name: None for one in attrs.fields(specification)}
     for path in ("distributed.processes", "distributed.nodes", "distributed.strategy"):
-        assert effect_of(specification, path, settings) is Effect.REBUILD
+        assert effect_of(specification, path, settings, {}) is Effect.REBUILD
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ ELSEWHERE = {
 def declared_as(wanted: Effect) -> set[str]:
     """The fields that have an effect, for an adapter without dropout."""
     rules = {path: declared(Sft, path).effect for path in leaves(Sft)}
-    effects = {path: rule if isinstance(rule, Effect) else rule(settings_of(SHORT)) for path, rule in rules.items()}
+    effects = {path: rule if isinstance(rule, Effect) else rule(settings_of(SHORT), {}) for path, rule in rules.items()}
     return {path for path, effect in effects.items() if effect is wanted}
 
 

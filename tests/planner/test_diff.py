@@ -106,7 +106,7 @@ def test_of_two_alike_the_one_that_is_renamed_is_adopted(workshop: Any) -> None:
     assert workshop.actions() == {}
 
 
-def _selects(settings: Mapping[str, Plain]) -> Effect:
+def _selects(settings: Mapping[str, Plain], _: Mapping[str, Plain]) -> Effect:
     return Effect.REBUILD if settings["patience"] else Effect.RUNTIME
 
 
