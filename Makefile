@@ -51,7 +51,7 @@ bench-state: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_state.py
 
 bench-train: $(VENV)/installed
-	$(BIN)/python benchmarks/bench_train.py
+	$(BIN)/python -m benchmarks.bench_train
 
 bench-tokenize: $(VENV)/installed
 	$(BIN)/python -m benchmarks.bench_tokenize

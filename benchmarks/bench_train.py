@@ -1,11 +1,9 @@
 """`make bench-train`: steps per second through tune's worker, beside a plain TRL script on the same rows and settings.
 
-A fresh process each time, in turns, and medians count. All tell their parent on a pipe when a step has ended, and the
-parent looks at its own clock: from the end of the first step to the end of the last one, checkpoint included.
-
-On a busy machine, rates say little. So what each takes of a processor between the same two moments is compared too,
-round by round, with what the parent takes to listen counted in. Each has one thread: others would spin while they wait,
-which counts as work.
+Two fresh processes at a time that take turns of a second, for rates of runs that follow each other say little where a
+machine's speed changes. Both tell their parent on a pipe when a step has ended, and the parent counts the seconds in
+which it let them run: from the end of the first step to the end of the last one, checkpoints included. Each has one
+thread: others would spin while they wait, which counts as work.
 """
 
 from __future__ import annotations
@@ -16,14 +14,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # it has no types
-from attrs import define, field, frozen
+from attrs import frozen
 
+from benchmarks.plain_trl import SCRIPT
+from benchmarks.turns import Contestant, compete
 from executor.data.dataset_fields import Dataset
 from executor.kinds.dataset import identity
 from executor.kinds.model import Model
@@ -37,7 +35,7 @@ from planner.structure import settings_of
 from state.canonical import Plain
 from state.files import digest_file
 
-ROUNDS = 5
+ROUNDS = 4
 STEPS = 150
 QUICKSTART = Path(__file__).parent.parent / "examples" / "quickstart"
 CORPUS = QUICKSTART / "data" / "corpus.jsonl"
@@ -63,90 +61,6 @@ STAGE = Sft(
 )
 """Cadences stay at tune's defaults: a log every step, a checkpoint every 100 and one at the end."""
 
-BARE = """
-import sys
-
-import torch
-from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-from trl import SFTConfig, SFTTrainer
-
-print("step", 0, flush=True)
-model, rows, output, steps, logging_steps = sys.argv[1:]
-
-
-class Stamp(TrainerCallback):
-    def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step in (1, state.max_steps):
-            print("step", state.global_step, flush=True)
-
-
-trainer = SFTTrainer(
-    model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
-    args=SFTConfig(
-        output_dir=output,
-        per_device_train_batch_size=32,
-        max_steps=int(steps),
-        learning_rate=1e-3,
-        lr_scheduler_type="cosine",
-        optim="adamw_torch",
-        bf16=False,
-        activation_checkpointing=False,
-        logging_steps=int(logging_steps),
-        save_steps=100,
-        save_total_limit=2,
-        max_length=None,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        use_cpu=not torch.cuda.is_available(),
-        report_to="none",
-    ),
-    train_dataset=Dataset.from_file(rows).select_columns(["input_ids", "labels"]),
-    processing_class=AutoTokenizer.from_pretrained(model),
-)
-trainer.add_callback(Stamp())
-print("loss", trainer.train().training_loss, flush=True)
-"""
-"""What a user of TRL writes for the same training: its own collator, no callback but the one that tells the time.
-
-Step 0 is over when the libraries are imported.
-"""
-
-
-@define
-class Clock:
-    """When steps ended, as the parent hears of it, and what they had taken of a processor by then."""
-
-    started: float = field(factory=time.perf_counter)
-    ended: dict[int, float] = field(factory=dict)
-    worked: dict[int, float] = field(factory=dict)
-    loss: float = 0.0
-
-    def heard(self, step: int) -> None:
-        """A step has just ended."""
-        if step in (0, 1, STEPS):
-            self.ended[step] = time.perf_counter()
-            self.worked[step] = processor_seconds()
-
-    def until(self, step: int) -> float:
-        """Seconds from the start of the process to the end of a step."""
-        return self.ended[step] - self.started
-
-    @property
-    def rate(self) -> float:
-        """Steps per second after the first."""
-        return (STEPS - 1) / (self.ended[STEPS] - self.ended[1])
-
-    @property
-    def work(self) -> float:
-        """Processor seconds of all steps after the first."""
-        return self.worked[STEPS] - self.worked[1]
-
-
-def processor_seconds() -> float:
-    """What this process and those that it has running have taken of a processor."""
-    running = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    return float(sum(one.cpu_times().user + one.cpu_times().system for one in running))
-
 
 @frozen
 class Workplace:
@@ -160,87 +74,110 @@ class Workplace:
 def main() -> None:
     """Measure, print a table, and as the last line one JSON object."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    contestants: dict[str, Callable[[Workplace, int], Clock]] = {
-        "tune": tune,
-        "trl": trl,
-        "seldom": partial(trl, logging_steps=10),
-    }
-    rounds: list[dict[str, Clock]] = []
+    rounds: list[dict[str, Contestant]] = []
     with tempfile.TemporaryDirectory() as scratch:
         workplace = prepare(Path(scratch))
         for number in range(ROUNDS):
-            first = number % len(contestants)
-            order = [*contestants][first:] + [*contestants][:first]
-            rounds.append({name: contestants[name](workplace, number) for name in order})
-            said = ", ".join(
-                f"{name} {one.rate:.2f} steps/s and {one.work:.2f} processor s, loss {one.loss}"
-                for name, one in rounds[-1].items()
-            )
-            print(f"round {number + 1}: {said}", flush=True)
+            for names in PAIRS if number % 2 else [(other, one) for one, other in PAIRS]:
+                run = len(rounds)
+                pair = {name: Contestant(name, partial(CONTESTANTS[name], workplace, run)) for name in names}
+                compete(*pair.values())
+                rounds.append(pair)
+                print(f"round {number + 1}: " + ", ".join(_said(one) for one in pair.values()), flush=True)
     report(rounds)
 
 
-def report(rounds: list[dict[str, Clock]]) -> None:
-    """The table and the figures; `seldom` is the plain script that logs every 10th step, as TRL's defaults are."""
-    figures: dict[str, float] = {}
-    print(f"{'':<8}{'steps/s median':>16}{'min':>8}{'max':>8}{'first step after s':>20}{'processor s':>13}")
-    for name in rounds[0]:
-        rates = [one[name].rate for one in rounds]
-        figures[f"{name}_steps_per_second"] = round(statistics.median(rates), 3)
-        figures[f"processor_{name}_s"] = round(statistics.median(one[name].work for one in rounds), 2)
-        figures[f"startup_{name}_s"] = round(statistics.median(one[name].until(1) for one in rounds), 2)
-        middle, startup = figures[f"{name}_steps_per_second"], figures[f"startup_{name}_s"]
-        columns = f"{middle:>16.2f}{min(rates):>8.2f}{max(rates):>8.2f}{startup:>20.1f}"
-        print(f"{name:<8}{columns}{figures[f'processor_{name}_s']:>13.2f}")
-    figures["ratio_to_trl"] = round(figures["tune_steps_per_second"] / figures["trl_steps_per_second"], 4)
-    best = {name: max(one[name].rate for one in rounds) for name in rounds[0]}
-    figures["ratio_of_best"] = round(best["tune"] / best["trl"], 4)
-    for name in ("trl", "seldom"):
-        more = statistics.median(one["tune"].work / one[name].work for one in rounds)
-        least = min(one["tune"].work for one in rounds) / min(one[name].work for one in rounds)
-        figures |= {f"processor_to_{name}": round(more, 4), f"least_processor_to_{name}": round(least, 4)}
-    imported = min(one["trl"].until(0) for one in rounds)
-    figures["startup_beyond_imports_s"] = round(min(one["tune"].until(1) for one in rounds) - imported, 2)
-    figures["loss_difference"] = max(abs(one["tune"].loss - one["trl"].loss) for one in rounds)
+def _said(one: Contestant) -> str:
+    return f"{one.name} {rate(one):.2f} steps/s, {processor_seconds(one):.2f} processor s, loss {one.loss}"
+
+
+def report(rounds: list[dict[str, Contestant]]) -> None:
+    """The table and the figures."""
+    figures = _each(rounds)
+    for one, other in PAIRS:
+        pairs = [pair for pair in rounds if pair.keys() == {one, other}]
+        rates, work = (
+            sorted(what(pair[one]) / what(pair[other]) for pair in pairs) for what in (rate, processor_seconds)
+        )
+        print(f"{one} / {other}: steps/s {' '.join(f'{each:.3f}' for each in rates)}")
+        figures[f"{one}_to_{other}"] = round(statistics.median(rates), 4)
+        figures[f"processor_{one}_to_{other}"] = round(statistics.median(work), 4)
+    figures["ratio_to_trl"] = figures["tune_to_trl"]
+    beyond = [pair["tune"].ended[1] - pair["trl"].ended[0] for pair in rounds if pair.keys() == {"tune", "trl"}]
+    figures["startup_beyond_imports_s"] = round(statistics.median(beyond), 2)
+    own = [pair["trl"].ended[1] - pair["trl"].ended[0] for pair in rounds if "trl" in pair]
+    figures["trl_startup_beyond_imports_s"] = round(statistics.median(own), 2)
+    losses = {one.loss for pair in rounds for one in pair.values()}
+    figures["loss_difference"] = max(losses) - min(losses)
     print(json.dumps(figures))
 
 
-def tune(workplace: Workplace, number: int) -> Clock:
+def _each(rounds: list[dict[str, Contestant]]) -> dict[str, float]:
+    """The table of the contestants, each by itself."""
+    figures: dict[str, float] = {}
+    print(f"{'':<12}{'steps/s, median':>16}{'least':>8}{'most':>8}{'processor s':>13}{'first step after s':>20}")
+    for name in CONTESTANTS:
+        runs = [pair[name] for pair in rounds if name in pair]
+        rates, processor = [*map(rate, runs)], statistics.median(map(processor_seconds, runs))
+        figures[f"{name}_steps_per_second"] = round(statistics.median(rates), 3)
+        figures[f"{name}_processor_s"] = round(processor, 2)
+        figures[f"{name}_startup_s"] = round(statistics.median(one.ended[1] for one in runs), 2)
+        columns = f"{statistics.median(rates):>16.2f}{min(rates):>8.2f}{max(rates):>8.2f}{processor:>13.2f}"
+        print(f"{name:<12}{columns}{figures[f'{name}_startup_s']:>20.1f}")
+    return figures
+
+
+def rate(one: Contestant) -> float:
+    """Steps per second after the first."""
+    return (STEPS - 1) / (one.ended[STEPS] - one.ended[1])
+
+
+def processor_seconds(one: Contestant) -> float:
+    """What all steps after the first took of a processor."""
+    return one.worked[STEPS] - one.worked[1]
+
+
+def tune(workplace: Workplace, run: int, contestant: Contestant) -> None:
     """One training in tune's own worker process."""
     inputs = {"model": (workplace.model,), "tokens": (workplace.tokens,)}
-    clock = Clock()
 
     def emit(event: events.Event) -> None:
-        if isinstance(event, events.Progress):
-            clock.heard(event.done)
+        if isinstance(event, events.Progress) and event.done in (1, STEPS):
+            contestant.heard(event.done)
 
-    outcome = work(workplace.folder, f"train.{number}", settings_of(STAGE), inputs, emit)
-    clock.loss = float(str(outcome.metrics["train_loss"]))
-    return clock
+    outcome = work(workplace.folder, f"train.{run}", settings_of(STAGE), inputs, emit)
+    contestant.loss = float(str(outcome.metrics["train_loss"]))
 
 
-def trl(workplace: Workplace, number: int, logging_steps: int = 1) -> Clock:
+def trl(workplace: Workplace, run: int, contestant: Contestant, logging_steps: int = 1) -> None:
     """One training by the plain script."""
-    (rows,), output = (
-        split_files(Path(workplace.tokens.folder), TRAIN),
-        workplace.folder / f"trl.{number}.{logging_steps}",
-    )
-    command = [sys.executable, "-c", BARE, workplace.model.folder, str(rows), str(output)]
+    (rows,) = split_files(Path(workplace.tokens.folder), TRAIN)
+    output = workplace.folder / f"{contestant.name}.{run}"
+    command = [sys.executable, "-c", SCRIPT, workplace.model.folder, str(rows), str(output)]
     command += [str(STEPS), str(logging_steps)]
     environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false"}
-    clock = Clock()
-    with (workplace.folder / f"trl.{number}.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment, text=True)
+    log = Path(f"{output}.log")
+    with log.open("wb") as told:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=told, env=environment, text=True)
         with process:
             for line in process.stdout or ():
                 match line.split():
                     case ["step", step]:
-                        clock.heard(int(step))
+                        contestant.heard(int(step))
                     case ["loss", loss]:
-                        clock.loss = round(float(loss), 6)
+                        contestant.loss = round(float(loss), 6)
     if process.returncode:
-        raise SystemExit((workplace.folder / f"trl.{number}.log").read_text())
-    return clock
+        raise RuntimeError(log.read_text())
+
+
+CONTESTANTS: dict[str, Callable[[Workplace, int, Contestant], None]] = {
+    "tune": tune,
+    "trl": trl,
+    "trl_again": trl,
+    "trl_seldom": partial(trl, logging_steps=10),
+}
+"""`trl_again` is the very same script, which shows how much is noise; `trl_seldom` logs every 10th step."""
+PAIRS = (("tune", "trl"), ("trl_again", "trl"), ("tune", "trl_seldom"))
 
 
 def prepare(folder: Path) -> Workplace:

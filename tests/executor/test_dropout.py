@@ -114,7 +114,13 @@ def test_nothing_is_drawn_by_a_model_whose_dropout_is_switched_off(family: str) 
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    sizes: dict[str, Any] = {**ARCHITECTURE, "vocab_size": 64, "pad_token_id": 0, **FAMILIES[family], "model_type": family}
+    sizes: dict[str, Any] = {
+        **ARCHITECTURE,
+        "vocab_size": 64,
+        "pad_token_id": 0,
+        **FAMILIES[family],
+        "model_type": family,
+    }
     config = AutoConfig.for_model(**sizes)
     random: Any = AutoModelForCausalLM.from_config
     model = random(config).train()

@@ -169,7 +169,8 @@ def test_what_cannot_be_meant_together_is_refused_at_its_line(lines: str) -> Non
 def test_qlora_is_resolved_to_what_it_says_of_the_base() -> None:
     recipe = parse(RECIPE + 'adapter = { type = "qlora" }', "recipe.toml", kinds.load())
     resource = recipe.resources["train.it"]
-    settings = resource.kind.probe(resource, NOTHING_AROUND).settings
+    around = attrs.evolve(NOTHING_AROUND, resources=recipe.resources)
+    settings = resource.kind.probe(resource, around).settings
     assert (settings["load_in_4bit"], settings["bnb_4bit_compute_dtype"]) == (True, "bfloat16")
 
 
