@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 SUFFIXES = (".gz", ".zst")
+_BUFFER_BYTES = 1 << 18
+"""Less than blocks of lines are read at once, which then go by no buffer."""
 
 UNREADABLE = (OSError, EOFError, zlib.error)
 """What reading a damaged file raises; errors of zstd are made to look like these."""
@@ -33,7 +35,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         with _zstandard(path) as stream:
             yield stream
     else:
-        with path.open("rb", buffering=1 << 20) as stream:
+        with path.open("rb", buffering=_BUFFER_BYTES) as stream:
             yield stream
 
 

@@ -58,7 +58,7 @@ def steps(formatter: Formatter, example: Steps, control_tokens: Sequence[str]) -
     texts = [example.prompt, *example.completions]
     check_content([{"role": "assistant", "content": one} for one in texts], control_tokens)
     prompt, end, *solution = formatter.encoder.ids([example.prompt, STEP_END, *example.completions])
-    ids = array("i", formatter.encoder.before) + prompt
+    ids = array("i", formatter.encoder.added.before) + prompt
     labels = array("i", [PROMPT]) * len(ids)
     for step, label in zip(solution, example.labels, strict=True):
         ids += step + end

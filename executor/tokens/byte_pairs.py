@@ -15,6 +15,7 @@ import unicodedata
 import warnings
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from importlib.util import find_spec
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,6 @@ from state.values import frozen
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-    from tokenizers.models import Model
 
 _KEPT = 500_000
 """Pre-tokens that are remembered; far more than the words of any language."""
@@ -124,18 +124,22 @@ class BytePairs:
 class _Pieces(dict[str, bytes]):
     """Pre-tokens and their packed ids; those not met before are asked of the tokenizer's model."""
 
-    def __init__(self, model: Model) -> None:
-        from tokenizers.pre_tokenizers import ByteLevel
+    def __init__(self, load: Callable[[], Tokenizer]) -> None:
+        @cache
+        def ways() -> tuple[Callable[[str], list[Any]], Callable[[str], list[Any]]]:
+            from tokenizers.pre_tokenizers import ByteLevel
 
-        self._model = model
-        self._spell = ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str
+            spell = ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str
+            return spell, load().model.tokenize
+
+        self._ways = ways
         super().__init__()
 
     def __missing__(self, piece: str) -> bytes:
         if len(self) >= _KEPT:
             self.clear()
-        spelled = self._spell(piece)[0][0]
-        self[piece] = ids = array("i", [token.id for token in self._model.tokenize(spelled)]).tobytes()
+        spell, tokenize = self._ways()
+        self[piece] = ids = array("i", [token.id for token in tokenize(spell(piece)[0][0])]).tobytes()
         return ids
 
 
@@ -234,25 +238,28 @@ def _compiled(tokenizer: Tokenizer, specification: Mapping[str, Any], pattern: s
     added = {one["content"]: one["id"] for one in specification["added_tokens"]}
     widths = _widths(specification["model"]["vocab"], added)
     traits = PairTraits(pattern, specification["normalizer"] is not None, added, widths)
-    return assembled(tokenizer, traits, ascii_only.findall, general.findall)
+    return assembled(lambda: tokenizer, traits, ascii_only.findall, general.findall)
 
 
 def assembled(
-    tokenizer: Tokenizer,
+    load: Callable[[], Tokenizer],
     traits: PairTraits,
     cut_ascii: Callable[[str], list[str]],
     cut: Callable[[str], list[str]],
 ) -> BytePairs:
-    """An encoder that nobody has proved yet."""
-    cut_by_library = tokenizer.pre_tokenizer.pre_tokenize_str
+    """An encoder that nobody has proved yet; the tokenizer is only loaded for what was not met before."""
+
+    def cut_by_library(text: str) -> list[str]:
+        return [text[start:end] for _, (start, end) in load().pre_tokenizer.pre_tokenize_str(text)]
+
     return BytePairs(
         traits=traits,
-        ids_of_piece=_Pieces(tokenizer.model).__getitem__,
+        ids_of_piece=_Pieces(load).__getitem__,
         cut_ascii=cut_ascii,
         cut=cut,
         split_added=splitter(traits.added),
         added=packed(traits.added),
-        cut_by_library=lambda text: [text[start:end] for _, (start, end) in cut_by_library(text)],
+        cut_by_library=cut_by_library,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, partial
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -30,6 +31,7 @@ from executor.models.model_files import end_of_turn
 from executor.templating.chat_template import ChatTemplate, Rendered, compile_template
 from executor.templating.turn_ends import TrainOnEos
 from executor.tokens import answer_tokens
+from executor.tokens.added_tokens import added_tokens
 from executor.tokens.encoder import Encoder, encoder
 from executor.tokens.encoding import Encoded, whole
 from executor.tokens.row_layout import WANTED, RowLayout
@@ -170,7 +172,7 @@ class Formatter:
         (encoded,) = self.encoder.conversations([rendered])
         if isinstance(encoded, RowError):
             raise encoded
-        before = array("i", self.encoder.before)
+        before = array("i", self.encoder.added.before)
         ids, labels = before + encoded.ids, array("i", [IGNORED]) * len(before) + encoded.labels
         if ids[-1] != self.end_id:
             ids.append(self.end_id)
@@ -222,15 +224,16 @@ class FormatterSettings:
 
         Tables for the fast way to ids take a moment and numpy, so a plan, which reads a few rows, goes without.
         """
-        loaded = _load(self.tokenizer)
-        special = special_tokens(self.tokenizer)
-        end = loaded.token_to_id(end_of_turn(self.tokenizer))
-        if end is None:
+        load = cache(partial(_load, self.tokenizer))
+        made = encoder(load, self.proved) if tables else Encoder(load, None, added_tokens(load()))
+        special, end_token = special_tokens(self.tokenizer), end_of_turn(self.tokenizer)
+        end = made.added.ids.get(end_token)
+        if end is None and (end := load().token_to_id(end_token)) is None:
             detail = f"The eos_token {special['eos_token']!r} of `{self.tokenizer}` is not in its vocabulary."
             raise problem("No end token", detail, "Name a token that the vocabulary has.")
-        control = tuple(token.content for token in loaded.get_added_tokens_decoder().values() if token.special)
+        control = made.added.special
         return Formatter(
-            encoder=encoder(loaded, self.proved) if tables else _encoder_without_tables(loaded),
+            encoder=made,
             template=None if self.template is None else compile_template(self.template, special.by_role, control),
             end_id=end,
             roles_to_train=frozenset(self.roles_to_train),
@@ -239,14 +242,6 @@ class FormatterSettings:
             control_tokens=control,
             layout=self.layout,
         )
-
-
-def _encoder_without_tables(tokenizer: Tokenizer) -> Encoder:
-    """What `encoder` makes of a tokenizer for which there is no faster way than its library."""
-    bare, full = (tokenizer.encode("a", add_special_tokens=special).ids for special in (False, True))
-    at = next((at for at in range(len(full)) if full[at : at + len(bare)] == bare), 0)
-    before, after = array("i", full[:at]), array("i", full[at + len(bare) :])
-    return Encoder(tokenizer, None, before.tobytes(), after.tobytes())
 
 
 def _load(folder: Path) -> Tokenizer:

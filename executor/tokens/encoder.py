@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -12,8 +12,9 @@ from executor.data.chat_messages import RowError
 from executor.data.examples import IGNORED
 from executor.templating.chat_template import Rendered
 from executor.tokens import proved_pairs
+from executor.tokens.added_tokens import AddedTokens, added_tokens
 from executor.tokens.byte_pairs import BytePairs, byte_pairs
-from executor.tokens.encoding import NOTHING_TRAINED, Encoded, labelled, whole
+from executor.tokens.encoding import NOTHING_TRAINED, Encoded, labelled
 from executor.tokens.piece_table import PieceTable
 from executor.tokens.space_pieces import SpacePieces, space_pieces
 from state.values import frozen
@@ -29,11 +30,15 @@ _ID_BYTES = 4
 class Encoder:
     """A tokenizer, and the fast way to its ids if there is one."""
 
-    tokenizer: Tokenizer
+    load: Callable[[], Tokenizer]
+    """The tokenizer, which takes a while the first time; often the fast way needs nothing of it."""
     direct: Direct | None
-    before: bytes
-    """Ids that the tokenizer puts before a text, packed."""
-    after: bytes
+    added: AddedTokens
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer."""
+        return self.load()
 
     @property
     def name(self) -> str:
@@ -54,7 +59,8 @@ class Encoder:
         known = [(one, ids) for one, ids in zip(rendered, buffers, strict=True) if ids is not None]
         others = [one for one, ids in zip(rendered, buffers, strict=True) if ids is None]
         quick = iter(_labelled_directly(self.direct, known) if self.direct and known else ())
-        encodings = self.tokenizer.encode_batch([one.text for one in others], add_special_tokens=False)
+        texts = [one.text for one in others]
+        encodings = self.tokenizer.encode_batch(texts, add_special_tokens=False) if texts else ()
         slow = (labelled(encoding, one.spans) for one, encoding in zip(others, encodings, strict=True))
         return [next(slow) if ids is None else next(quick) for ids in buffers]
 
@@ -62,8 +68,8 @@ class Encoder:
         """The ids of texts; with the special tokens that the tokenizer puts around a text, if asked."""
         buffers = self._direct(texts)
         others = [text for text, ids in zip(texts, buffers, strict=True) if ids is None]
-        slow = iter(self.tokenizer.encode_batch(others, add_special_tokens=special))
-        before, after = (self.before, self.after) if special else (b"", b"")
+        slow = iter(self.tokenizer.encode_batch(others, add_special_tokens=special) if others else ())
+        before, after = (self.added.before, self.added.after) if special else (b"", b"")
         return [
             array("i", next(slow).ids) if ids is None else array("i", b"".join((before, ids, after))) for ids in buffers
         ]
@@ -80,20 +86,13 @@ class Encoder:
         return [None] * len(texts) if self.direct is None else self.direct.encode_all(texts)
 
 
-def encoder(tokenizer: Tokenizer, proved: Path | None = None) -> Encoder:
+def encoder(load: Callable[[], Tokenizer], proved: Path | None = None) -> Encoder:
     """The fastest encoder that is proved for a tokenizer: now, or before, as a file says."""
-    tokenizer = whole(tokenizer)
-    bare, full = (tokenizer.encode("a", add_special_tokens=special).ids for special in (False, True))
-    places = [at for at in range(len(full)) if bare and full[at : at + len(bare)] == bare]
-    if len(places) != 1:
-        return Encoder(tokenizer, None, b"", b"")
-    before, after = full[: places[0]], full[places[0] + len(bare) :]
-    return Encoder(
-        tokenizer,
-        (proved_pairs.load(proved, tokenizer) if proved else None) or byte_pairs(tokenizer) or space_pieces(tokenizer),
-        array("i", before).tobytes(),
-        array("i", after).tobytes(),
-    )
+    found = proved_pairs.load(proved, load) if proved else None
+    if found is not None:
+        return Encoder(load, *found)
+    added, tokenizer = added_tokens(load()), load()
+    return Encoder(load, (byte_pairs(tokenizer) or space_pieces(tokenizer)) if added.are_around else None, added)
 
 
 def _labelled_directly(direct: Direct, rows: Sequence[tuple[Rendered, bytes]]) -> Iterator[Encoded | RowError]:

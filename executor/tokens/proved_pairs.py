@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import xxhash
 
+from executor.tokens.added_tokens import AddedTokens
 from executor.tokens.ascii_pattern import for_ascii
 from executor.tokens.byte_pairs import BytePairs, PairTraits, assembled, batching
 from executor.workers.software import installed
@@ -27,13 +28,22 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _DIGEST_BYTES = 16
-_CODE = ("ascii_pattern", "batch_encoder", "byte_pairs", "piece_table", "pre_tokens", "proved_pairs", "tricky_texts")
+_CODE = (
+    "added_tokens",
+    "ascii_pattern",
+    "batch_encoder",
+    "byte_pairs",
+    "piece_table",
+    "pre_tokens",
+    "proved_pairs",
+    "tricky_texts",
+)
 """The modules that encode and prove."""
 _LIBRARIES = ("numpy", "regex", "tokenizers", "transformers")
 
 
-def save(path: Path, pairs: BytePairs) -> None:
-    """Keep what was proved of an encoder, if that is not what is kept."""
+def save(path: Path, pairs: BytePairs, added: AddedTokens) -> None:
+    """Keep what was proved of an encoder, and what its tokenizer adds, if that is not what is kept."""
     kept = {
         "by": _by(),
         "pattern": pairs.traits.pattern,
@@ -42,6 +52,9 @@ def save(path: Path, pairs: BytePairs) -> None:
         "widths": b64encode(pairs.traits.widths.tobytes()).decode(),
         "in_batches": pairs.batches is not None,
         "checked": pairs.checked,
+        "before": b64encode(added.before).decode(),
+        "after": b64encode(added.after).decode(),
+        "special": added.special,
     }
     body = json.dumps(kept).encode()
     content = xxhash.xxh3_128_digest(body) + body
@@ -49,8 +62,11 @@ def save(path: Path, pairs: BytePairs) -> None:
         write_atomically(path, content)
 
 
-def load(path: Path, tokenizer: Tokenizer) -> BytePairs | None:
-    """The encoder that was proved; None if there is none, it was proved by other means, or the file is damaged."""
+def load(path: Path, tokenizer: Callable[[], Tokenizer]) -> tuple[BytePairs, AddedTokens] | None:
+    """The encoder that was proved; None if there is none, it was proved by other means, or the file is damaged.
+
+    The tokenizer is only loaded once there is something that was not met before.
+    """
     found = path.read_bytes() if path.is_file() else b""
     content = found[_DIGEST_BYTES:]
     if not content or xxhash.xxh3_128_digest(content) != found[:_DIGEST_BYTES]:
@@ -59,10 +75,14 @@ def load(path: Path, tokenizer: Tokenizer) -> BytePairs | None:
     if kept["by"] != _by():
         return None
     traits = PairTraits(kept["pattern"], kept["normalizes"], kept["added"], array("i", b64decode(kept["widths"])))
-    return _restored(tokenizer, traits, in_batches=kept["in_batches"], checked=kept["checked"])
+    before, after = (b64decode(kept[name]) for name in ("before", "after"))
+    added = AddedTokens(before, after, are_around=True, ids=traits.added, special=tuple(kept["special"]))
+    return _restored(tokenizer, traits, in_batches=kept["in_batches"], checked=kept["checked"]), added
 
 
-def _restored(tokenizer: Tokenizer, traits: PairTraits, *, in_batches: bool, checked: Mapping[str, bool]) -> BytePairs:
+def _restored(
+    tokenizer: Callable[[], Tokenizer], traits: PairTraits, *, in_batches: bool, checked: Mapping[str, bool]
+) -> BytePairs:
 
     @cache
     def compiled() -> Callable[[str], list[str]]:

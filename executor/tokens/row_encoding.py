@@ -159,7 +159,7 @@ class RowEncoding:
         if self.pieces is not None and table is not None and len(table) > self._known_pieces:
             table.save(self.pieces)
         if self.settings.proved is not None and isinstance(direct, BytePairs):
-            proved_pairs.save(self.settings.proved, direct)
+            proved_pairs.save(self.settings.proved, direct, encoder.added)
 
     def _encode(self, dataset: Dataset, chunk: Chunk) -> Future[EncodedChunk]:
         """Hand rows to another process, or encode them here: until others are worth it, and while they have enough."""

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from executor.tokens import proved_pairs
+from executor.tokens.added_tokens import added_tokens
 from executor.tokens.byte_pairs import BytePairs, byte_pairs
 
 if TYPE_CHECKING:
@@ -255,19 +256,42 @@ def test_an_encoder_that_was_proved_before_gives_the_same_ids_and_does_not_prove
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokenizer, kept = TOKENIZERS[name], tmp_path / "cache.proof"
-    assert proved_pairs.load(kept, tokenizer) is None
-    proved = byte_pairs(tokenizer)
+    assert proved_pairs.load(kept, lambda: tokenizer) is None
+    proved, added = byte_pairs(tokenizer), added_tokens(tokenizer)
     assert proved is not None
     expected = proved.encode_all(TEXTS)
     assert any(expected)
-    proved_pairs.save(kept, proved)
-    found = proved_pairs.load(kept, tokenizer)
-    assert found is not None
+    proved_pairs.save(kept, proved, added)
+    found, kept_tokens = proved_pairs.load(kept, lambda: tokenizer) or pytest.fail("nothing is kept")
+    assert kept_tokens == added
     assert found.traits == proved.traits
     assert found.checked == proved.checked
     assert (found.batches is None) == (proved.batches is None)
     monkeypatch.setattr(BytePairs, "_cuts", None)
     assert found.encode_all(TEXTS) == expected
+
+
+def test_what_was_met_before_is_encoded_without_the_tokenizer(tmp_path: Path) -> None:
+    tokenizer, kept, pieces = TOKENIZERS["qwen"], tmp_path / "cache.proof", tmp_path / "cache.pieces"
+    proved = byte_pairs(tokenizer)
+    assert proved is not None
+    assert proved.batches is not None
+    expected = proved.encode_all(TEXTS)
+    proved_pairs.save(kept, proved, added_tokens(tokenizer))
+    proved.batches.table.save(pieces)
+    asked: list[str] = []
+
+    def load() -> Tokenizer:
+        asked.append("tokenizer")
+        return tokenizer
+
+    found, _ = proved_pairs.load(kept, load) or pytest.fail("nothing is kept")
+    assert found.batches is not None
+    found.batches.table.load(pieces)
+    assert found.encode_all(TEXTS) == expected
+    assert not asked
+    assert found.encode("something else") == array("i", tokenizer.encode("something else").ids).tobytes()
+    assert asked
 
 
 def test_a_proof_that_is_damaged_or_of_other_code_counts_for_nothing(
@@ -276,12 +300,12 @@ def test_a_proof_that_is_damaged_or_of_other_code_counts_for_nothing(
     tokenizer, kept = TOKENIZERS["qwen"], tmp_path / "cache.proof"
     proved = byte_pairs(tokenizer)
     assert proved is not None
-    proved_pairs.save(kept, proved)
+    proved_pairs.save(kept, proved, added_tokens(tokenizer))
     content = kept.read_bytes()
     for damaged in (b"", content[:-1], content.replace(b'"normalizes": false', b'"normalizes": true ')):
         kept.write_bytes(damaged)
-        assert proved_pairs.load(kept, tokenizer) is None
+        assert proved_pairs.load(kept, lambda: tokenizer) is None
     kept.write_bytes(content)
-    assert proved_pairs.load(kept, tokenizer) is not None
+    assert proved_pairs.load(kept, lambda: tokenizer) is not None
     monkeypatch.setattr(proved_pairs, "_by", lambda: {"code": "another"})
-    assert proved_pairs.load(kept, tokenizer) is None
+    assert proved_pairs.load(kept, lambda: tokenizer) is None
