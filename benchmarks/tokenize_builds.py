@@ -109,6 +109,7 @@ def _task(folder: Path, tune_folder: Path, source: str, *, sample_packing: bool)
 
 def pack_alone(scratch: Path) -> tuple[dict[str, float], float]:
     """Seconds to put documents into rows and write them, and how full the rows are."""
+    from executor.tokens.document_files import DocumentRows, row_lengths
     from executor.tokens.earlier_files import EarlierFiles
     from executor.tokens.token_documents import Documents
     from executor.tokens.token_files import TRAIN, TokenWriter
@@ -124,6 +125,8 @@ def pack_alone(scratch: Path) -> tuple[dict[str, float], float]:
         output = scratch / f"packed-{repeat}"
         output.mkdir()
         clock = Clock()
-        counted = TokenWriter(output, EarlierFiles({})).rows(TRAIN, documents, range(len(sizes)), SEQUENCE_LEN)
+        with TokenWriter(output, EarlierFiles({})) as writer:
+            files = writer.rows(TRAIN, documents, range(len(sizes)), DocumentRows(SEQUENCE_LEN))
+        rows = sum(len(row_lengths(one)) for one in files)
         taken.append(clock.read("packing"))
-    return best(taken), counted.tokens / (counted.rows * SEQUENCE_LEN)
+    return best(taken), sum(sizes) / (rows * SEQUENCE_LEN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from multiprocessing import connection, parent_process
 
@@ -29,6 +29,8 @@ class EncodedChunk:
     """Their ids and labels, each row's behind each other."""
     questions: Sequence[Question]
     broken: Sequence[BrokenRow]
+    pieces: Mapping[bytes, bytes]
+    """Pieces of text that were new to the process, with their ids."""
 
 
 def encode_chunk(formatter: Formatter, dataset: Dataset, chunk: Chunk) -> EncodedChunk:
@@ -44,6 +46,7 @@ def encode_chunk(formatter: Formatter, dataset: Dataset, chunk: Chunk) -> Encode
         rows=b"".join([part.tobytes() for one in good for part in (one.encoded.ids, one.encoded.labels)]),
         questions=[one.question for one in good if one.question is not None],
         broken=[one for one in documents if isinstance(one, BrokenRow)],
+        pieces={} if formatter.encoder.table is None else formatter.encoder.table.met(),
     )
 
 

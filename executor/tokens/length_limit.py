@@ -40,23 +40,24 @@ def too_long(lengths: Iterable[int], place: Callable[[int], Place], limit: int, 
 
 def fit(documents: Documents, limit: int, strategy: str) -> Fitted:
     """Documents of at most `limit` tokens. Rows of which nothing is trained any more are left out."""
-    long = _longer(documents.lengths, limit)
+    long = longer(documents.lengths, limit)
     if not long:
         return Fitted(documents, range(len(documents.lengths)), 0, 0, 0)
     chosen = _Chosen(documents)
-    untrained = 0
-    for at, length in enumerate(documents.lengths):
-        if length <= limit:
-            chosen.take(at, 0, length, documents.trained[at])
-            chosen.row_is_taken()
-        elif strategy != "drop":
+    untrained = behind = 0
+    for at in long:
+        chosen.take_whole(behind, at)
+        behind, length = at + 1, documents.lengths[at]
+        if strategy != "drop":
             ends = range(0, length, limit) if strategy == "split" else range(1)
             untrained += not chosen.add(at, [(start, min(start + limit, length)) for start in ends])
+    chosen.take_whole(behind, len(documents.lengths))
     dropped = len(long) if strategy == "drop" else untrained
     return Fitted(chosen.made, chosen.rows, 0 if strategy == "drop" else len(long), dropped, untrained)
 
 
-def _longer(lengths: Sequence[int], limit: int) -> Sequence[int]:
+def longer(lengths: Sequence[int], limit: int) -> Sequence[int]:
+    """The places of those that are longer than is allowed."""
     import numpy as np
 
     return array("I", np.flatnonzero(np.asarray(lengths) > limit).astype(np.uint32).tobytes())
@@ -81,19 +82,21 @@ class _Chosen:
         trained = [(start, end, end - start - labels[start:end].count(IGNORED)) for start, end in parts]
         taken = [one for one in trained if one[2]]
         for start, end, count in taken:
-            self.take(at, start, end, count)
-        if taken:
-            self.row_is_taken()
+            self._take(at, start, end, count)
+        self._count += bool(taken)
         return bool(taken)
 
-    def take(self, at: int, start: int, end: int, trained: int) -> None:
+    def take_whole(self, first: int, behind: int) -> None:
+        """Take documents that lie behind each other as they are."""
+        for column in ("starts", "distances", "lengths", "trained"):
+            getattr(self.made, column).extend(getattr(self.source, column)[first:behind])
+        self.rows.extend(range(self._count, self._count + behind - first))
+        self._count += behind - first
+
+    def _take(self, at: int, start: int, end: int, trained: int) -> None:
         """Take a part of a document, of which so many tokens are trained."""
         self.made.starts.append(self.source.starts[at] + self.made.lengths.itemsize * start)
         self.made.distances.append(self.source.distances[at])
         self.made.lengths.append(end - start)
         self.made.trained.append(trained)
         self.rows.append(self._count)
-
-    def row_is_taken(self) -> None:
-        """What is taken from now on is of another row."""
-        self._count += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -46,6 +46,8 @@ class PieceTable:
     _starts: array[int] = field(init=False)
     """Where the ids of each number begin, and where those of the last one end."""
     _ids: array[int] = field(init=False)
+    _met: dict[bytes, bytes] = field(init=False)
+    """Pieces that were new since somebody asked for these, with their ids."""
     _others: dict[bytes, int] = field(init=False)
     """The numbers of pieces that are too long for the arrays."""
     _low: NDArray[np.uint64] = field(init=False)
@@ -54,7 +56,7 @@ class PieceTable:
 
     def __attrs_post_init__(self) -> None:
         """No piece yet."""
-        self._starts, self._ids, self._others = array("i", [0]), array("i"), {}
+        self._starts, self._ids, self._others, self._met = array("i", [0]), array("i"), {}, {}
         for ids in (b"", *self.fixed):
             self._keep(ids)
         self._make_slots(_FIRST_SLOTS)
@@ -101,8 +103,29 @@ class PieceTable:
             self._grow()
         self._place(held["low"], held["high"], held["numbers"])
 
-    def numbers(self, content: bytes, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int32]:
-        """The numbers of pieces, which lie somewhere in a content; until the next call, which may forget them all."""
+    def met(self) -> Mapping[bytes, bytes]:
+        """The pieces that were new since this was last asked, with their ids."""
+        found, self._met = self._met, {}
+        return found
+
+    def learn(self, pieces: Mapping[bytes, bytes]) -> None:
+        """Know pieces, with their ids, that another table has met."""
+        import numpy as np
+
+        sizes = np.fromiter(map(len, pieces), np.int64, len(pieces))
+        self.numbers(b"".join(pieces), np.cumsum(sizes) - sizes, sizes, pieces.__getitem__)
+
+    def numbers(
+        self,
+        content: bytes,
+        starts: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+        ids_of: Callable[[bytes], bytes] | None = None,
+    ) -> NDArray[np.int32]:
+        """The numbers of pieces, which lie somewhere in a content; until the next call, which may forget them all.
+
+        The ids of those that are not known can be told.
+        """
         import numpy as np
 
         if len(self._starts) > _MOST:
@@ -112,7 +135,9 @@ class PieceTable:
         found[sizes > LONGEST] = _FREE
         missing = np.flatnonzero(found == _FREE)
         if len(missing):
-            found[missing] = self._added(content, missing, starts, sizes, low, high)
+            found[missing] = self._added(
+                content, np.stack((missing, starts[missing], sizes[missing]), 1), low, high, ids_of
+            )
         return found
 
     def ids(self, numbers: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -148,24 +173,26 @@ class PieceTable:
         self,
         content: bytes,
         missing: NDArray[np.int64],
-        starts: NDArray[np.int64],
-        sizes: NDArray[np.int64],
         low: NDArray[np.uint64],
         high: NDArray[np.uint64],
+        ids_of: Callable[[bytes], bytes] | None,
     ) -> list[int]:
-        """The numbers of pieces that are not in the arrays; those that are short enough come to stand there."""
+        """The numbers of pieces that are not in the arrays; those that are short enough come to stand there.
+
+        Of each it is told which of all pieces it is, where it begins and how long it is.
+        """
         import numpy as np
 
         short: dict[bytes, int] = {}
         numbers: list[int] = []
         new: list[int] = []
-        edges = zip(missing.tolist(), starts[missing].tolist(), sizes[missing].tolist(), strict=True)
-        for at, start, size in edges:
+        for at, start, size in missing.tolist():
             piece = content[start : start + size]
             known = short if size <= LONGEST else self._others
             number = known.get(piece)
             if number is None:
-                number = known[piece] = self._keep(self.ids_of(piece))
+                self._met[piece] = ids = (ids_of or self.ids_of)(piece)
+                number = known[piece] = self._keep(ids)
                 if size <= LONGEST:
                     new.append(at)
             numbers.append(number)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from array import array
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Self
 
 from attrs import define, field
 
@@ -26,9 +26,9 @@ from executor.tokens.encoder import Encoder
 from executor.tokens.row_cache import Block, KnownLines, RowCache
 from executor.tokens.row_chunks import Chunk, Lines, Parsed, Stretch, short
 from executor.tokens.row_index import UNKNOWN
+from executor.tokens.waiting_rows import KnownRows, WaitingRows
 from planner.structure import settings_of
 from state.canonical import digest
-from state.values import frozen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,49 +40,16 @@ _NO_DIGEST = bytes(16)
 """Of rows that cannot be read, which are never kept."""
 _AHEAD = 2
 """Chunks that another process is given at a time, so that it never waits."""
-_MOST_WAITING = 64
-"""Chunks that may wait for an earlier one, so that memory stays bounded."""
-
-
-@frozen(eq=False)
-class _Waiting:
-    """Rows of which some are being encoded; those have no number yet."""
-
-    dataset: Dataset
-    chunk: Chunk
-    digests: Sequence[bytes]
-    keys: NDArray[np.uint64]
-    numbers: NDArray[np.int64]
-    new: Sequence[int]
-    work: Future[EncodedChunk] | None
-    """None where nothing was new."""
-    first: int = 0
-    """The number of the first line, where the rows are a stretch of lines that is kept by one key."""
-    behind: int = 0
-    """The number of the line behind the last one, there."""
-    stretch_key: bytes = b""
-
-    @property
-    def is_done(self) -> bool:
-        """Whether nothing has to be waited for."""
-        return self.work is None or self.work.done()
-
-
-@frozen
-class _Known:
-    """A stretch of lines that wait for nothing but those before them."""
-
-    name: str
-    """The file."""
-    first: int
-    """The number of the first line."""
-    lines: KnownLines
-    is_done: ClassVar = True
+_MOST_WAITING = 32
+"""Chunks that may wait to be encoded, or for an earlier one, so that memory stays bounded."""
 
 
 @define
 class RowEncoding:
-    """Encodes rows in chunks that are settled in their order, whoever encodes them."""
+    """Encodes rows in chunks that are settled in their order, whoever encodes them.
+
+    As many as may wait are read before any is encoded here, so that where little is new all else is known by then.
+    """
 
     settings: FormatterSettings
     cache: RowCache
@@ -93,7 +60,7 @@ class RowEncoding:
     pieces: Path | None = None
     """Where pieces of text are kept with their ids, so that the next time they are not new."""
     found: EncodedRows = field(factory=EncodedRows, init=False)
-    _waiting: deque[_Waiting | _Known] = field(factory=deque, init=False)
+    _waiting: deque[WaitingRows | KnownRows] = field(factory=deque, init=False)
     _pool: ProcessPoolExecutor | None = field(default=None, init=False)
     _new: int = field(default=0, init=False)
     _formatter: Formatter | None = field(default=None, init=False)
@@ -121,7 +88,7 @@ class RowEncoding:
         known = None if stretch is None else self.cache.lines(key)
         first = 1 if isinstance(chunk, Stretch) and chunk.is_first else self._line
         if stretch is not None and known is not None:
-            self._waiting.append(_Known(stretch.name, first, known))
+            self._waiting.append(KnownRows(stretch.name, first, known))
             self._line = first + known.count
         elif isinstance(chunk, Stretch):
             lines = chunk.lines(first)
@@ -130,7 +97,7 @@ class RowEncoding:
         else:
             self._take_rows(dataset, chunk)
         while self._waiting and (len(self._waiting) > _MOST_WAITING or self._waiting[0].is_done):
-            self._settle(self._waiting.popleft())
+            self.settle_next()
 
     def _take_rows(self, dataset: Dataset, chunk: Chunk, first: int = 0, stretch_key: bytes = b"") -> None:
         import numpy as np
@@ -141,14 +108,26 @@ class RowEncoding:
         numbers = np.full(len(keys), UNKNOWN, np.int64) if forgotten else self.cache.find(keys)
         new = np.flatnonzero(numbers == UNKNOWN).tolist()
         self._new += len(new)
-        work = self._encode(dataset, chunk if len(new) == len(keys) else chunk.some(new)) if new else None
         behind = chunk.behind if isinstance(chunk, Lines) else 0
-        self._waiting.append(_Waiting(dataset, chunk, digests, keys, numbers, new, work, first, behind, stretch_key))
+        self._waiting.append(WaitingRows(dataset, chunk, digests, keys, numbers, new, first, behind, stretch_key))
+        self._give()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether rows are still to be counted in."""
+        return bool(self._waiting)
+
+    def settle_next(self) -> bool:
+        """Have the next chunk in order encoded, if it is not, and count its rows in; False if none is left."""
+        if self._waiting:
+            self._settle(self._waiting[0])
+            self._waiting.popleft()
+        return bool(self._waiting)
 
     def finish(self) -> EncodedRows:
         """All rows, when the last one is encoded."""
-        while self._waiting:
-            self._settle(self._waiting.popleft())
+        while self.settle_next():
+            pass
         if self._formatter is not None:
             self._remember_encoder(self._formatter.encoder)
         return self.found
@@ -161,22 +140,32 @@ class RowEncoding:
         if self.settings.proved is not None and isinstance(direct, BytePairs):
             proved_pairs.save(self.settings.proved, direct, encoder.added)
 
-    def _encode(self, dataset: Dataset, chunk: Chunk) -> Future[EncodedChunk]:
-        """Hand rows to another process, or encode them here: until others are worth it, and while they have enough."""
+    def _give(self) -> None:
+        """Give rows to other processes, once these are worth it, so that they have enough; the first are ours."""
         to_come = self.expected - len(self.found.numbers)
         if self._pool is None and self.processes and self._new >= NEW_ROWS and to_come >= ROWS_TO_COME:
             self._pool = ProcessPoolExecutor(self.processes, get_context("spawn"), end_with_parent)
-        running = sum(not one.is_done for one in self._waiting)
-        if self._pool is not None and running < _AHEAD * self.processes:
+        if self._pool is None:
+            return
+        waiting = [one for one in self._waiting if isinstance(one, WaitingRows)]
+        running = sum(one.work is not None and not one.is_done for one in waiting)
+        for one in [one for one in waiting[1:] if one.new and one.work is None][: _AHEAD * self.processes - running]:
             try:
-                return self._pool.submit(encode_elsewhere, self.settings, dataset, chunk)
+                one.work = self._pool.submit(encode_elsewhere, self.settings, one.dataset, one.new_rows)
             except BrokenProcessPool:
                 self._go_on_alone()
-        done: Future[EncodedChunk] = Future()
-        done.set_result(self._encode_here(dataset, chunk))
-        return done
+                return
 
     def _encode_here(self, dataset: Dataset, chunk: Chunk) -> EncodedChunk:
+        return encode_chunk(self._own_formatter(), dataset, chunk)
+
+    def _learn(self, pieces: Mapping[bytes, bytes]) -> None:
+        """Know what another process met, so that it is kept."""
+        table = self._own_formatter().encoder.table if pieces else None
+        if table is not None:
+            table.learn(pieces)
+
+    def _own_formatter(self) -> Formatter:
         if self._formatter is None:
             self._formatter = self.settings.formatter()
             self.found.encoder = self._formatter.encoder.name
@@ -184,19 +173,19 @@ class RowEncoding:
             if self.pieces is not None and table is not None:
                 table.load(self.pieces)
                 self._known_pieces = len(table)
-        return encode_chunk(self._formatter, dataset, chunk)
+        return self._formatter
 
-    def _settle(self, one: _Waiting | _Known) -> None:
-        if isinstance(one, _Known):
+    def _settle(self, one: WaitingRows | KnownRows) -> None:
+        if isinstance(one, KnownRows):
             self.found.add_known(one.name, one.first, one.lines)
             return
-        if one.work is not None:
-            self._add(one, self._result(one, one.work))
+        if one.new:
+            self._add(one, self._encoded(one))
         self.found.add(one.chunk, one.digests, one.numbers)
         if one.stretch_key:
             self._remember(one)
 
-    def _add(self, one: _Waiting, encoded: EncodedChunk) -> None:
+    def _add(self, one: WaitingRows, encoded: EncodedChunk) -> None:
         """Keep what became of rows, and give those that are documents their numbers."""
         sound = [one.new[at] for at in encoded.sound]
         if sound:
@@ -210,7 +199,7 @@ class RowEncoding:
             for row in encoded.broken:
                 self.found.broken.add(row)
 
-    def _remember(self, one: _Waiting) -> None:
+    def _remember(self, one: WaitingRows) -> None:
         """Keep what a stretch of lines became, if all of them are sound."""
         if len(one.numbers) and (one.numbers != UNKNOWN).all():
             lines = array("I", [line - one.first for line in one.chunk.places()[1]])
@@ -218,13 +207,17 @@ class RowEncoding:
             count = one.behind - one.first
             self.cache.add_lines(one.stretch_key, KnownLines(array("Q", short(one.digests)), numbers, lines, count))
 
-    def _result(self, one: _Waiting, work: Future[EncodedChunk]) -> EncodedChunk:
-        """What became of the rows; those of a process that died, of too little memory perhaps, are encoded here."""
+    def _encoded(self, one: WaitingRows) -> EncodedChunk:
+        """What became of the new rows; those of a process that died, of too little memory perhaps, are encoded here."""
+        self._give()
         try:
-            return work.result()
+            if one.work is not None:
+                encoded = one.work.result()
+                self._learn(encoded.pieces)
+                return encoded
         except BrokenProcessPool:
             self._go_on_alone()
-            return self._encode_here(one.dataset, one.chunk.some(one.new))
+        return self._encode_here(one.dataset, one.new_rows)
 
     def _go_on_alone(self) -> None:
         self._pool, self.processes = None, 0

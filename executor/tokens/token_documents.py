@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from executor.tokens.packed_columns import INTEGER_BYTES
 from state.values import frozen
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @frozen
@@ -34,3 +40,10 @@ class Documents:
 
     def _integers(self, start: int, count: int) -> array[int]:
         return array("i", self.content[start : start + INTEGER_BYTES * count].tobytes())
+
+
+def selected(places: Sequence[int]) -> NDArray[np.integer] | slice:
+    """How arrays are asked for some documents; all of them are not copied for it."""
+    import numpy as np
+
+    return slice(places.start, places.stop) if isinstance(places, range) else np.asarray(places)

@@ -6,25 +6,20 @@ import os
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import accumulate, count
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 import xxhash
 from attrs import define, field
 
 from executor.tokens.earlier_files import EarlierFiles
 from executor.tokens.packed_columns import packed_lists
-from executor.tokens.packing import RULE, alone, pack
 from executor.tokens.row_groups import groups
-from executor.tokens.token_documents import Documents
+from executor.tokens.token_documents import Documents, selected
 from executor.tokens.token_group import TokenGroup
-from state.values import frozen
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 TRAIN, VALIDATION, PROMPTS = "train", "validation", "prompts"
 """Splits of token rows, each in one file or several, in the order of their names."""
@@ -45,15 +40,18 @@ def split_files(folder: Path, split: str) -> list[Path]:
     return sorted(folder.glob(f"{split}-*.arrow"))
 
 
-@frozen
-class Counted:
-    """What rows were written."""
+class RowForm(Protocol):
+    """How documents become rows of a file."""
 
-    rows: int
-    documents: int
-    tokens: int
-    trained: int
-    longest: int
+    @property
+    def capacity(self) -> int | None:
+        """How many tokens a row has room for, where documents share one."""
+
+    def rule(self, group: TokenGroup) -> str:
+        """What decides, beside the documents, which rows come of a group."""
+
+    def write(self, group: TokenGroup, path: Path) -> None:
+        """Write a group, as a file that nobody writes to again."""
 
 
 @define
@@ -65,41 +63,56 @@ class TokenWriter:
 
     folder: Path
     earlier: EarlierFiles
+    _threads: ThreadPoolExecutor = field(init=False)
+    _ahead: dict[tuple[str, int], Future[tuple[str, Path]]] = field(factory=dict, init=False)
+    """Groups that were begun, by split and number."""
     _hasher: xxhash.xxh3_128 = field(factory=lambda: xxhash.xxh3_128(b"tune-tokens-3\n"), init=False)
+
+    def __enter__(self) -> Self:
+        """Threads are started when there is a group to make."""
+        self._threads = ThreadPoolExecutor(min(_MOST_THREADS, len(os.sched_getaffinity(0))))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """End the threads."""
+        self._threads.shutdown(cancel_futures=True)
 
     @property
     def digest(self) -> str:
         """The identity of all that was written so far."""
         return self._hasher.hexdigest()
 
-    def rows(self, split: str, documents: Documents, places: Sequence[int], capacity: int | None) -> Counted:
-        """Write some documents, at least one: as many in a row as its capacity allows, or each in one of its own."""
-        import numpy as np
+    def begin(self, split: str, documents: Documents, form: RowForm) -> None:
+        """Make groups of which it is certain that they come of documents, whichever follow; in threads, meanwhile."""
+        *certain, _ = _groups(documents, range(len(documents.lengths)), form)
+        for number, group in enumerate(certain):
+            self._ahead[split, number] = self._threads.submit(self._file, split, number, group, form)
 
-        rows = longest = 0
-        lengths, trained = (np.asarray(one)[_selected(places)] for one in (documents.lengths, documents.trained))
+    def wait(self) -> None:
+        """Wait until what was begun is done."""
+        wait(self._ahead.values())
+
+    def rows(self, split: str, documents: Documents, places: Sequence[int], form: RowForm) -> list[Path]:
+        """Write some documents, at least one, as a split; the files, in their order."""
         self._hasher.update(f"{split}\n".encode())
+        made = [
+            self._ahead.get((split, number)) or self._threads.submit(self._file, split, number, group, form)
+            for number, group in enumerate(_groups(documents, places, form))
+        ]
+        files = []
+        for number, one in enumerate(made):
+            digest, path = one.result()
+            self._hasher.update(f"{number} {digest}\n".encode())
+            files.append(path)
+        return files
 
-        def made(number: int, edges: tuple[int, int]) -> tuple[str, NDArray[np.int32]]:
-            group = TokenGroup(documents, np.asarray(places[slice(*edges)]))
-            return self._file(f"{split}-{number:05}", group, capacity)
-
-        threads = min(_MOST_THREADS, len(os.sched_getaffinity(0)))
-        with ThreadPoolExecutor(threads) as pool:
-            cut = groups(lengths, trained, capacity or _ROW_TOKENS)
-            for number, (digest, found) in enumerate(pool.map(made, count(), cut)):
-                self._hasher.update(f"{number} {digest}\n".encode())
-                rows, longest = rows + len(found), max(longest, int(found.max()))
-        return Counted(rows, len(places), int(lengths.sum(dtype=np.int64)), int(trained.sum(dtype=np.int64)), longest)
-
-    def _file(self, name: str, group: TokenGroup, capacity: int | None) -> tuple[str, NDArray[np.int32]]:
-        """The digest of a group that is written or taken over, and the tokens of each of its rows."""
-        digest = group.digest("alone" if capacity is None else f"{RULE} {capacity}")
-        path = self.folder / f"{name}-{digest}.arrow"
+    def _file(self, split: str, number: int, group: TokenGroup, form: RowForm) -> tuple[str, Path]:
+        """Write a group or take it over; its digest and its file."""
+        digest = group.digest(form.rule(group))
+        path = self.folder / f"{split}-{number:05}-{digest}.arrow"
         if not self.earlier.take(digest, path):
-            lengths = group.lengths
-            group.write(path, alone(range(len(lengths))) if capacity is None else pack(lengths, capacity))
-        return digest, _row_lengths(path)
+            form.write(group, path)
+        return digest, path
 
     def prompts(self, prompts: Sequence[tuple[array[int], str]]) -> None:
         """Write `input_ids` and the `reference` answer as an Arrow stream."""
@@ -121,11 +134,12 @@ class TokenWriter:
             writer.write_table(table, max_chunksize=_BATCH_PROMPTS)
 
 
-def _selected(places: Sequence[int]) -> NDArray[np.integer] | slice:
-    """How arrays are asked for some documents; all of them are not copied for it."""
+def _groups(documents: Documents, places: Sequence[int], form: RowForm) -> Iterator[TokenGroup]:
     import numpy as np
 
-    return slice(places.start, places.stop) if isinstance(places, range) else np.asarray(places)
+    lengths, trained = (np.asarray(one)[selected(places)] for one in (documents.lengths, documents.trained))
+    for start, behind in groups(lengths, trained, form.capacity or _ROW_TOKENS):
+        yield TokenGroup(documents, np.asarray(places[start:behind]))
 
 
 def read_columns(folder: Path, split: str) -> dict[str, list[Any]]:
@@ -142,17 +156,6 @@ def _tables(folder: Path, split: str) -> Iterator[Any]:
     for path in split_files(folder, split):
         with pa.memory_map(str(path)) as source:
             yield pa.ipc.open_stream(source).read_all()
-
-
-def _row_lengths(path: Path) -> NDArray[np.int32]:
-    """Tokens of each row of a file, of which no more is read."""
-    import numpy as np
-    import pyarrow as pa
-
-    with pa.memory_map(str(path)) as source:
-        columns = [batch.column("input_ids") for batch in pa.ipc.open_stream(source)]
-        # By its buffer: Arrow's own way to numpy imports pandas where that is installed.
-        return np.concatenate([np.diff(np.frombuffer(one.buffers()[1], np.int32, len(one) + 1)) for one in columns])
 
 
 def opened(folder: Path, split: str) -> Any:  # noqa: ANN401  datasets has no types

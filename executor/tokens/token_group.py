@@ -107,10 +107,10 @@ def _copied(documents: Documents, places: NDArray[np.integer]) -> tuple[memoryvi
     starts = np.asarray(documents.starts)[places]
     sizes = INTEGER_BYTES * np.asarray(documents.lengths)[places].astype(np.int64)
     behind = starts + np.asarray(documents.distances)[places]
-    return _joined(documents.content, starts, sizes), _joined(documents.content, behind, sizes)
+    return joined(documents.content, starts, sizes), joined(documents.content, behind, sizes)
 
 
-def _joined(content: memoryview, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> memoryview:
+def joined(content: memoryview, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> memoryview:
     """Parts of a content, joined.
 
     They are told to Arrow as the odd elements of an array of bytes, of which it copies many at once; nothing looks at
@@ -121,6 +121,8 @@ def _joined(content: memoryview, starts: NDArray[np.int64], sizes: NDArray[np.in
     import pyarrow as pa
 
     count, size = len(starts), int(sizes.sum())
+    if not size:
+        return memoryview(b"")
     edges = np.zeros(2 * count + 2, np.int64)
     edges[1:-1:2], edges[2:-1:2] = starts, starts + sizes
     edges[-1] = min(len(content), (2 * count + 1) * (size // count + 1))

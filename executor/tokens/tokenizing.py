@@ -16,18 +16,19 @@ from executor.kinds.model import delivered, template_text
 from executor.sources.detection import may_be_chats
 from executor.templates import built_in
 from executor.templating.turn_ends import TrainOnEos
-from executor.tokens import answer_rows, row_cache
-from executor.tokens.answer_files import AnswerWriter
+from executor.tokens import row_cache
 from executor.tokens.documents import Formatter, FormatterSettings
 from executor.tokens.earlier_files import EarlierFiles
 from executor.tokens.encoded_rows import EncodedRows
-from executor.tokens.length_limit import Fitted, fit, too_long
+from executor.tokens.fitted_rows import FittedRows, fitted_rows
+from executor.tokens.length_limit import Fitted, too_long
+from executor.tokens.row_cache import RowCache
 from executor.tokens.row_chunks import chunks
 from executor.tokens.row_difference import FILE, order_digest, write_digests
 from executor.tokens.row_encoding import RowEncoding
 from executor.tokens.row_layout import RowLayout
 from executor.tokens.token_documents import Documents
-from executor.tokens.token_files import TRAIN, VALIDATION, Counted, TokenWriter
+from executor.tokens.token_files import TRAIN, VALIDATION, TokenWriter
 from executor.tokens.tokenizer_files import tokenizer_digest
 from executor.tokens.validation_split import split
 from executor.workers.software import versions
@@ -83,16 +84,17 @@ def tokenize(task: Task, reporter: Reporter) -> Outcome:
     formatting = evolve(formatting, proved=known.with_suffix(".proof"))
     # Questions are not kept, so that of rows with questions none are known.
     caching = row_cache.temporary(task.output_folder) if formatting.with_questions else row_cache.opened(known)
-    with caching as cache:
-        rows = _encode(
-            task, RowEncoding(formatting, cache, _expected(task), pieces=known.with_suffix(".pieces")), reporter
-        )
-        documents = cache.documents(rows.numbers, cache.content())
-        lengths = answer_rows.lengths(documents, formatting.layout)
-        if long := BrokenRows.of(too_long(lengths, rows.place, *_limit(task))):
+    with caching as cache, TokenWriter(task.output_folder, EarlierFiles.beside(task.output_folder)) as writer:
+        with RowEncoding(formatting, cache, _expected(task), pieces=known.with_suffix(".pieces")) as encoding:
+            _look_up(task, encoding, reporter)
+            if encoding.is_waiting and not formatting.with_questions:
+                _begin(task, writer, cache, encoding.found)
+            rows = _encoded(encoding, reporter)
+            writer.wait()
+        fitted = _fitted(task, cache.documents(rows.numbers, cache.content()), rows)
+        if long := BrokenRows.of(too_long(fitted.lengths, rows.place, *_limit(task))):
             raise ProblemError(long.diagnostics())
-        written = _write if formatting.layout in ("documents", "steps") else _write_answers
-        return written(task, documents, rows)
+        return _write(task, writer, fitted, rows)
 
 
 def cache_file(tune_folder: Path, formatting: FormatterSettings) -> Path:
@@ -112,42 +114,60 @@ def _expected(task: Task) -> int:
     return sum(cast("int", one.facts["rows"]) for one in task.inputs["datasets"])
 
 
-def _encode(task: Task, encoding: RowEncoding, reporter: Reporter) -> EncodedRows:
+def _look_up(task: Task, encoding: RowEncoding, reporter: Reporter) -> None:
+    """Read all rows; those that are not known are encoded later, as far as there is room for them to wait."""
+    digests = FileDigests(Layout(Path(task.recipe_folder)).file_digests)
+    for dataset in task.inputs["datasets"]:
+        if not check_unchanged(dataset.settings, Path(dataset.folder), dataset.digest, digests):
+            raise data_moved(dataset.address)
+        fields = dataset_of(dataset.settings)
+        for chunk in chunks(fields, Path(dataset.folder)):
+            encoding.take(fields, chunk)
+            reporter.progress(len(encoding.found.numbers), encoding.expected, "rows")
+
+
+def _encoded(encoding: RowEncoding, reporter: Reporter) -> EncodedRows:
     """All rows; raises ProblemError with the broken ones, but for those of datasets that skip them."""
-    total, digests = encoding.expected, FileDigests(Layout(Path(task.recipe_folder)).file_digests)
-    with encoding:
-        for dataset in task.inputs["datasets"]:
-            if not check_unchanged(dataset.settings, Path(dataset.folder), dataset.digest, digests):
-                raise data_moved(dataset.address)
-            fields = dataset_of(dataset.settings)
-            for chunk in chunks(fields, Path(dataset.folder)):
-                encoding.take(fields, chunk)
-                reporter.progress(len(encoding.found.numbers), total, "rows")
-        rows = encoding.finish()
-    reporter.progress(len(rows.numbers), total, "rows")
+    while encoding.settle_next():
+        reporter.progress(len(encoding.found.numbers), encoding.expected, "rows")
+    rows = encoding.finish()
+    reporter.progress(len(rows.numbers), encoding.expected, "rows")
     if rows.broken:
         raise ProblemError(rows.broken.diagnostics())
     return rows
+
+
+def _begin(task: Task, writer: TokenWriter, cache: RowCache, found: EncodedRows) -> None:
+    """Begin to write the first rows while others are still to be encoded; not where any of all may be held back."""
+    if found.numbers and not task.settings["val_set_size"]:
+        fitted = _fitted(task, cache.documents(found.numbers, cache.content()), found)
+        writer.begin(TRAIN, fitted.fitted.documents, fitted.form)
+
+
+def _fitted(task: Task, documents: Documents, rows: EncodedRows) -> FittedRows:
+    layout, packed = cast("RowLayout", task.settings["layout"]), bool(task.settings["sample_packing"])
+    return fitted_rows(documents, rows.questions, layout, *_limit(task), packed=packed)
 
 
 def _limit(task: Task) -> tuple[int, str]:
     return cast("int", task.settings["sequence_len"]), str(task.settings["excess_length_strategy"])
 
 
-def _write(task: Task, documents: Documents, rows: EncodedRows) -> Outcome:
-    fitted = fit(documents, *_limit(task))
-    training, held_back = _split(task, fitted, len(documents.lengths))
-    folder, capacity = task.output_folder, _limit(task)[0] if task.settings["sample_packing"] else None
-    writer = TokenWriter(folder, EarlierFiles.beside(folder))
-    counted = writer.rows(TRAIN, fitted.documents, training, capacity)
+def _write(task: Task, writer: TokenWriter, rows: FittedRows, encoded: EncodedRows) -> Outcome:
+    fitted = rows.fitted
+    training, held_back = _split(task, fitted, len(rows.lengths))
+    files = writer.rows(TRAIN, fitted.documents, training, rows.form)
     if held_back:
-        writer.rows(VALIDATION, fitted.documents, held_back, None)
-    if rows.questions:
-        writer.prompts([(one.ids, one.reference) for one in rows.questions])
-    facts = {
-        **_statistics(fitted, counted),
-        **_of_rows(documents.lengths, rows),
-        "row_set": write_digests(folder / FILE, rows.digests),
+        writer.rows(VALIDATION, fitted.documents, held_back, rows.held_back_form)
+    if task.settings["prompts"] and encoded.questions:
+        writer.prompts([(one.ids, one.reference) for one in encoded.questions])
+    facts: dict[str, Plain] = {
+        **rows.statistics(files, training),
+        "truncated": fitted.truncated,
+        "dropped": fitted.dropped,
+        "untrained": fitted.untrained,
+        **_of_rows(rows.lengths, encoded),
+        "row_set": write_digests(task.output_folder / FILE, encoded.digests),
         "validation_rows": len(held_back),
     }
     return Outcome(writer.digest, facts=facts, versions=versions())
@@ -163,39 +183,6 @@ def _split(task: Task, fitted: Fitted, count: int) -> tuple[Sequence[int], Seque
         )
         raise problem("No rows", detail, "Raise `sequence_len`, or lower `val_set_size`.")
     return training, held_back
-
-
-def _write_answers(task: Task, documents: Documents, rows: EncodedRows) -> Outcome:
-    """Rows of answers, each in columns of its own, as the methods read them that compare, judge or generate."""
-    layout, (limit, strategy) = cast("RowLayout", task.settings["layout"]), _limit(task)
-    fitted, kept = answer_rows.fit(documents, layout, limit, strategy)
-    training, held_back = _split(task, fitted, len(documents.lengths))
-    writer, folder = AnswerWriter(layout, limit), task.output_folder
-    questions = [rows.questions[at] for at in kept] if rows.questions else []
-    for name, places in ((TRAIN, training), (VALIDATION, held_back)):
-        if places:
-            writer.rows(folder, name, fitted.documents, places, questions)
-    facts = {
-        **answer_rows.statistics(fitted, training, limit),
-        **_of_rows(answer_rows.lengths(documents, layout), rows),
-        "row_set": write_digests(folder / FILE, rows.digests),
-        "validation_rows": len(held_back),
-    }
-    return Outcome(writer.digest, facts=facts, versions=versions())
-
-
-def _statistics(fitted: Fitted, counted: Counted) -> dict[str, Plain]:
-    """Counts over the rows to train on, and over what the length limit did."""
-    return {
-        "rows": counted.rows,
-        "documents": counted.documents,
-        "tokens": counted.tokens,
-        "trained_tokens": counted.trained,
-        "longest": counted.longest,
-        "truncated": fitted.truncated,
-        "dropped": fitted.dropped,
-        "untrained": fitted.untrained,
-    }
 
 
 def _of_rows(lengths: Sequence[int], rows: EncodedRows) -> dict[str, Plain]:

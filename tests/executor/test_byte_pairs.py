@@ -271,7 +271,8 @@ def test_an_encoder_that_was_proved_before_gives_the_same_ids_and_does_not_prove
     assert found.encode_all(TEXTS) == expected
 
 
-def test_what_was_met_before_is_encoded_without_the_tokenizer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", [False, True], ids=["kept in a file", "told by another process"])
+def test_what_was_met_before_is_encoded_without_the_tokenizer(tmp_path: Path, told: bool) -> None:  # noqa: FBT001
     tokenizer, kept, pieces = TOKENIZERS["qwen"], tmp_path / "cache.proof", tmp_path / "cache.pieces"
     proved = byte_pairs(tokenizer)
     assert proved is not None
@@ -287,7 +288,11 @@ def test_what_was_met_before_is_encoded_without_the_tokenizer(tmp_path: Path) ->
 
     found, _ = proved_pairs.load(kept, load) or pytest.fail("nothing is kept")
     assert found.batches is not None
-    found.batches.table.load(pieces)
+    if told:
+        found.batches.table.learn(proved.batches.table.met())
+        assert not proved.batches.table.met()
+    else:
+        found.batches.table.load(pieces)
     assert found.encode_all(TEXTS) == expected
     assert not asked
     assert found.encode("something else") == array("i", tokenizer.encode("something else").ids).tobytes()

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import os
 import signal
+from array import array
 from collections.abc import Callable, Mapping
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from executor.tokens.token_files import TRAIN, VALIDATION, opened, read_columns, split_files
+from executor.data.dataset_fields import Dataset
+from executor.tokens import row_chunks
+from executor.tokens.answer_files import AnswerRows
+from executor.tokens.document_files import DocumentRows
+from executor.tokens.earlier_files import EarlierFiles
+from executor.tokens.row_layout import BETTER, PROMPT, WORSE
+from executor.tokens.token_documents import Documents
+from executor.tokens.token_files import TRAIN, VALIDATION, RowForm, TokenWriter, opened, read_columns, split_files
 from executor.tokens.token_group import TokenGroup
 from executor.workers.task import Outcome
 from state import artifacts
@@ -23,22 +34,40 @@ folder = test_tokenizing.folder
 CHATS = [chat(f"What is {number}{' more' * (number % 7)}?", "Yes" * (1 + number % 5)) for number in range(60)]
 NEW = chat("New?", "No")
 SMALL = {"_LEAST_ROWS": 2, "_LEAST_DOCUMENTS": 3, "_MORE_ROWS": 2, "_MOST_MORE_ROWS": 4, "_ROW_TOKENS": 64}
+PAIRS = [
+    {"prompt": f"What is {number}?", "chosen": " Yes" * (1 + number % 5), "rejected": " No" * (1 + number % 9)}
+    for number in range(60)
+]
+NEW_PAIR = {"prompt": "New?", "chosen": " No", "rejected": " Yes"}
+JUDGED = [
+    {"prompt": 3 * str(one["prompt"]), "completion": one["chosen"], "label": at % 3 > 0} for at, one in enumerate(PAIRS)
+]
 PACKED = {"sample_packing": True}
-EDITS: Mapping[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
-    "appended, packed": ([*CHATS, NEW], PACKED),
-    "put in front, alone": ([NEW, *CHATS], {}),
-    "deleted, split": (
-        [*CHATS[:30], *CHATS[31:]],
-        {**PACKED, "sequence_len": 60, "excess_length_strategy": "split"},
+OF_PAIRS = {"dataset": Dataset(source="rows.jsonl", type="preference"), "layout": "pairs"}
+OF_JUDGED = {"dataset": Dataset(source="rows.jsonl", type="kto"), "layout": "judged"}
+CUT = {"sequence_len": 34, "excess_length_strategy": "truncate"}
+SPLIT = {"sequence_len": 60, "excess_length_strategy": "split"}
+EDITS: Mapping[str, tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]] = {
+    "appended, packed": (CHATS, [*CHATS, NEW], PACKED),
+    "appended, cut": (CHATS, [*CHATS, NEW], {**PACKED, "sequence_len": 60, "excess_length_strategy": "truncate"}),
+    "put in front, alone": (CHATS, [NEW, *CHATS], {}),
+    "deleted, split": (CHATS, [*CHATS[:30], *CHATS[31:]], {**PACKED, **SPLIT}),
+    "edited, some held back": (
+        CHATS,
+        [*CHATS[:30], NEW, *CHATS[31:]],
+        {**PACKED, "val_set_size": 0.3, "split_seed": 1},
     ),
-    "edited, some held back": ([*CHATS[:30], NEW, *CHATS[31:]], {**PACKED, "val_set_size": 0.3, "split_seed": 1}),
+    "pairs appended": (PAIRS, [*PAIRS, NEW_PAIR], OF_PAIRS),
+    "pairs deleted, cut": (PAIRS, [*PAIRS[:30], *PAIRS[31:]], {**OF_PAIRS, **CUT}),
+    "verdicts appended": (JUDGED, [*JUDGED, JUDGED[0] | {"prompt": "New?"}], OF_JUDGED),
 }
 
 
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few documents are enough for several files."""
+    """Few documents are enough for several files, and few rows for several chunks."""
     make_small(monkeypatch.setattr)
+    monkeypatch.setattr(row_chunks, "_BLOCK_BYTES", 1500)
 
 
 def make_small(change: Callable[..., None]) -> None:
@@ -58,11 +87,11 @@ def inodes(folder: Path) -> dict[int, str]:
     return {path.stat().st_ino: path.name for path in folder.glob("*.arrow")}
 
 
-@pytest.mark.parametrize(("rows", "changes"), EDITS.values(), ids=EDITS)
+@pytest.mark.parametrize(("before", "rows", "changes"), EDITS.values(), ids=EDITS)
 def test_files_that_an_edit_leaves_alone_are_taken_over_and_all_is_that_of_a_first_run(
-    folder: Path, rows: list[dict[str, Any]], changes: dict[str, Any]
+    folder: Path, before: list[dict[str, Any]], rows: list[dict[str, Any]], changes: dict[str, Any]
 ) -> None:
-    made(folder, "first", CHATS, **changes)
+    made(folder, "first", before, **changes)
     again = made(folder, "second", rows, **changes)
     kept = inodes(folder / "second").keys() & inodes(folder / "first").keys()
     assert len(inodes(folder / "second")) - len(kept) <= 4 < len(kept)
@@ -78,6 +107,43 @@ def test_files_that_an_edit_leaves_alone_are_taken_over_and_all_is_that_of_a_fir
     of_both = [artifacts.read(one) for one in (folder / "elsewhere" / "second", folder / "fresh")]
     assert of_both[0] is not None
     assert of_both[0] == of_both[1]
+
+
+FORMS: Mapping[str, RowForm] = {
+    "packed": DocumentRows(20),
+    "alone": DocumentRows(None),
+    "pairs": AnswerRows("pairs", 12),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=50),
+    st.integers(0, 50),
+)
+def test_files_that_are_begun_before_all_is_known_are_those_that_come_of_all(
+    form: RowForm, laid_out: list[tuple[int, int, int]], known: int
+) -> None:
+    content, starts, lengths = array("i"), array("q"), array("i")
+    for at, (prompt, better, worse) in enumerate(laid_out):
+        starts.append(4 * len(content))
+        lengths.append(prompt + better + worse)
+        content.extend([at] * lengths[-1] + [PROMPT] * prompt + [BETTER] * better + [WORSE] * worse)
+    trained = array("i", [better + worse for _, better, worse in laid_out])
+    distances = array("q", [4 * one for one in lengths])
+    whole = Documents(memoryview(content).cast("B"), starts, distances, lengths, trained)
+    first = Documents(whole.content, *(one[:known] for one in (starts, distances, lengths, trained)))
+    found = []
+    for begun in (None, first):
+        with TemporaryDirectory() as scratch, TokenWriter(Path(scratch), EarlierFiles({})) as writer:
+            if begun is not None and begun.lengths:
+                writer.begin(TRAIN, begun, form)
+                writer.wait()
+            files = writer.rows(TRAIN, whole, range(len(lengths)), form)
+            assert files == split_files(Path(scratch), TRAIN)
+            found.append((writer.digest, [one.read_bytes() for one in files]))
+    assert found[0] == found[1]
 
 
 def flipped(path: Path) -> None:
