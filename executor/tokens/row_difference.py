@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,9 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import xxhash
+from attrs import evolve
 
 from executor.data.dataset_fields import Dataset
-from executor.tokens.row_chunks import row_digests
+from executor.data.rows import BrokenRow
+from executor.kinds.dataset import faults
+from executor.tokens.row_chunks import chunks, cut, row_digests
 from state.values import frozen
 
 if TYPE_CHECKING:
@@ -31,6 +35,8 @@ class RowDifference:
     changed: int
     """Rows that are gone while as many others came: the least number of edits that explains it."""
     kept: int
+    broken: int = 0
+    """How many of those that came are broken, and passed over as their dataset says."""
 
 
 def write_digests(path: Path, digests: Sequence[int]) -> str:
@@ -53,19 +59,43 @@ def count_digests(artifact: Path) -> int:
 
 def difference(before: Sequence[int], after: Sequence[int]) -> RowDifference:
     """How two sets of rows differ, from the digests of their rows."""
-    earlier, later = Counter(before), Counter(after)
-    gone, come = (earlier - later).total(), (later - earlier).total()
+    gone, come = _come(after, before).total(), _come(before, after).total()
     changed = min(gone, come)
     return RowDifference(come - changed, gone - changed, changed, kept=len(before) - gone)
 
 
-def since(artifact: Path, sources: Iterable[tuple[Dataset, Path]]) -> RowDifference | None:
+def since(artifact: Path, sources: Sequence[tuple[Dataset, Path]]) -> RowDifference | None:
     """How the rows of datasets, each with the folder of its files, differ from those that tokens were made of.
 
     None where the tokens are not on this machine, or were made before their rows were kept in mind.
     """
     kept = artifact / FILE
-    return difference(read_digests(kept), row_digests(sources)) if kept.is_file() else None
+    if not kept.is_file():
+        return None
+    before, after = read_digests(kept), row_digests(sources)
+    skipping = [(dataset, folder) for dataset, folder in sources if dataset.on_bad_row == "skip"]
+    broken = _broken(skipping, _come(before, after)) if skipping else 0
+    return evolve(difference(before, after), broken=broken)
+
+
+def _come(before: Sequence[int], after: Sequence[int]) -> Counter[int]:
+    return Counter(after) - Counter(before)
+
+
+def _broken(sources: Iterable[tuple[Dataset, Path]], come: Counter[int]) -> int:
+    """How many of the rows that came are none of their dataset's type; no others are parsed."""
+    count = 0
+    for dataset, folder in sources:
+        for chunk in cut(chunks(dataset, folder)):
+            new = []
+            for at, digest in enumerate(chunk.digests()):
+                said = int.from_bytes(digest[:8], sys.byteorder)
+                if digest and come[said] > 0:
+                    come[said] -= 1
+                    new.append(at)
+            rows = chunk.some(new).rows()
+            count += sum(isinstance(row, BrokenRow) or any(faults(row, dataset)) for row in rows)
+    return count
 
 
 def order_digest(digests: Sequence[int]) -> str:

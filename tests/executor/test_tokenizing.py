@@ -196,6 +196,17 @@ def test_what_changed_in_the_rows_since_tokens_were_made_is_told_by_digests_alon
     assert since(folder / "elsewhere", sources) is None
 
 
+def test_new_rows_that_will_be_skipped_are_told_of_those_that_were_added(folder: Path) -> None:
+    skipping = evolve(CHATS, on_bad_row="skip")
+    broken = ["{", '{"messages": 3}', '{"messages": 3}', json.dumps(chat("Good?", "Yes"))]
+    build(folder, [*QUESTIONS, broken[1]], dataset=skipping)
+    before = (folder / "rows.jsonl").read_text(encoding="utf-8")
+    (folder / "rows.jsonl").write_text(before + "\n".join(broken), encoding="utf-8")
+    found = RowDifference(added=4, removed=0, changed=0, kept=13)
+    assert since(folder / "output", [(CHATS, folder)]) == found
+    assert since(folder / "output", [(skipping, folder)]) == evolve(found, broken=3)
+
+
 @pytest.mark.parametrize("name", ["rows.jsonl.gz", "rows.json"])
 def test_rows_of_other_files_are_known_by_what_they_say(folder: Path, name: str) -> None:
     content = json.dumps(QUESTIONS).encode()

@@ -323,6 +323,6 @@ def test_a_plan_counts_the_rows_that_were_edited(quickstart: Any) -> None:
     assert "  -/+ tokens.assistant  re-tokenize\n" in said
     assert "        rows: 2 added, 2 changed; 1,598 kept\n" in said
     assert quickstart.step("tokens.assistant")["notes"] == {
-        "rows": {"added": 2, "removed": 0, "changed": 2, "kept": 1598}
+        "rows": {"added": 2, "removed": 0, "changed": 2, "kept": 1598, "broken": 0}
     }
     assert first != second

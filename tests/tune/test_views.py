@@ -170,6 +170,10 @@ def test_states_are_listed_and_shown(finished: Any) -> None:
             {"rows": {"added": 0, "removed": 0, "changed": 0, "kept": 7}},
             ["rows: the same, taken otherwise; 7 kept"],
         ),
+        (
+            {"rows": {"added": 2, "removed": 0, "changed": 1, "kept": 7, "broken": 2}},
+            ["rows: 2 added, 1 changed; 7 kept; 2 of the new ones broken, skipped"],
+        ),
         ({"rows": {"before": 300_000}}, ["rows: 300,000 before, too many to compare for a plan"]),
     ],
 )

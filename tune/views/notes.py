@@ -32,4 +32,5 @@ def _rows(rows: Mapping[str, int]) -> str:
     if "added" not in rows:
         return f"rows: {rows['before']:,} before, too many to compare for a plan"
     counts = [f"{rows[name]:,} {name}" for name in ("added", "removed", "changed") if rows[name]]
-    return f"rows: {', '.join(counts) or 'the same, taken otherwise'}; {rows['kept']:,} kept"
+    broken = f"; {rows['broken']:,} of the new ones broken, skipped" if rows.get("broken") else ""
+    return f"rows: {', '.join(counts) or 'the same, taken otherwise'}; {rows['kept']:,} kept{broken}"
