@@ -53,9 +53,9 @@ class Folder:
         found: dict[str, Any] = next(step for step in plan["steps"] if step["address"] == address)
         return found
 
-    def apply(self, expect: int = 0) -> dict[str, str]:
+    def apply(self, *options: str, expect: int = 0) -> dict[str, str]:
         """What became of each address."""
-        lines = self.tune("apply", "--auto-approve", "--json", expect=expect).stdout.splitlines()
+        lines = self.tune("apply", "--auto-approve", "--json", *options, expect=expect).stdout.splitlines()
         steps: dict[str, str] = json.loads(lines[-1])["steps"] if lines else {}
         return steps
 

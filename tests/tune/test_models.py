@@ -55,7 +55,7 @@ def rows(folder: Path, count: int = 6) -> None:
     (folder / "rows.jsonl").write_text("".join(json.dumps({"messages": answers}) + "\n" for _ in range(count)))
 
 
-def test_a_folder_is_what_its_files_are(empty: Any, weights: Path) -> None:
+def test_a_folder_is_what_its_files_are_and_a_tokenizer_change_tokenizes_again(empty: Any, weights: Path) -> None:
     shutil.copytree(weights, empty.path / "llama")
     (empty.path / "recipe.toml").write_text(RECIPE.format(model='source = "llama"'))
     rows(empty.path)
@@ -69,6 +69,10 @@ def test_a_folder_is_what_its_files_are(empty: Any, weights: Path) -> None:
         "train.sft": "built",
     }
     assert empty.record("tokens.sft")["facts"]["rows"] < 6
+    template = empty.path / "llama" / "chat_template.jinja"
+    template.write_text(template.read_text() + "{# a comment #}")
+    assert empty.actions() == {"model.base": "update", "tokens.sft": "rebuild", "train.sft": "rebuild"}
+    assert empty.apply()["train.sft"] == "reused"
     (empty.path / "llama").rename(empty.path / "renamed")
     empty.edit('source = "llama"', 'source = "renamed"')
     assert empty.actions() == {"model.base": "update"}
@@ -77,17 +81,6 @@ def test_a_folder_is_what_its_files_are(empty: Any, weights: Path) -> None:
     changed[-1] ^= 1
     weights_file.write_bytes(bytes(changed))
     assert empty.actions() == {"model.base": "update", "train.sft": "rebuild"}
-
-
-def test_a_tokenizer_change_tokenizes_again(empty: Any, weights: Path) -> None:
-    shutil.copytree(weights, empty.path / "llama")
-    (empty.path / "recipe.toml").write_text(RECIPE.format(model='source = "llama"'))
-    rows(empty.path)
-    empty.apply()
-    template = empty.path / "llama" / "chat_template.jinja"
-    template.write_text(template.read_text() + "{# a comment #}")
-    assert empty.actions() == {"model.base": "update", "tokens.sft": "rebuild", "train.sft": "rebuild"}
-    assert empty.apply()["train.sft"] == "reused"
 
 
 @pytest.fixture
@@ -102,14 +95,19 @@ def cached(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.usefixtures("cached")
-def test_a_hub_model_at_a_commit_is_planned_without_network_and_trained(empty: Any) -> None:
-    model = f'source = "acme/tiny"\nrevision = "{COMMIT}"'
+def test_a_hub_model_at_a_commit_is_planned_without_network_and_trained_with_the_template_that_the_recipe_names(
+    empty: Any, weights: Path
+) -> None:
+    (empty.path / "mine.jinja").write_text((weights / "chat_template.jinja").read_text() + "{# mine #}")
+    model = f'source = "acme/tiny"\nrevision = "{COMMIT}"\nchat_template = "mine.jinja"'
     (empty.path / "recipe.toml").write_text(RECIPE.format(model=model))
     rows(empty.path)
     assert empty.actions()["model.base"] == "build"
     assert empty.apply()["train.sft"] == "built"
     assert empty.record("model.base")["content"]["commit"] == COMMIT
     assert empty.summary() == {"reuse": 4}
+    trained = Path(empty.tune("output", "train.sft").stdout.strip())
+    assert (trained / "chat_template.jinja").read_text() == (empty.path / "mine.jinja").read_text()
 
 
 @pytest.mark.usefixtures("cached")
@@ -119,31 +117,6 @@ def test_a_branch_that_cannot_be_resolved_says_how_to_pin_it(empty: Any) -> None
     said = empty.tune("plan", expect=1).stderr
     assert "recipe.toml:2:1: Error: Unresolved revision" in said
     assert 'hint: Pin it: `revision = "<commit>"`' in said
-
-
-def test_the_same_recipe_in_two_folders_gives_the_same_adapter(tmp_path: Path, weights: Path, empty: Any) -> None:
-    other = type(empty)(tmp_path / "elsewhere" / "deep")
-    other.path.mkdir(parents=True)
-    adapter = '\n[train.sft.adapter]\ntype = "lora"\nr = 4\n'
-    digests = []
-    for folder in (empty, other):
-        shutil.copytree(weights, folder.path / "llama")
-        (folder.path / "recipe.toml").write_text(RECIPE.format(model='source = "llama"') + adapter)
-        rows(folder.path)
-        folder.apply()
-        digests.append(folder.record("train.sft")["output_digest"])
-    assert digests[0] == digests[1]
-
-
-def test_what_is_trained_carries_the_template_that_the_recipe_names(empty: Any, weights: Path) -> None:
-    shutil.copytree(weights, empty.path / "llama")
-    own = empty.path / "llama" / "chat_template.jinja"
-    (empty.path / "mine.jinja").write_text(own.read_text() + "{# mine #}")
-    (empty.path / "recipe.toml").write_text(RECIPE.format(model='source = "llama"\nchat_template = "mine.jinja"'))
-    rows(empty.path)
-    empty.apply()
-    trained = Path(empty.tune("output", "train.sft").stdout.strip())
-    assert (trained / "chat_template.jinja").read_text() == (empty.path / "mine.jinja").read_text()
 
 
 def test_long_rows_are_refused_dropped_or_cut_as_the_recipe_says(empty: Any, weights: Path) -> None:
@@ -159,14 +132,16 @@ def test_long_rows_are_refused_dropped_or_cut_as_the_recipe_says(empty: Any, wei
     assert "more than `sequence_len` = 24" in said
     for strategy, fact in (("drop", "dropped"), ("truncate", "truncated")):
         (empty.path / "recipe.toml").write_text(f'{recipe}excess_length_strategy = "{strategy}"\n')
-        empty.apply()
+        empty.apply("--target", "tokens.sft")
         assert empty.record("tokens.sft")["facts"][fact] == 1
 
 
-CHAIN = """
+ADAPTER = """
 [train.sft.adapter]
+type = "lora"
 r = 4
-
+"""
+CHAIN = """
 [train.more]
 method = "sft"
 model = "train.sft"
@@ -187,16 +162,24 @@ dtype = "float32"
 """
 
 
-def test_an_adapter_on_an_adapter_is_merged_with_both(empty: Any, weights: Path) -> None:
+def test_an_adapter_is_the_same_in_every_folder_and_one_on_top_of_it_is_merged_with_both(
+    empty: Any, weights: Path, tmp_path: Path
+) -> None:
     from transformers import AutoModelForCausalLM
 
     from executor.models.loading import load_model
     from executor.workers.task import Input
 
-    shutil.copytree(weights, empty.path / "llama")
-    (empty.path / "recipe.toml").write_text(RECIPE.format(model='source = "llama"') + CHAIN)
-    rows(empty.path)
-    empty.apply()
+    other = type(empty)(tmp_path / "elsewhere" / "deep")
+    other.path.mkdir(parents=True)
+    digests = []
+    for folder, more in ((empty, CHAIN), (other, "")):
+        shutil.copytree(weights, folder.path / "llama")
+        (folder.path / "recipe.toml").write_text(RECIPE.format(model='source = "llama"') + ADAPTER + more)
+        rows(folder.path)
+        folder.apply()
+        digests.append(folder.record("train.sft")["output_digest"])
+    assert digests[0] == digests[1]
     folders = [str(empty.path / "llama")]
     folders += [empty.tune("output", address).stdout.strip() for address in ("train.sft", "train.more")]
     expected = load_model([Input("", "", folder, {}, {}) for folder in folders], "float32", "sdpa").state_dict()
