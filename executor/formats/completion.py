@@ -17,6 +17,7 @@ _OF_OTHERS = (
     "messages", "conversations", "conversation", "prompt", "completion", "chosen", "rejected", "instruction", "output",
     "segments", "input_ids",
 )  # fmt: skip
+_OF_MESSAGES = ("role", "from")
 
 
 def example(values: Values, dataset: Dataset) -> Example:
@@ -29,8 +30,8 @@ def example(values: Values, dataset: Dataset) -> Example:
 
 
 def _recognises(values: Values) -> Mapping[str, Plain] | None:
-    """Rows of other formats often bring their text as well."""
-    if any(values.get(name) is not None for name in _OF_OTHERS):
+    """Rows of other formats often bring their text as well, and so do messages that should be in a list."""
+    if any(values.get(name) is not None for name in (*_OF_OTHERS, *_OF_MESSAGES)):
         return None
     field = next((name for name in ("text", "content") if isinstance(values.get(name), str)), None)
     return {"field": field} if field else None

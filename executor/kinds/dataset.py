@@ -81,7 +81,7 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
             return _probe_files(resource, surroundings)
         return _probe_fetched(resource, surroundings)
     except ProblemError as error:
-        found = tuple(_placed(one, resource) for one in error.diagnostics)
+        found = tuple(placed(one, resource) for one in error.diagnostics)
     except OSError as error:
         detail = f"{resource.address}: `{error.filename}` cannot be read: {error.strerror}."
         found = (Diagnostic("Unreadable file", detail, place=resource.place("source")),)
@@ -102,7 +102,7 @@ def _probe_files(resource: Resource, surroundings: Surroundings) -> Probe:
     if record is not None and record.output_digest == known and not _refuses_skipped(record, dataset):
         return Probe(content, settings, known={"": known}, facts=record.facts, builds=False)
     seen = examine(resource.address, read, surroundings.folder)
-    found = tuple(_placed(one, resource) for one in seen.wrong)
+    found = tuple(placed(one, resource) for one in seen.wrong)
     notes = _notes(settings)
     return Probe(content, settings, known={"": known}, facts=seen.facts, notes=notes, diagnostics=found, builds=False)
 
@@ -132,7 +132,8 @@ def _probe_fetched(resource: Resource, surroundings: Surroundings) -> Probe:
     return Probe(content, settings, known={"": known}, facts=facts, notes=_notes(settings))
 
 
-def _placed(diagnostic: Diagnostic, resource: Resource) -> Diagnostic:
+def placed(diagnostic: Diagnostic, resource: Resource) -> Diagnostic:
+    """A diagnostic that names no row, at the source of its dataset."""
     return diagnostic if diagnostic.place.file else hub.at(diagnostic, resource.place("source"))
 
 

@@ -20,7 +20,7 @@ from planner.kind import Kind, Probe, Resource
 from planner.limits import not_negative
 from planner.structure import settings_of
 from state.canonical import Plain, digest
-from state.diagnostic import Diagnostic
+from state.diagnostic import Diagnostic, ProblemError, problem
 from state.record import Record
 from state.values import frozen
 
@@ -107,11 +107,10 @@ def _template(resource: Resource, folder: Path) -> tuple[str | None, Diagnostic 
     if name == "tokenizer" or not is_template(name):
         return None, None
     try:
-        return _named_template(name, folder), None
-    except (OSError, UnicodeDecodeError) as error:
-        detail = f"{resource.address}.chat_template names `{name}`, which cannot be read: {error.__class__.__name__}."
-        hint = "Paths are relative to the recipe's folder."
-        return None, Diagnostic("Missing file", detail, hint, resource.place("chat_template"))
+        return named_template(name, folder), None
+    except ProblemError as error:
+        (found,) = error.diagnostics
+        return None, evolve(found, place=resource.place("chat_template"))
 
 
 def _is_hub(model: Model, folder: Path) -> bool:
@@ -208,13 +207,19 @@ def delivered(model: Input, recipe_folder: Path) -> tuple[Path, str | None]:
 def template_text(settings: Mapping[str, Plain], tokenizer: Path, recipe_folder: Path) -> str | None:
     """The chat template of a model resource, given the folder of its tokenizer; None if it has none."""
     name = str(settings["chat_template"])
-    return own_template(tokenizer) if name == "tokenizer" else _named_template(name, recipe_folder)
+    return own_template(tokenizer) if name == "tokenizer" else named_template(name, recipe_folder)
 
 
-def _named_template(name: str, folder: Path) -> str:
+def named_template(name: str, folder: Path) -> str:
+    """The text of a template that is built in or lies in a file; raises ProblemError if that cannot be read."""
     if name in built_in():
         return built_in()[name].text
-    return (folder / name).read_text(encoding="utf-8")
+    try:
+        return (folder / name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
+        detail = f"`chat_template` names `{name}`, which cannot be read: {why}."
+        raise problem("Missing file", detail, "Paths are relative to the recipe's folder.") from None
 
 
 KIND = Kind(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -89,9 +90,20 @@ def readable_with(resource: Resource, surroundings: Surroundings) -> Path | None
     model = settings_of(surroundings.resources[resource.specification.model].specification)
     folder = surroundings.folder / str(model["tokenizer"] or model["source"])
     libraries = all(find_spec(library) is not None for library in LIBRARIES)
-    if not (libraries and has_tokenizer(folder) and _rows_are_here(resource, surroundings)):
+    can_read = has_tokenizer(folder) and _template_is_readable(model, surroundings.folder)
+    if not (libraries and can_read and _rows_are_here(resource, surroundings)):
         return None
     return extended(folder, model, Layout(surroundings.folder).tokenizers)
+
+
+def _template_is_readable(model: Mapping[str, Plain], folder: Path) -> bool:
+    """Whether there is the template that a model names; the model itself tells that there is none."""
+    from executor.kinds.model import named_template
+
+    name = str(model["chat_template"])
+    with suppress(ProblemError):
+        return name == "tokenizer" or named_template(name, folder) is not None
+    return False
 
 
 def _rows_are_here(resource: Resource, surroundings: Surroundings) -> bool:

@@ -32,7 +32,7 @@ def resolved(dataset: Dataset, folder: Path) -> Dataset:
         return dataset
     as_they_lie = evolve(dataset, shuffle=False, sample=None, weight=1.0, filters=(), deduplicate=False)
     seen = tuple(islice(rows(as_they_lie, folder), _LINES))
-    first = [row for row in seen if isinstance(row, Row)][:_ROWS]
+    first = [row for row in seen if isinstance(row, Row) and _says_something(row)][:_ROWS]
     told = _told(first)
     if len(told) == 1:
         name, settings = told[0]
@@ -54,6 +54,11 @@ def resolved(dataset: Dataset, folder: Path) -> Dataset:
 def may_be_chats(dataset: Dataset) -> bool:
     """Whether rows may take a chat template to become text; one without a type may be anything."""
     return not dataset.type or formats.load()[dataset.type].renders(dataset)
+
+
+def _says_something(row: Row) -> bool:
+    """Whether a field is set: in tables, all fields are there even where none is."""
+    return not row.values or any(value is not None for value in row.values.values())
 
 
 def _told(first: Sequence[Row]) -> list[tuple[str, dict[str, Plain]]]:

@@ -195,8 +195,11 @@ def _wanted(messages: Sequence[Message], roles_to_train: frozenset[str]) -> list
     wanted = [index for index, (flag, of_role) in enumerate(flags) if (of_role if flag is None else flag)]
     if not wanted:
         roles = ", ".join(sorted(roles_to_train))
-        reason = f"yields no trained token: it has no message of a role to train ({roles}); see `roles_to_train`"
-        raise RowError(reason)
+        reason = f"it has no message of a role to train ({roles}); see `roles_to_train`"
+        if any(message["role"] in roles_to_train for message in messages):
+            reason = f"none of its messages of a role to train ({roles}) is to be trained: each says `train` false"
+        message = f"yields no trained token: {reason}"
+        raise RowError(message)
     return wanted
 
 

@@ -13,7 +13,7 @@ from executor.tokens.token_documents import Documents
 from state.diagnostic import Place
 from state.values import frozen
 
-_TOO_LONG = "has {} tokens, more than `sequence_len` = {}; set `excess_length_strategy`, or raise the limit"
+_TOO_LONG = "has {} tokens, more than `sequence_len` = {}; raise it, or set `excess_length_strategy` of a train table"
 
 
 @frozen

@@ -16,6 +16,7 @@ from attrs import define, evolve, field
 
 from executor.data.dataset_fields import Dataset
 from executor.data.rows import BrokenRow
+from executor.kinds.dataset import placed
 from executor.kinds.model import Model, recorded_commit
 from executor.kinds.tokens import LIBRARIES, Tokens
 from executor.models import hub
@@ -127,7 +128,8 @@ def choose(resources: Resources, address: str | None) -> tuple[Resource, ...]:
         return tuple(of_dataset)
     found = tuple(one for one in tokens if address in (one.address, one.derived_from))
     if not found:
-        known = list(dict.fromkeys(one.derived_from or one.address for one in tokens))
+        read = (address for one in tokens for address in one.specification.datasets)
+        known = list(dict.fromkeys((*(one.derived_from or one.address for one in tokens), *read)))
         detail = f"`{address}` has no rows to show."
         raise problem("Unknown address", detail, suggestion(address, known) or f"Known: {', '.join(known)}.")
     return found
@@ -225,7 +227,10 @@ def _resolved(resource: Resource, folder: Path, state: State) -> tuple[Resource,
     elif not origin.named_files(dataset, folder):
         detail = f"{resource.address}.source names `{', '.join(sources_of(dataset))}`, which matches no file."
         raise problem("Missing file", detail, "Paths are relative to the recipe's folder.", resource.place("source"))
-    return evolve(resource, specification=resolved(dataset, folder)), folder
+    try:
+        return evolve(resource, specification=resolved(dataset, folder)), folder
+    except ProblemError as error:
+        raise ProblemError(tuple(placed(one, resource) for one in error.diagnostics)) from None
 
 
 def _versions(dataset: Dataset, folder: Path, record: Record | None) -> Mapping[str, str]:

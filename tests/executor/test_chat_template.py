@@ -385,7 +385,10 @@ def test_marks_may_come_in_several_parts() -> None:
         ([{"role": "user", "content": ["Hi"]}], "has a broken message 1: its `content` is missing or no text"),
         ([{**HELLO[2], "train": "no"}], "has a broken message 1: its `train` is neither true nor false"),
         (HELLO[:2], "yields no trained token: it has no message of a role to train (assistant)"),
-        ([{**HELLO[2], "train": False}], "yields no trained token: it has no message of a role to train (assistant)"),
+        (
+            [{**HELLO[2], "train": False}],
+            "none of its messages of a role to train (assistant) is to be trained: each says `train` false",
+        ),
     ],
 )
 def test_what_is_wrong_with_messages_is_said(messages: Any, wrong: str) -> None:

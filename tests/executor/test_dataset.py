@@ -75,7 +75,14 @@ def test_most_of_the_first_rows_tell_the_type(tmp_path: Path) -> None:
     assert problems(tmp_path, SOURCE) == ["x.jsonl:1: Broken row: This row has no text in the field `instruction`."]
 
 
+def test_rows_in_which_nothing_is_set_tell_nothing(tmp_path: Path) -> None:
+    write(tmp_path, *[dict.fromkeys(SHARED)] * 30, SHARED)
+    assert problems(tmp_path, SOURCE)[0] == ("x.jsonl:1: Broken row: This row has no text in the field `instruction`.")
+
+
 def test_a_type_that_cannot_be_told_is_asked_for(tmp_path: Path) -> None:
+    write(tmp_path, {"role": "user", "content": "one message a line is no chat"})
+    assert problems(tmp_path, SOURCE)[0].endswith("fields that tell of no known one: `role`, `content`.")
     write(tmp_path, {"ask": "a", "say": "b"})
     assert problems(tmp_path, SOURCE) == [
         "x.jsonl:1: Unknown type: `type` is not set, and this row has fields that tell of no known one: `ask`, `say`."

@@ -394,7 +394,8 @@ def test_long_rows_are_an_error_unless_the_recipe_says_otherwise(folder: Path) -
     (found,) = caught.value.diagnostics
     assert found.place.line == 1
     assert found.detail == (
-        "This row has 101 tokens, more than `sequence_len` = 64; set `excess_length_strategy`, or raise the limit."
+        "This row has 101 tokens, more than `sequence_len` = 64; raise it, or set `excess_length_strategy` of a train"
+        " table."
     )
 
 

@@ -192,6 +192,21 @@ TRAINED = (
 )
 
 
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "No such file or directory"), (b"\xff", "it is not UTF-8")], ids=["missing", "bytes"]
+)
+def test_a_template_that_cannot_be_read_is_told_once(tokenizer: Any, content: bytes | None, why: str) -> None:
+    write(tokenizer, "rows.jsonl", chat("What?", "That."))
+    named = TRAINED.replace("[model.tiny]\n", '[model.tiny]\nchat_template = "own.jinja"\n')
+    recipe(tokenizer, named.format(dataset="", train=""))
+    if content is not None:
+        (tokenizer.path / "own.jinja").write_bytes(content)
+    said = f"  `chat_template` names `own.jinja`, which cannot be read: {why}.\n"
+    hint = "  hint: Paths are relative to the recipe's folder.\n"
+    assert tokenizer.tune("plan", expect=1).stderr == f"recipe.toml:2:1: Error: Missing file [TUNE100]\n{said}{hint}"
+    assert tokenizer.tune("preview", expect=1).stderr == f"Error: Missing file [TUNE100]\n{said}{hint}"
+
+
 @pytest.fixture
 def tokenizer(empty: Any) -> Any:
     """A folder with nothing but the quickstart's tokenizer."""

@@ -333,7 +333,8 @@ def test_rows_that_are_trained_on_and_evaluated_on_are_told(fresh: Any) -> None:
     assert fresh.tune("preview", "model.tiny", expect=1).stderr == (
         "Error: Unknown address [TUNE040]\n"
         "  `model.tiny` has no rows to show.\n"
-        "  hint: Known: train.base, train.assistant, eval.assistant.\n"
+        "  hint: Known: train.base, train.assistant, eval.assistant, dataset.corpus, dataset.chats,\n"
+        "  dataset.heldout.\n"
     )
 
 
