@@ -138,6 +138,8 @@ class Kind:
     """Where a record without an artifact of ours lies: (record, recipe folder)."""
     publishes: bool = False
     """Whether the result lies outside of `.tune/`, where it may have been replaced since: then it is never adopted."""
+    libraries: tuple[str, ...] = ()
+    """The modules that its build needs in any case and that take long to import."""
     build: Callable[..., Any] = _nothing_to_build
     """Makes it: (Task, Reporter) -> Outcome, of executor.workers.task and executor.workers.worker_reports."""
 

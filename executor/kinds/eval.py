@@ -223,5 +223,6 @@ KIND = Kind(
     lacks=lacks,
     judge=gates.judge,
     compares=True,
+    libraries=("torch", "transformers.generation.utils"),
     build=build,
 )

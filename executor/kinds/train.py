@@ -248,5 +248,6 @@ KIND = Kind(
     schedule=schedule,
     layout=layout,
     lacks=lacks,
+    libraries=("torch", "datasets", "peft", "transformers.trainer", "trl.trainer.sft_trainer", "deepspeed"),
     build=build,
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from executor.training import answer_stage, trainers
 from executor.training.answer_stage import AnswerStage
+from executor.training.distributed_fields import known_micro_batch, known_processes
 from executor.training.method import Fault
 from executor.training.prompted_trainers import enough_prompts, on_token_rows
 from executor.training.rewards import reward_faults, reward_functions
@@ -55,9 +56,10 @@ def faults(stage: Any) -> Iterator[Fault]:  # noqa: ANN401  a RewardStage with a
     elif stage.batch_size % stage.num_generations:
         detail = f"{stage.batch_size} completions are no whole number of prompts at `num_generations` = "
         yield "batch_size", f"{detail}{stage.num_generations}", "Use a multiple of it."
-    micro = stage.batch_size if stage.micro_batch_size == "auto" else stage.micro_batch_size
-    if (stage.val_set_size or stage.test_datasets) and micro % stage.num_generations:
-        detail = "to evaluate, all completions of a prompt go through the model at once"
+    micro = known_micro_batch(stage.batch_size, stage.micro_batch_size, stage.distributed)
+    together = micro * known_processes(stage.distributed)
+    if (stage.val_set_size or stage.test_datasets) and together % stage.num_generations:
+        detail = "to evaluate, all completions of a prompt go through the model at once, on all processes together"
         yield "micro_batch_size", detail, f"Use a multiple of `num_generations` = {stage.num_generations}."
 
 

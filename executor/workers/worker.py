@@ -20,6 +20,7 @@ from executor import kinds
 from executor.evaluation.user_functions import place_in_user_code
 from executor.training import determinism
 from executor.workers import events, lost_connections, out_of_memory
+from executor.workers.libraries import import_early
 from executor.workers.task import Outcome, Task, task_from, to_plain
 from executor.workers.worker_reports import Reporter, StopRequestedError
 from planner.planfile import diagnostic_to_plain
@@ -50,6 +51,7 @@ def main() -> None:
 def _build(task: Task, reporter: Reporter) -> events.WorkerEvent:
     """The last word on a task; whatever goes wrong becomes one diagnostic, with the traceback in the log."""
     try:
+        import_early(kinds.load()[task.kind].libraries)
         return events.Finished(to_plain(build(task, reporter)))
     except StopRequestedError as stopped:
         return events.Stopped(stopped.step)

@@ -230,3 +230,25 @@ def test_kto_compares_answers_that_go_through_the_model_together(lines: str, pat
     except ProblemError as error:
         found = [(one.detail, one.hint) for one in error.diagnostics]
     assert found == ([(expected, f"Set it to {least} at least.")] if path else [])
+
+
+@pytest.mark.parametrize(
+    ("lines", "refused"),
+    [
+        ("micro_batch_size = 2", True),
+        ("micro_batch_size = 4", False),
+        ("micro_batch_size = 1\ndistributed.processes = 2", True),
+        ("micro_batch_size = 2\ndistributed.processes = 2", False),
+        ("distributed.processes = 4", False),
+    ],
+)
+def test_completions_of_a_prompt_are_measured_together(lines: str, *, refused: bool) -> None:
+    rewarded = 'reward_functions = ["length"]\nval_set_size = 0.5\nnum_generations = 4\nbatch_size = 8\n'
+    recipe = RECIPE.replace('"sft"', '"grpo"').replace("chat_template", "prompt") + rewarded + lines
+    try:
+        parse(recipe, "recipe.toml", kinds.load())
+        found = []
+    except ProblemError as error:
+        found = [one.detail for one in error.diagnostics]
+    together = "to evaluate, all completions of a prompt go through the model at once, on all processes together"
+    assert found == ([f"train.it.micro_batch_size: {together}."] if refused else [])
