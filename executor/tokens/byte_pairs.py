@@ -66,6 +66,8 @@ class BytePairs:
     """Those."""
     checked: dict[str, bool] = field(factory=dict)
     """Characters beyond ASCII, and whether they are cut as the library cuts them."""
+    new: dict[str, bool] = field(factory=dict)
+    """Those that were checked since somebody asked for these."""
 
     @property
     def widths(self) -> array[int]:
@@ -108,8 +110,20 @@ class BytePairs:
             probe = around(character)
             # What Python does not know yet, it can neither classify nor call normalized.
             known = unicodedata.category(character) != "Cn" and self._cuts(probe, character)
-            self.checked[character] = known
+            self.checked[character] = self.new[character] = known
         return known
+
+    def met(self) -> Mapping[str, bool]:
+        """The characters that were checked since this was last asked, and whether they are cut as by the library."""
+        found = dict(self.new)
+        self.new.clear()
+        return found
+
+    def learn(self, checked: Mapping[str, bool]) -> None:
+        """Know characters that were checked before, or by another process."""
+        self.checked.update(checked)
+        if self.rules is not None:
+            self.rules.learn(checked)
 
     def _cuts(self, probe: str, character: str) -> bool:
         """Whether a text with a character that is new here is cut as by the library, in both ways."""
@@ -171,7 +185,7 @@ def batching(made: BytePairs) -> BytePairs | None:
     if rules is None:
         return None
     batches = BatchEncoder.of(rules, made.ids_of_piece, made.split_added, made.added)
-    return evolve(made, batches=batches, rules=rules, checked={})
+    return evolve(made, batches=batches, rules=rules, checked={}, new={})
 
 
 def _pattern(specification: Mapping[str, Any]) -> str | None:

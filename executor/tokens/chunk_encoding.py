@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from multiprocessing import connection, parent_process
 
 from executor.data.dataset_fields import Dataset
 from executor.data.rows import BrokenRow
 from executor.tokens.documents import Document, Formatter, FormatterSettings, Question
-from executor.tokens.encoder import trained_counts
+from executor.tokens.encoder import Met, trained_counts
 from executor.tokens.row_chunks import Chunk
 from state.values import frozen
 
@@ -29,8 +29,8 @@ class EncodedChunk:
     """Their ids and labels, each row's behind each other."""
     questions: Sequence[Question]
     broken: Sequence[BrokenRow]
-    pieces: Mapping[bytes, bytes]
-    """Pieces of text that were new to the process, with their ids."""
+    met: Met
+    """What was new to the process."""
 
 
 def encode_chunk(formatter: Formatter, dataset: Dataset, chunk: Chunk) -> EncodedChunk:
@@ -46,7 +46,7 @@ def encode_chunk(formatter: Formatter, dataset: Dataset, chunk: Chunk) -> Encode
         rows=b"".join([part.tobytes() for one in good for part in (one.encoded.ids, one.encoded.labels)]),
         questions=[one.question for one in good if one.question is not None],
         broken=[one for one in documents if isinstance(one, BrokenRow)],
-        pieces={} if formatter.encoder.table is None else formatter.encoder.table.met(),
+        met=formatter.encoder.met(),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 
 Direct: TypeAlias = BytePairs | SpacePieces
 _ID_BYTES = 4
+
+
+@frozen
+class Met:
+    """What was new to a process in texts that it encoded."""
+
+    pieces: Mapping[bytes, bytes]
+    """Pieces with their ids."""
+    characters: Mapping[str, bool]
+    """Characters, and whether they are cut as the library cuts them."""
 
 
 @frozen
@@ -49,6 +59,18 @@ class Encoder:
     def table(self) -> PieceTable | None:
         """The pieces that were met, if that is how texts are encoded."""
         return None if self.direct is None or self.direct.batches is None else self.direct.batches.table
+
+    def met(self) -> Met:
+        """What was new since this was last asked."""
+        pieces = {} if self.table is None else self.table.met()
+        return Met(pieces, self.direct.met() if isinstance(self.direct, BytePairs) else {})
+
+    def learn(self, met: Met) -> None:
+        """Know what another process met."""
+        if self.table is not None and met.pieces:
+            self.table.learn(met.pieces)
+        if isinstance(self.direct, BytePairs):
+            self.direct.learn(met.characters)
 
     def conversations(self, rendered: Sequence[Rendered]) -> list[Encoded | RowError]:
         """Rendered conversations; no special tokens are added, and a token is trained if any of its characters is.

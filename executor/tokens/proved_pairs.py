@@ -97,9 +97,7 @@ def _restored(
     ascii_only = re.compile(for_ascii(traits.pattern)).findall
     made = assembled(tokenizer, traits, ascii_only, general)
     made = (batching(made) if in_batches else None) or made
-    made.checked.update(checked)
-    if made.rules is not None:
-        made.rules.learn(checked)
+    made.learn(checked)
     return made
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -159,12 +159,6 @@ class RowEncoding:
     def _encode_here(self, dataset: Dataset, chunk: Chunk) -> EncodedChunk:
         return encode_chunk(self._own_formatter(), dataset, chunk)
 
-    def _learn(self, pieces: Mapping[bytes, bytes]) -> None:
-        """Know what another process met, so that it is kept."""
-        table = self._own_formatter().encoder.table if pieces else None
-        if table is not None:
-            table.learn(pieces)
-
     def _own_formatter(self) -> Formatter:
         if self._formatter is None:
             self._formatter = self.settings.formatter()
@@ -213,7 +207,7 @@ class RowEncoding:
         try:
             if one.work is not None:
                 encoded = one.work.result()
-                self._learn(encoded.pieces)
+                self._own_formatter().encoder.learn(encoded.met)
                 return encoded
         except BrokenProcessPool:
             self._go_on_alone()
