@@ -103,7 +103,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def edit_for_interruption(folder: Folder) -> None:
     """Let the adapter be trained anew, with dropout, so that the random state matters too."""
     folder.edit("learning_rate = 1e-3", "learning_rate = 2e-3")
-    folder.edit("num_epochs = 4\nbf16 = false\n\n[train.assistant", "max_steps = 120\nbf16 = false\n\n[train.assistant")
+    folder.edit("num_epochs = 2\nbf16 = false\n\n[train.assistant", "max_steps = 80\nbf16 = false\n\n[train.assistant")
     folder.edit("lora_alpha = 32", "lora_alpha = 32\nlora_dropout = 0.1")
 
 

@@ -40,12 +40,12 @@ def test_an_unknown_key_is_named_with_what_was_meant(fresh: Any) -> None:
 
 
 def test_wrong_types_and_dangling_references_come_together(fresh: Any) -> None:
-    fresh.edit("num_epochs = 4", 'num_epochs = "4"')
+    fresh.edit("num_epochs = 3", 'num_epochs = "3"')
     fresh.edit("bf16 = false", 'bf16 = "no"')
     fresh.edit("r = 16", "r = 16.5")
     fresh.edit('datasets = ["dataset.chats"]', 'datasets = ["dataset.chat"]')
     said = problems(fresh)
-    assert 'train.base.num_epochs: expected a number, got "4".' in said
+    assert 'train.base.num_epochs: expected a number, got "3".' in said
     assert 'train.base.bf16: expected true or false, got "no".' in said
     assert "train.assistant.adapter.r: expected a whole number, got 16.5." in said
 
@@ -193,7 +193,7 @@ def test_evaluations_that_measure_nothing_are_refused(fresh: Any) -> None:
         '[train.assistant.evaluation]\neval_steps = 5\nevals_per_epoch = 2\nmetrics = ["exact_mach"]\n'
         'metric_for_best_model = "f1"\n\n[train.assistant.adapter]',
     )
-    fresh.edit("num_epochs = 4\nbf16", 'num_epochs = 4\nval_set_size = 0.1\ntest_datasets = ["dataset.heldout"]\nbf16')
+    fresh.edit("num_epochs = 3\nbf16", 'num_epochs = 3\nval_set_size = 0.1\ntest_datasets = ["dataset.heldout"]\nbf16')
     said = problems(fresh)
     assert "train.base.evaluation.samples: dataset.heldout holds plain texts" not in said
     assert "train.base.test_datasets: `val_set_size` is set too." in said

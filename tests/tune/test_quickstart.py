@@ -40,8 +40,8 @@ def test_the_model_has_learnt_what_the_base_does_not_know(quickstart: Any) -> No
     ("old", "new"),
     [
         (
-            "num_epochs = 4\nbf16 = false\n\n[train.assistant.adapter]",
-            "num_epochs = 4\nlogging_steps = 5\nbf16 = false\n\n[train.assistant.adapter]",
+            "num_epochs = 2\nbf16 = false\n\n[train.assistant.adapter]",
+            "num_epochs = 2\nlogging_steps = 5\nbf16 = false\n\n[train.assistant.adapter]",
         ),
         ("save_steps = 50", "save_steps = 25"),
     ],
@@ -58,8 +58,8 @@ def test_cadence_is_only_recorded(quickstart: Any, old: str, new: str) -> None:
     [
         ("[merge.assistant]", "# a comment\n\n[merge.assistant]"),
         ('adapter = "train.assistant"\ndtype = "float32"', 'dtype = "float32"\nadapter = "train.assistant"'),
-        ("num_epochs = 4", "num_epochs = 4\nweight_decay = 0.0"),
-        ("num_epochs = 4", "num_epochs = 4.0"),
+        ("num_epochs = 3", "num_epochs = 3\nweight_decay = 0.0"),
+        ("num_epochs = 3", "num_epochs = 3.0"),
         ("lora_alpha = 32", "lora_alpha = 32.0"),
     ],
 )
@@ -125,21 +125,22 @@ def weights(folder: Any, address: str, name: str) -> bytes:
 
 def test_a_longer_run_at_a_constant_rate_is_extended_to_the_same_bits(quickstart: Any) -> None:
     end = "\nbf16 = false\n\n[train.assistant.adapter]"
-    quickstart.edit(f"num_epochs = 4{end}", f"num_epochs = 5{end}")
+    quickstart.edit(f"num_epochs = 2{end}", f"num_epochs = 3{end}")
     step = quickstart.step("train.assistant")
-    assert (step["action"], step["resume_from"]["step"]) == ("extend", 200)
-    assert worked_on(quickstart.apply())["train.assistant"] == "extended"
+    assert (step["action"], step["resume_from"]["step"]) == ("extend", 100)
+    alone = ("--target", "train.assistant")
+    assert worked_on(quickstart.apply(*alone))["train.assistant"] == "extended"
     extended = weights(quickstart, "train.assistant", "adapter_model.safetensors")
     for made in ("artifacts", "checkpoints"):
         shutil.rmtree(quickstart.path / ".tune" / made / "train" / "assistant")
     quickstart.edit("save_steps = 50", "save_steps = 1000")
-    assert worked_on(quickstart.apply())["train.assistant"] == "rebuilt"
+    assert worked_on(quickstart.apply(*alone))["train.assistant"] == "rebuilt"
     assert quickstart.record("train.assistant")["facts"]["resumed_from"] == 0
     assert weights(quickstart, "train.assistant", "adapter_model.safetensors") == extended
 
 
 def test_a_longer_run_on_a_cosine_is_trained_anew_and_says_why(quickstart: Any) -> None:
-    quickstart.edit("num_epochs = 4", "num_epochs = 5")
+    quickstart.edit("num_epochs = 3", "num_epochs = 4")
     step = quickstart.step("train.base")
     assert step["action"] == "rebuild"
     refusal = next(reason for reason in step["reasons"] if reason["code"] == "schedule_differs")
