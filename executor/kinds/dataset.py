@@ -20,6 +20,7 @@ from executor.models import hub
 from executor.sources import fetching, origin
 from executor.sources.detection import not_given, resolved
 from executor.sources.origin import Origin, origin_of, sources_of
+from executor.sources.selection import has_field
 from planner.kind import Kind, Probe, Resource, Resources
 from planner.structure import settings_of
 from state.canonical import Plain, digest
@@ -201,8 +202,20 @@ def examine(address: str, dataset: Dataset, folder: Path) -> Seen:
     skips = dataset.on_bad_row == "skip"
     wrong = () if skips else broken.diagnostics()
     if not count and not wrong:
-        wrong = (Diagnostic("Empty dataset", f"{address} has no rows{' that can be read' if broken else ''}."),)
+        which = " that can be read" if broken else " that meet its `filters`" if dataset.filters else ""
+        absent = _absent(dataset, folder) if dataset.filters and not broken else []
+        said = f": no row has the field {' or '.join(absent)}" if absent else ""
+        wrong = (Diagnostic("Empty dataset", f"{address} has no rows{which}{said}."),)
     return Seen({"rows": count, **({"skipped": len(broken)} if skips and broken else {})}, wrong)
+
+
+def _absent(dataset: Dataset, folder: Path) -> list[str]:
+    """The fields that filters ask for and no row has."""
+    wanted = dict.fromkeys(one.field for one in dataset.filters)
+    for row in origin.rows(evolve(dataset, filters=()), folder):
+        if isinstance(row, Row):
+            wanted = {name: None for name in wanted if not has_field(row.values, name)}
+    return [f"`{name}`" for name in wanted]
 
 
 def faults(row: Row, dataset: Dataset) -> Iterator[BrokenRow]:

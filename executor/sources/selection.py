@@ -87,6 +87,11 @@ def _weighted(rows: Rows, weight: float, seed: int) -> Rows:
             yield from [row] * (int(whole) + (draw(row, seed, "weight") < fraction))
 
 
+def has_field(values: Mapping[str, Plain], path: str) -> bool:
+    """Whether there is a field, or a dotted path into tables."""
+    return _looked_up(values, path) is not _ABSENT
+
+
 def _looked_up(values: object, path: str) -> object:
     """The value at a field, or at a dotted path into tables; _ABSENT where there is none."""
     if isinstance(values, Mapping) and path in values:

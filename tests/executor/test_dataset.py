@@ -75,6 +75,17 @@ def test_most_of_the_first_rows_tell_the_type(tmp_path: Path) -> None:
     assert problems(tmp_path, SOURCE) == ["x.jsonl:1: Broken row: This row has no text in the field `instruction`."]
 
 
+def test_filters_that_no_row_meets_are_told_with_fields_that_no_row_has(tmp_path: Path) -> None:
+    write(tmp_path, {"text": "a", "meta": {"score": 1}}, {"text": "b", "extra": 1})
+    one = '{{field = "{}", operator = ">", value = 3}}'
+    for fields, said in ((["meta.score"], ""), (["meta.scroe", "extra", "lang"], "`meta.scroe` or `lang`")):
+        filters = f"filters = [{', '.join(map(one.format, fields))}]"
+        why = f": no row has the field {said}" if said else ""
+        assert problems(tmp_path, SOURCE + 'type = "completion"\n' + filters) == [
+            f"recipe.toml:2:1: Empty dataset: dataset.x has no rows that meet its `filters`{why}."
+        ]
+
+
 def test_rows_in_which_nothing_is_set_tell_nothing(tmp_path: Path) -> None:
     write(tmp_path, *[dict.fromkeys(SHARED)] * 30, SHARED)
     assert problems(tmp_path, SOURCE)[0] == ("x.jsonl:1: Broken row: This row has no text in the field `instruction`.")
