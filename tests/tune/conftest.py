@@ -105,6 +105,7 @@ def edit_for_interruption(folder: Folder) -> None:
     folder.edit("learning_rate = 1e-3", "learning_rate = 2e-3")
     folder.edit("num_epochs = 2\nbf16 = false\n\n[train.assistant", "max_steps = 80\nbf16 = false\n\n[train.assistant")
     folder.edit("lora_alpha = 32", "lora_alpha = 32\nlora_dropout = 0.1")
+    folder.edit("save_steps = 50", "save_steps = 20")
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def straight(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     def make(folder: Path) -> None:
         shutil.copytree(finished, folder)
         edit_for_interruption(Folder(folder))
-        Folder(folder).tune("apply", "--auto-approve")
+        Folder(folder).apply("--target", "train.assistant")
 
     folder = once(tmp_path_factory, "straight", make)
     path = Folder(folder).tune("output", "train.assistant").stdout.strip()
