@@ -42,6 +42,8 @@ from state.layout import Layout
 
 CODE = 1
 """Raised when rows are encoded differently, so that nothing of an earlier way is found in the cache."""
+_MOSTLY_KNOWN = 2
+"""So many rows must there be for each new one, for it to be worth while to begin with them early."""
 _DECIDING = ("tokenizers", "jinja2")
 """Libraries of which another version may encode differently."""
 
@@ -138,8 +140,11 @@ def _encoded(encoding: RowEncoding, reporter: Reporter) -> EncodedRows:
 
 
 def _begin(task: Task, writer: TokenWriter, cache: RowCache, found: EncodedRows) -> None:
-    """Begin to write the first rows while others are still to be encoded; not where any of all may be held back."""
-    if found.numbers and not task.settings["val_set_size"]:
+    """Begin to write the first rows while others are still to be encoded; not where any of all may be held back.
+
+    Nor where most are new: to pack them takes memory, which other processes that encode are to give back first.
+    """
+    if _MOSTLY_KNOWN * found.new < len(found.numbers) and not task.settings["val_set_size"]:
         fitted = _fitted(task, cache.documents(found.numbers, cache.content()), found)
         writer.begin(TRAIN, fitted.fitted.documents, fitted.form)
 
