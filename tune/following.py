@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from executor.applying.smaller_batches import smaller
 from executor.workers.launch import InterruptedStepError, Stop
 from executor.workers.nodes import Node, follow
 from executor.workers.task import Task
@@ -27,7 +28,7 @@ def follow_first_node(project: Project, host: Host, view: View, stop: Stop) -> i
     def lacks(task: Task) -> Sequence[Diagnostic]:
         return project.kinds[task.kind].lacks(task.address, task.settings)
 
-    node = Node(host.node_rank, project.layout.root, lacks)
+    node = Node(host.node_rank, project.layout.root, lacks, lambda task: smaller(task) is not None)
     with stopping(stop, view.urgently), view:
         view.note(f"Waiting for the apply of node 0, as node {host.node_rank}.")
         try:

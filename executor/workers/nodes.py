@@ -17,6 +17,7 @@ from attrs import evolve
 
 from executor.workers import events
 from executor.workers.launch import Emit, Stop, run_in_worker
+from executor.workers.out_of_memory import OutOfMemoryError
 from executor.workers.shared_steps import FAILURES, SharedStep, sharing
 from executor.workers.task import Outcome, Task, task_from_plain, to_plain
 from executor.workers.world import visible_gpus
@@ -76,6 +77,8 @@ class Node:
     tune_folder: Path
     lacks: Callable[[Task], Sequence[Diagnostic]]
     """What this machine lacks for a step."""
+    goes_on: Callable[[Task], bool]
+    """Whether the first node announces a step that lacked memory once more, with a smaller micro-batch."""
 
 
 def follow(node: Node, applying: Callable[[], Owner | None], emit: Emit, stop: Stop) -> bool:
@@ -91,8 +94,17 @@ def follow(node: Node, applying: Callable[[], Owner | None], emit: Emit, stop: S
         if found is not None and found.id != done:
             seen, done = True, found.id
             folder = (node.tune_folder / ANNOUNCEMENT).parent
-            with sharing(SharedStep(folder, found.id, node.rank), stop):
-                _join(found, node, emit, stop)
+            try:
+                with sharing(SharedStep(folder, found.id, node.rank), stop):
+                    _join(found, node, emit, stop)
+            except OutOfMemoryError as error:
+                if not node.goes_on(found.task):
+                    raise
+                emit(
+                    events.Message(
+                        found.task.address, f"{error.diagnostics[0].detail} It is to be done in smaller parts."
+                    )
+                )
         elif owner is None and seen:
             return True
         else:

@@ -51,7 +51,6 @@ def main() -> None:
 def _build(task: Task, reporter: Reporter) -> events.WorkerEvent:
     """The last word on a task; whatever goes wrong becomes one diagnostic, with the traceback in the log."""
     try:
-        import_early(kinds.load()[task.kind].libraries)
         return events.Finished(to_plain(build(task, reporter)))
     except StopRequestedError as stopped:
         return events.Stopped(stopped.step)
@@ -66,7 +65,9 @@ def _build(task: Task, reporter: Reporter) -> events.WorkerEvent:
 
 def build(task: Task, reporter: Reporter) -> Outcome:
     """Build a task in this process and publish its artifact, with notes from which state can be restored."""
-    outcome: Outcome = kinds.load()[task.kind].build(task, reporter)
+    kind = kinds.load()[task.kind]
+    import_early(kind.libraries)
+    outcome: Outcome = kind.build(task, reporter)
     if outcome.has_artifact:
         artifacts.publish(task.output_folder, {"outcome": to_plain(outcome)})
     return outcome

@@ -38,6 +38,8 @@ LAST = int(os.environ.get("WORLD_SIZE", "1")) - 1
 NOTHING = Outcome(output_digest="", has_artifact=False)
 LAST_WORDS = "I am rank 1"
 LAST_STEP = 6
+ROOM = 2
+"""Rows of a micro-batch that there is memory for, where a rank is to lack some."""
 CPUS_ARE_GPUS: list[bool] = []
 """Holds something once accelerate takes CPUs for GPUs."""
 TOGETHER = "together.json"
@@ -113,6 +115,14 @@ def one_is_killed_among_others(task: Task, _: Reporter) -> Outcome:
         os.kill(os.getpid(), signal.SIGKILL)
     joined.wait_for_all()
     return NOTHING
+
+
+def one_lacks_memory(task: Task, reporter: Reporter) -> Outcome:
+    """The last rank has room for micro-batches of two rows; the others wait for it."""
+    fits = task.settings["micro_batch_size"] == ROOM
+    if RANK == LAST and not fits:
+        raise MemoryError
+    return NOTHING if fits else sleep(task, reporter)
 
 
 def say_where(_: Task, __: Reporter) -> Outcome:
@@ -268,7 +278,7 @@ def _weights(task: Task, name: str) -> dict[str, str]:
 ACTS: dict[str, Callable[[Task, Reporter], Outcome]] = {
     act.__name__: act
     for act in (
-        *(sleep, say_where, one_lacks_a_module, one_is_killed, one_leaves, one_says_no_more),
+        *(sleep, say_where, one_lacks_memory, one_lacks_a_module, one_is_killed, one_leaves, one_says_no_more),
         *(one_raises_among_others, first_raises_among_others, one_is_killed_among_others),
         *(train, train_and_lose_one, train_with_fsdp),
     )

@@ -10,16 +10,19 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from attrs import evolve
 
+from executor.applying.smaller_batches import build_in_memory, smaller
 from executor.workers import rank_process
 from executor.workers.events import Event, Message
-from executor.workers.launch import InterruptedStepError, Stop
+from executor.workers.launch import Emit, InterruptedStepError, Stop
 from executor.workers.nodes import ANNOUNCEMENT, Node, build_on_nodes, follow
-from executor.workers.task import Input, Task
+from executor.workers.out_of_memory import OutOfMemoryError
+from executor.workers.task import Input, Outcome, Task
 from executor.workers.world import World, free_port
 from state.diagnostic import Diagnostic, ProblemError
 from state.owner import Owner, this_process
@@ -37,7 +40,7 @@ def _task(folder: Path) -> Task:
 
 
 def _node(tune_folder: Path, *, rank: int = 1, lacking: Sequence[Diagnostic] = ()) -> Node:
-    return Node(rank, tune_folder, lambda _: lacking)
+    return Node(rank, tune_folder, lambda _: lacking, lambda task: smaller(task) is not None)
 
 
 def _perform(monkeypatch: pytest.MonkeyPatch, act: str) -> None:
@@ -182,6 +185,56 @@ def test_a_third_node_does_not_take_the_blame_for_one_that_refused(
         thread.join(60)
     assert failed[0] == failed[1] == failed[2]
     assert failed[1][0].detail == f"Node 1 ({socket.gethostname()}): {WANDB.detail}"
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("auto", [True, False])
+def test_what_lacks_memory_on_another_node_is_done_in_smaller_parts_on_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, auto: bool
+) -> None:
+    _perform(monkeypatch, "one_lacks_memory")
+    (tmp_path / "config.json").write_text("{}")
+    inputs = {
+        "model": (Input("model.tiny", "", str(tmp_path), {}, {}),),
+        "tokens": (Input("tokens.it", "", str(tmp_path), {"sequence_len": 512}, {}),),
+    }
+    settings = {"batch_size": 16, "micro_batch_size": 4, "auto_micro_batch": auto, "gradient_checkpointing": False}
+    task = evolve(_task(tmp_path), settings={**settings, "adapter": None}, inputs=inputs, output=str(tmp_path / "it"))
+    applying: list[Owner | None] = [OWNER]
+    said, ended = list[Event](), list[object]()
+
+    def build(task: Task, emit: Emit, stop: Stop, log: Path) -> Outcome:
+        return build_on_nodes(task, emit, stop, log, OWNER.id)
+
+    def other() -> None:
+        ended.append(_error_of(lambda: follow(_node(tmp_path), lambda: applying[0], said.append, Stop())))
+
+    following = threading.Thread(target=other, daemon=True)
+    following.start()
+    means: Any = SimpleNamespace(build=build, stop=Stop())
+    first = _error_of(lambda: build_in_memory(means, task, said.append, tmp_path / "it.log", tuple))
+    applying[0] = None
+    following.join(60)
+    lacked = f"Node 1 ({socket.gethostname()}): train.it had "
+    told = [one.text for one in said if isinstance(one, Message) and one.text.startswith(lacked)]
+    if auto:
+        assert (first, ended) == (None, [None])
+        assert sorted(text.partition("peak. ")[2] for text in told) == [
+            "Going on with `micro_batch_size` = 2.",
+            "It is to be done in smaller parts.",
+        ]
+    else:
+        assert isinstance(first, OutOfMemoryError)
+        assert [str(one) for one in ended] == [str(first)]
+        assert (first.diagnostics[0].detail.startswith(lacked), told) == (True, [])
+
+
+def _error_of(act: Callable[[], object]) -> ProblemError | None:
+    try:
+        act()
+    except ProblemError as error:
+        return error
+    return None
 
 
 KILLED = "The worker process was killed by SIGKILL without a last word."
