@@ -7,6 +7,7 @@ import struct
 from array import array
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
@@ -84,9 +85,11 @@ class TokenWriter:
 
     def begin(self, split: str, documents: Documents, form: RowForm) -> None:
         """Make groups of which it is certain that they come of documents, whichever follow; in threads, meanwhile."""
-        *certain, _ = _groups(documents, range(len(documents.lengths)), form)
-        for number, group in enumerate(certain):
-            self._ahead[split, number] = self._threads.submit(self._file, split, number, group, form)
+        places = range(len(documents.lengths))
+        *certain, _ = _groups(documents, places, form)
+        for number, chosen in enumerate(certain):
+            make = partial(self._file, f"{split}-{number:05}", documents, places, chosen, form)
+            self._ahead[split, number] = self._threads.submit(make)
 
     def wait(self) -> None:
         """Wait until what was begun is done."""
@@ -95,10 +98,10 @@ class TokenWriter:
     def rows(self, split: str, documents: Documents, places: Sequence[int], form: RowForm) -> list[Path]:
         """Write some documents, at least one, as a split; the files, in their order."""
         self._hasher.update(f"{split}\n".encode())
-        made = [
-            self._ahead.get((split, number)) or self._threads.submit(self._file, split, number, group, form)
-            for number, group in enumerate(_groups(documents, places, form))
-        ]
+        made = []
+        for number, chosen in enumerate(_groups(documents, places, form)):
+            make = partial(self._file, f"{split}-{number:05}", documents, places, chosen, form)
+            made.append(self._ahead.get((split, number)) or self._threads.submit(make))
         files = []
         for number, one in enumerate(made):
             digest, path = one.result()
@@ -106,10 +109,15 @@ class TokenWriter:
             files.append(path)
         return files
 
-    def _file(self, split: str, number: int, group: TokenGroup, form: RowForm) -> tuple[str, Path]:
-        """Write a group or take it over; its digest and its file."""
+    def _file(
+        self, name: str, documents: Documents, places: Sequence[int], chosen: slice, form: RowForm
+    ) -> tuple[str, Path]:
+        """Write a group or take it over; its digest and its file. Which places it has takes memory only meanwhile."""
+        import numpy as np
+
+        group = TokenGroup(documents, np.asarray(places[chosen]))
         digest = group.digest(form.rule(group))
-        path = self.folder / f"{split}-{number:05}-{digest}.arrow"
+        path = self.folder / f"{name}-{digest}.arrow"
         if not self.earlier.take(digest, path):
             form.write(group, path)
         return digest, path
@@ -134,12 +142,12 @@ class TokenWriter:
             writer.write_table(table, max_chunksize=_BATCH_PROMPTS)
 
 
-def _groups(documents: Documents, places: Sequence[int], form: RowForm) -> Iterator[TokenGroup]:
+def _groups(documents: Documents, places: Sequence[int], form: RowForm) -> Iterator[slice]:
     import numpy as np
 
     lengths, trained = (np.asarray(one)[selected(places)] for one in (documents.lengths, documents.trained))
     for start, behind in groups(lengths, trained, form.capacity or _ROW_TOKENS):
-        yield TokenGroup(documents, np.asarray(places[start:behind]))
+        yield slice(start, behind)
 
 
 def read_columns(folder: Path, split: str) -> dict[str, list[Any]]:
