@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, cached_property
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -42,6 +41,15 @@ class OnDemand(Mapping[str, T]):
     def _of(self, module: str) -> T:
         return self._checked(getattr(import_module(f"{self._package}.{module}"), self._name))
 
+    def _own(self, name: str) -> T | None:
+        """That of the module of a name; None where there is no such module."""
+        try:
+            return self._of(name)
+        except ModuleNotFoundError as error:
+            if error.name != f"{self._package}.{name}":
+                raise
+            return None
+
     def _checked(self, value: object) -> T:
         if not isinstance(value, self._expected):
             message = f"expected a {self._expected.__name__}, found {value!r}"
@@ -51,7 +59,7 @@ class OnDemand(Mapping[str, T]):
     def __getitem__(self, name: str) -> T:
         """The plugin of a name; raises KeyError if there is none."""
         if name not in self._found:
-            own = self._of(name) if name.isidentifier() and find_spec(f"{self._package}.{name}") else None
+            own = self._own(name) if name.isidentifier() else None
             self._found[name] = own if getattr(own, "name", "") == name and own is not None else self._all[name]
         return self._found[name]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from planner.desired import action_key
 from planner.differences import Differences, compare, is_unknown
@@ -21,10 +21,12 @@ from planner.reason import (
     Shared,
     StoppedEarly,
 )
-from planner.resume import STOPPED_EARLY, Continuation, accepts_splices, continuation, would_stop_too
 from planner.situation import Situation
 from state.record import Checkpoint, Record, Splice, Status
 from state.values import frozen
+
+if TYPE_CHECKING:
+    from planner.resume import Continuation
 
 
 class Action(StrEnum):
@@ -157,11 +159,10 @@ def _lost(situation: Situation, record: Record, differences: Differences) -> Cha
 
 def _longer(situation: Situation, record: Record, differences: Differences) -> Change:
     """Another length: continue from the newest checkpoint that the desired run would have passed through."""
-    if _would_stop_too(situation, record):
-        ended = StoppedEarly(cast("int", record.facts[STOPPED_EARLY]))
-        return Change(
-            Action.UPDATE, (ended, *differences.length, *differences.light), record=record, splices=record.splices
-        )
+    ended = _stopped_early(situation, record)
+    if ended is not None:
+        reasons = (ended, *differences.length, *differences.light)
+        return Change(Action.UPDATE, reasons, record=record, splices=record.splices)
     found = _continuation(situation, record)
     if found.checkpoint is None:
         return Change(Action.REBUILD, (*differences.length, *found.refusals, *differences.light))
@@ -190,15 +191,22 @@ def _unfinished(situation: Situation, record: Record, differences: Differences) 
     return _continued(Action.RESUME, (ended, *differences.all), found, record)
 
 
-def _would_stop_too(situation: Situation, record: Record) -> bool:
+def _stopped_early(situation: Situation, record: Record) -> StoppedEarly | None:
+    """That the run ended before its length, as one of the desired length would; None if it did not, or would not."""
+    from planner.resume import STOPPED_EARLY, would_stop_too
+
     schedule = situation.kind.schedule
     if schedule is None or STOPPED_EARLY not in record.facts:
-        return False
+        return None
     before = schedule(record.settings, situation.input_records)
-    return would_stop_too(record.facts, before, schedule(situation.desired.settings, situation.input_records))
+    after = schedule(situation.desired.settings, situation.input_records)
+    ended = StoppedEarly(cast("int", record.facts[STOPPED_EARLY]))
+    return ended if would_stop_too(record.facts, before, after) else None
 
 
 def _continuation(situation: Situation, record: Record) -> Continuation:
+    from planner.resume import Continuation, accepts_splices, continuation
+
     if situation.kind.schedule is None:
         return Continuation(None, (NoCheckpoint(),) if record.checkpoints else ())
     before = situation.kind.schedule(record.settings, situation.input_records)

@@ -19,11 +19,9 @@ from planner.reason import (
     NoLongerAccepted,
     Reason,
 )
-from planner.resume import accepts_splices
 from planner.situation import Situation
-from planner.structure import with_defaults
+from planner.structure import plainly_equal, with_defaults
 from state.canonical import Plain
-from state.plain import SCALARS
 from state.record import InputRecord, Record
 from state.values import frozen
 
@@ -55,9 +53,7 @@ def compare(situation: Situation, record: Record) -> Differences:
     made = _content_changes(desired, record)
     if desired.code != record.code:
         made.append(CodeChanged(record.code, desired.code))
-    refused: list[Reason] = []
-    if record.splices and not accepts_splices(desired.settings):
-        refused.append(NoLongerAccepted(record.splices[-1].step))
+    refused = _no_longer_accepted(desired, record) if record.splices else []
     if not (fields or found or asked or made or refused):  # nearly always, so that nothing else need be looked at
         return _NOTHING
     changed = tuple(one for one in found if isinstance(one, InputChanged))
@@ -78,6 +74,12 @@ def compare(situation: Situation, record: Record) -> Differences:
 _NOTHING = Differences((), (), (), ())
 
 
+def _no_longer_accepted(desired: Desired, record: Record) -> list[Reason]:
+    from planner.resume import accepts_splices
+
+    return [] if accepts_splices(desired.settings) else [NoLongerAccepted(record.splices[-1].step)]
+
+
 def _as_meant(changed: FieldChanged, situation: Situation, record: Record) -> FieldChanged:
     """A field that forces something though its other value means the same as before, as the note that it is."""
     desired = situation.desired
@@ -96,7 +98,7 @@ def _decides(situation: Situation, record: Record, field: str) -> bool:
 
 
 def _field_changes(desired: Desired, record: Record) -> Iterator[FieldChanged]:
-    if not _plainly_equal(record.settings, desired.settings):
+    if not plainly_equal(record.settings, desired.settings):
         recorded = with_defaults(record.settings, desired.specification)
         differing = _differing(recorded, desired.settings)
         yield from _changed_fields(desired, record, differing, recorded)
@@ -107,18 +109,20 @@ def _field_changes(desired: Desired, record: Record) -> Iterator[FieldChanged]:
 def _changed_fields(
     desired: Desired, record: Record, names: Sequence[str], recorded: Mapping[str, Plain]
 ) -> Iterator[FieldChanged]:
-    """The fields of some names that differ, tables by their fields; one that is new, or gone, is a single field."""
-    whole = [name for name in names if _is_table_against_none(recorded.get(name), desired.settings.get(name))]
-    before, after = (
-        flatten({name: settings[name] for name in names if name in settings and name not in whole})
-        for settings in (recorded, desired.settings)
-    )
-    for path in sorted({*before, *after, *whole}):
-        if path in whole:
-            yield _changed_table(desired, record, path, (recorded.get(path), desired.settings.get(path)))
-        elif not same(before.get(path), after.get(path)):
-            effect, why = _consequence(desired, record, path)
-            yield FieldChanged(path, before.get(path), after.get(path), effect, why)
+    """The fields of some names that differ, tables by their fields; one that is new, or gone, is a single field.
+
+    They come as they are declared, where those stand first that others follow from.
+    """
+    for name in names:
+        values = recorded.get(name), desired.settings.get(name)
+        if _is_table_against_none(*values):
+            yield _changed_table(desired, record, name, values)
+            continue
+        before, after = (flatten({name: one}) for one in values)
+        for path in sorted(before.keys() | after.keys()):
+            if not same(before.get(path), after.get(path)):
+                effect, why = _consequence(desired, record, path)
+                yield FieldChanged(path, before.get(path), after.get(path), effect, why)
 
 
 def _is_table_against_none(one: Plain, other: Plain) -> bool:
@@ -156,21 +160,15 @@ def _both(desired: Desired, record: Record) -> tuple[tuple[Mapping[str, Plain], 
     return (record.settings, record.facts), (desired.settings, desired.facts)
 
 
-def _plainly_equal(recorded: Mapping[str, Plain], wanted: Mapping[str, Plain]) -> bool:
-    """Whether the values are equal and of equal types, as nearly all are; what holds others is not looked into."""
-    if recorded != wanted or [*map(type, map(recorded.__getitem__, wanted))] != [*map(type, wanted.values())]:
-        return False
-    holding = [one for one in wanted.values() if type(one) not in SCALARS]
-    return not any(holding)
-
-
 def _differing(recorded: Mapping[str, Plain], wanted: Mapping[str, Plain]) -> list[str]:
     """The names whose values differ."""
     changed = [name for name, after in wanted.items() if not same(recorded.get(name), after)]
-    return changed + [name for name in recorded if name not in wanted and recorded[name] is not None]
+    return changed + sorted(name for name in recorded if name not in wanted and recorded[name] is not None)
 
 
 def _content_changes(desired: Desired, record: Record) -> list[Reason]:
+    if desired.content == record.content:
+        return []
     names = sorted(record.content.keys() | desired.content.keys())
     pairs = ((name, record.content.get(name, ""), desired.content.get(name, "")) for name in names)
     return [ContentChanged(name, before, after) for name, before, after in pairs if before != after]
@@ -178,7 +176,7 @@ def _content_changes(desired: Desired, record: Record) -> list[Reason]:
 
 def _input_changes(situation: Situation, record: Record) -> Iterator[InputChanged | InputAssumed]:
     """Inputs are compared by field, position and digest, so that a rename changes nothing."""
-    for field in sorted(record.inputs.keys() | situation.inputs.keys()):
+    for field in sorted(record.inputs.keys() | situation.inputs.keys()) if record.inputs or situation.inputs else ():
         before = record.inputs.get(field, ())
         after = situation.inputs.get(field, ())
         for position in range(max(len(before), len(after))):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import field
 
 from planner.lifecycle_table import Lifecycle
 from planner.matrix import member_name
-from planner.resume import Layout
-from planner.schedule import Schedule
 from state.canonical import Plain
 from state.diagnostic import NOWHERE, Diagnostic, Place
 from state.record import Measured, Record
 from state.values import frozen
+
+if TYPE_CHECKING:
+    from planner.resume import Layout
+    from planner.schedule import Schedule
 
 
 @frozen
@@ -92,6 +94,8 @@ def _no_objection(*_: object) -> tuple[Any, ...]:
 
 
 def _as_torch_writes(_: Mapping[str, Plain]) -> Layout:
+    from planner.resume import Layout
+
     return Layout()
 
 

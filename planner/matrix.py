@@ -14,7 +14,7 @@ from state.wording import show
 
 MATRIX = "matrix"
 MOST_MEMBERS = 1000
-_LABEL = re.compile(r"[A-Za-z0-9_./@+:=,\[\]-]+")
+_LABEL = r"[A-Za-z0-9_./@+:=,\[\]-]+"
 
 
 @frozen
@@ -90,7 +90,7 @@ def _label(value: object) -> str | None:
     if not isinstance(value, str | int | float):
         return None
     text = value if isinstance(value, str) else show(value)
-    return text if _LABEL.fullmatch(text) else None
+    return text if re.fullmatch(_LABEL, text) else None
 
 
 def _member(name: str, rest: Mapping[str, Any], combination: Sequence[tuple[str, Any]]) -> Member:

@@ -21,7 +21,7 @@ from state.values import frozen
 POLICY, HARDWARE = "policy", "hardware"
 WHY = "it limits what is done, not what is made"
 HOUR = 3600.0
-WORDS = re.compile(r"[a-z0-9]+")
+WORDS = r"[a-z0-9]+"
 
 
 @frozen
@@ -49,7 +49,7 @@ class Hardware:
 
     def is_of(self, device: str) -> bool:
         """Whether a device, as a record names it, is such a GPU."""
-        wanted, there = (set(WORDS.findall(one.lower())) for one in (self.gpu, device))
+        wanted, there = (set(re.findall(WORDS, one.lower())) for one in (self.gpu, device))
         return bool(wanted) and wanted <= there
 
 

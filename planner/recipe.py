@@ -73,7 +73,7 @@ def parse(text: str, file: str, kinds: Kinds) -> Recipe:
 def assemble(written: Written, kinds: Kinds) -> Recipe:
     """The recipe in composed tables; raises BrokenRecipeError with everything that is wrong with it."""
     reader = _Reader(written, kinds)
-    state = reader.state_table(written.tables.get(STATE, {}))
+    state = reader.state_table()
     resources = {one.address: one for one in reader.resources()}
     told, limits = reader.refactoring(resources), reader.limits()
     found = [*reader.found, *secrets_in(written.tables, written), *check_references(resources, reader.unusable)]
@@ -91,7 +91,7 @@ def read_state_table(written: Written, overrides: Overrides) -> StateTable:
     tables = {name: one for name, one in written.tables.items() if name in (STATE, VARIABLES)}
     alone = with_variables(evolve(written, tables=tables), overrides)
     reader = _Reader(alone, {})
-    table = reader.state_table(alone.tables.get(STATE, {}))
+    table = reader.state_table()
     found = [*reader.found, *secrets_in(alone.tables, alone)]
     if found:
         raise ProblemError(found)
@@ -186,9 +186,9 @@ class _Reader:
                 for name, table in tables.items():
                     yield from self._members(kind, name, table)
 
-    def state_table(self, table: object) -> StateTable:
+    def state_table(self) -> StateTable:
         """The table `[state]`; the default where it is wrong, with the problem noted."""
-        made: StateTable = self._structured(STATE, table, StateTable) or StateTable()
+        made: StateTable = self._or_default(STATE, StateTable)
         for name in unused(made):
             detail = f"`{STATE}.{name}` says where an object store is, and none is named."
             self._wrong("Unused setting", detail, "Remove it, or name one in `url` or `artifacts`.", f"{STATE}.{name}")
@@ -196,7 +196,7 @@ class _Reader:
 
     def limits(self) -> Limits:
         """The tables `[policy]` and `[hardware.NAME]`; what is wrong with them is noted."""
-        policy = self._structured(POLICY, self.written.tables.get(POLICY, {}), Policy) or Policy()
+        policy: Policy = self._or_default(POLICY, Policy)
         tables = self.written.tables.get(HARDWARE, {})
         hardware = {}
         if isinstance(tables, Mapping):
@@ -208,6 +208,11 @@ class _Reader:
         found = Limits(policy, {name: one for name, one in hardware.items() if one is not None}, places)
         self.found += () if tables else unpriced(found)  # a price that is written wrong is told as that
         return found
+
+    def _or_default(self, name: str, specification: type) -> Any:  # noqa: ANN401  an instance of it
+        """A table of the recipe that is no resource; as by default where it is left out, or wrong with that noted."""
+        tables = self.written.tables
+        return (self._structured(name, tables[name], specification) if name in tables else None) or specification()
 
     def _structured(self, path: str, table: object, specification: type) -> Any:  # noqa: ANN401  an instance of it
         """A table that is no resource; None where it is wrong, with the problem noted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from itertools import compress
 from typing import Any
 
 import attrs
@@ -15,6 +16,7 @@ from state.shapes import shapes
 
 _converter = shapes(numbers_are_finite=True)
 _SETTINGS = "plain settings"
+_HOLDING = frozenset({dict, list, tuple})
 
 
 def structure(value: Mapping[str, Plain], specification: type) -> Any:  # noqa: ANN401  an instance of `specification`
@@ -41,6 +43,27 @@ def settings_of(specification: attrs.AttrsInstance) -> Mapping[str, Plain]:
                 values[name] = to_plain(values[name])
         found = kept[_SETTINGS] = values
     return found
+
+
+def are_as_recorded(specification: attrs.AttrsInstance, recorded: Mapping[str, Plain]) -> bool:
+    """Whether the settings of a specification are plainly those recorded, which then take their place.
+
+    So nothing need compare them again, and one of both is kept.
+    """
+    if not plainly_equal(recorded, settings_of(specification)):
+        return False
+    getattr(specification, "__dict__", {})[_SETTINGS] = recorded
+    return True
+
+
+def plainly_equal(recorded: Mapping[str, Plain], wanted: Mapping[str, Plain]) -> bool:
+    """Whether the values are equal and of equal types, as nearly all are; what holds others is not looked into."""
+    if recorded is wanted:
+        return True
+    types = [*map(type, wanted.values())]
+    if recorded != wanted or [*map(type, map(recorded.__getitem__, wanted))] != types:
+        return False
+    return not any(compress(wanted.values(), map(_HOLDING.__contains__, types)))
 
 
 @cache

@@ -16,8 +16,8 @@ from state.values import mutable
 from state.wording import show, suggestion
 
 VARIABLES = "vars"
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_MARK = re.compile(r"\$(\$\{)|\$\{([^}]*)\}")
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_MARK = r"\$(\$\{)|\$\{([^}]*)\}"
 _TYPES = {bool: "true or false", str: "a string", list: "a list"}
 _NUMBERS = (int, float)
 
@@ -70,7 +70,7 @@ class _Replacing:
 
     def _declare(self, name: str, default: object) -> None:
         path = f"{VARIABLES}.{name}"
-        if not _NAME.fullmatch(name):
+        if not re.fullmatch(_NAME, name):
             detail = f"`{name}` cannot name a variable."
             self._wrong("Invalid name", detail, "Use letters, digits and `_`, and no digit first.", path)
         elif _is_marked(default):
@@ -118,7 +118,7 @@ class _Replacing:
                 return value
 
     def _text(self, text: str, path: str) -> object:
-        whole = _MARK.fullmatch(text)
+        whole = re.fullmatch(_MARK, text)
         if whole is not None and whole[2] is not None:
             return self._value(whole[2], path)
 
@@ -129,7 +129,7 @@ class _Replacing:
                 self._wrong("Invalid variable", f"`{match[2]}` is a list, and {path} needs a text.", hint, path)
             return value if isinstance(value, str) else show(value)
 
-        return _MARK.sub(part, text)
+        return re.sub(_MARK, part, text)
 
     def _value(self, name: str, path: str) -> object:
         if name in self.values:

@@ -60,7 +60,7 @@ class Written:
         return Place(self.file, 1, 1)
 
 
-_NUL = re.compile(r"\\(?:u0000|U00000000|x00|0)")
+_NUL = (r"\u0000", r"\U00000000", r"\x00", r"\0")
 """How a text can come to hold the character NUL: by an escape only, in TOML as in YAML."""
 _SYNTAX = "The mistake is there or just before: texts stand in quotes, lists in brackets, tables below `[kind.name]`."
 
@@ -74,7 +74,7 @@ def read(text: str, file: str) -> Written:
     else:
         tables = _read_toml(text, file)
         written = Written(file, tables, Places(partial(_places_in_toml, text, file)))
-    if _NUL.search(text):
+    if any(map(text.__contains__, _NUL)):
         for path in _with_nul(written.tables, ""):
             raise problem(
                 "Invalid value", f"{path}: a text holds the character NUL.", "Remove it.", written.place(path)

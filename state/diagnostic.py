@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
-import attrs
-
 from state.explanations import code_of
 from state.values import frozen
 
@@ -18,13 +16,18 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-@attrs.frozen(order=True)
+@frozen
 class Place:
     """A position in a file that the user wrote; line and column count from 1, and 0 means the whole file."""
 
     file: str
     line: int = 0
     column: int = 0
+
+    @property
+    def position(self) -> tuple[str, int, int]:
+        """The file, the line and the column, by which places are ordered."""
+        return self.file, self.line, self.column
 
     def __str__(self) -> str:
         """The place as editors and terminals understand it: `file:line:column`."""
@@ -68,4 +71,5 @@ def problem(summary: str, detail: str, hint: str = "", place: Place = NOWHERE) -
 
 def errors(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Those that must stop the command, in the order of their places."""
-    return tuple(sorted((one for one in diagnostics if one.severity is Severity.ERROR), key=lambda one: one.place))
+    found = (one for one in diagnostics if one.severity is Severity.ERROR)
+    return tuple(sorted(found, key=lambda one: one.place.position))

@@ -12,6 +12,8 @@ from state.plain import as_line, from_plain, record_to_plain
 
 T = TypeVar("T")
 Default = TypeVar("Default")
+TOGETHER = 200
+"""Records that are parsed at once: more take no less time each, and memory that the processor cannot keep near."""
 
 
 class Entries(Mapping[str, T], Generic[T]):
@@ -86,10 +88,12 @@ class Entries(Mapping[str, T], Generic[T]):
     def read_ahead(self, names: Iterable[str]) -> None:
         """Parse at once what will be asked for, in two thirds of the time; what is damaged waits until it is."""
         unread = [name for name in names if self._lines.get(name) is not None and name not in self._values]
-        lines = b",".join(self._lines[name] or b"" for name in unread)
-        with suppress(ValueError, KeyError, TypeError, RecursionError):
-            found = [from_plain(one, self._kind) for one in json.loads(b"[" + lines + b"]")]
-            self._values |= dict(zip(unread, found, strict=True))
+        for start in range(0, len(unread), TOGETHER):
+            group = unread[start : start + TOGETHER]
+            lines = b",".join(self._lines[name] or b"" for name in group)
+            with suppress(ValueError, KeyError, TypeError, RecursionError):
+                found = [from_plain(one, self._kind) for one in json.loads(b"[" + lines + b"]")]
+                self._values |= dict(zip(group, found, strict=True))
 
     def _parse(self, name: str, line: bytes) -> T:
         # Never a KeyError: `get` would take a record that cannot be read for one that is not there.

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
+import xxhash
 from attrs import evolve
 
 from state.canonical import digest_bytes
@@ -67,9 +68,9 @@ def read(content: bytes, file: str) -> State:
 
 def _head(content: bytes, place: Place) -> dict[str, object]:
     """Everything before the records; from a format that we do not know, whatever it says at its top."""
-    text, found, _ = content.partition(b',\n"records": {')
+    end = content.find(b',\n"records": {')
     try:
-        head = json.loads(text + b"}" if found else content)
+        head = json.loads(content[:end] + b"}" if end >= 0 else content)
     except (ValueError, RecursionError) as error:
         raise problem("Damaged state", f"`{place.file}` is not complete JSON: {error}.", RESTORE, place) from None
     if not isinstance(head, dict) or not isinstance(head.get("format"), str):
@@ -79,7 +80,7 @@ def _head(content: bytes, place: Place) -> dict[str, object]:
 
 def _read_1(content: bytes, head: dict[str, object], place: Place) -> State:
     claimed = _DIGEST.search(content)
-    if claimed is None or digest_bytes(content.replace(claimed[1], _UNSIGNED, 1)) != claimed[1].decode():
+    if claimed is None or _unsigned_digest(content, *claimed.span(1)) != claimed[1].decode():
         detail = f"The content of `{place.file}` does not match its own digest: it was edited or damaged."
         raise problem("Damaged state", detail, "Restore it from version control or a backup.", place)
     records, superseded = (_table(content, name, place) for name in _TABLES)
@@ -97,6 +98,15 @@ def _read_1(content: bytes, head: dict[str, object], place: Place) -> State:
         raise _misshapen(place, error) from None
 
 
+def _unsigned_digest(content: bytes, start: int, end: int) -> str:
+    """The digest of a file as it was before its digest, which lies at these positions, was put into it."""
+    whole = memoryview(content)  # a state may have many megabytes, and copying takes longer than reading
+    hasher = xxhash.xxh3_128(whole[:start])
+    hasher.update(_UNSIGNED)
+    hasher.update(whole[end:])
+    return hasher.hexdigest()
+
+
 def _table(content: bytes, name: bytes, place: Place) -> dict[str, bytes]:
     """The lines of one table by name, each without its comma."""
     start = content.find(b'\n"' + name + b'": {\n')
@@ -104,13 +114,16 @@ def _table(content: bytes, name: bytes, place: Place) -> dict[str, bytes]:
     if start < 0 or end < 0:
         raise _misshapen(place, f"it has no table `{name.decode()}`")
     names, records = [], []
-    for line in filter(None, content[start + len(name) + 6 : end].split(b"\n")):
-        found = _NAME.match(line)
-        record = line[found.end() - 1 :].removesuffix(b",") if found else b""
+    begin = start + len(name) + 7
+    while begin < end:
+        stop = content.find(b"\n", begin)
+        found = _NAME.match(content, begin, stop)
+        record = content[found.end() - 1 : stop].removesuffix(b",") if found else b""
         if found is None or not record.endswith(b"}"):
-            raise _misshapen(place, f"`{line[:40].decode(errors='replace')}` is no entry")
+            raise _misshapen(place, f"`{content[begin : min(begin + 40, stop)].decode(errors='replace')}` is no entry")
         names.append(found[1])
         records.append(record)
+        begin = stop + 1
     return dict(zip(json.loads(b"[" + b",".join(names) + b"]"), records, strict=True))
 
 

@@ -18,6 +18,7 @@ from state.change import put
 from state.diagnostic import Place, ProblemError, problem
 from state.plain import as_line, from_plain, record_to_plain
 from state.record import Checkpoint, Record, State
+from state.store import Store
 from state.values import frozen, mutable
 
 NAME = "journal.json"
@@ -131,6 +132,12 @@ def fold(state: State, entries: Sequence[Entry]) -> State:
             case Checkpointed(address, kept):
                 state = put(state, address, evolve(state.records[address], checkpoints=kept))
     return state
+
+
+def current_state(store: Store) -> State:
+    """The state as it is: what was written, and what a killed run left in the journal."""
+    state = store.load()
+    return fold(state, Journal(store.backend).read(state))
 
 
 def _as_bytes(entries: Sequence[Entry], on_top: tuple[str, int]) -> bytes:

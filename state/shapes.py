@@ -6,7 +6,7 @@ import math
 import types
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal, Self, TypeAlias, Union, cast, get_args, get_origin
 
 import attrs
@@ -210,9 +210,15 @@ _PRIMITIVES: dict[type, Reader] = {
 
 def _member(kind: type[Enum], value: object) -> Enum:
     try:
-        return kind(value)
-    except ValueError:
-        raise MisfitError.expected(f"one of {', '.join(show(one.value) for one in kind)}", value) from None
+        return _members(kind)[value]
+    except (KeyError, TypeError):  # a list or table cannot even be looked up
+        raise MisfitError.expected(f"one of {', '.join(map(show, _members(kind)))}", value) from None
+
+
+@cache
+def _members(kind: type[Enum]) -> Mapping[object, Enum]:
+    """The members by value: asking the class takes three times as long."""
+    return {one.value: one for one in kind}
 
 
 def _table(value: object) -> Mapping[str, Any]:
@@ -223,11 +229,13 @@ def _table(value: object) -> Mapping[str, Any]:
 
 def _list(converter: BaseConverter, kind: Any) -> Reader:  # noqa: ANN401  a type
     inner = get_args(kind)[0]
-    read_one = converter.get_structure_hook(inner)
 
     def read(value: object, _: object) -> tuple[object, ...]:
         if not isinstance(value, list | tuple):
             raise MisfitError.expected("a list", value)
+        if not value:  # most are, and nothing need be known of what they would hold
+            return ()
+        read_one = converter.get_structure_hook(inner)
         made: list[object] = []
         wrong: list[Fault] = []
         for position, one in enumerate(value):
@@ -245,12 +253,13 @@ def _list(converter: BaseConverter, kind: Any) -> Reader:  # noqa: ANN401  a typ
 def _mapping(converter: BaseConverter, kind: Any) -> Reader:  # noqa: ANN401  a type
     """Of a table whose values have one shape; plain ones stay as they are."""
     inner = get_args(kind)[1]
-    read_one, taken = converter.get_structure_hook(inner), {_taken(inner, converter)}
+    taken = {_taken(inner, converter)}
 
     def read(value: object, _: object) -> Mapping[str, Any]:
         given = _table(value)
         if inner is Plain or taken.issuperset(map(type, given.values())):
             return given
+        read_one = converter.get_structure_hook(inner)
         return {name: read_one(one, inner) for name, one in given.items()}
 
     return read

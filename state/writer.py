@@ -69,9 +69,3 @@ def writing(store: Store, lock: Lock, author: Author) -> Iterator[Writer]:
         writer = Writer(store, Journal(store.backend), lock, author)
         writer.recover()
         yield writer
-
-
-def current_state(store: Store) -> State:
-    """The state as it is: what was written, and what a killed run left in the journal."""
-    state = store.load()
-    return fold(state, Journal(store.backend).read(state))

@@ -32,13 +32,14 @@ from state.canonical import digest
 from state.diagnostic import Diagnostic
 from state.files import FileDigests
 from state.folder_backend import FolderBackend
+from state.journal import current_state
 from state.layout import Layout
 from state.lock import Lock
 from state.owner import this_process
 from state.record import Checkpoint, State
 from state.shared_store import SharedStore
 from state.store import Store
-from state.writer import current_state, writing
+from state.writer import writing
 
 
 @frozen

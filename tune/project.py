@@ -28,11 +28,11 @@ from state.backend import Backend
 from state.diagnostic import Diagnostic, ProblemError, Severity, problem
 from state.files import FileDigests
 from state.folder_backend import FolderBackend
+from state.journal import current_state
 from state.layout import Layout
 from state.record import State
 from state.store import Store
 from state.values import frozen
-from state.writer import current_state
 from tune import __version__
 from tune.overriding import from_environment
 
@@ -60,7 +60,7 @@ class Project:
     def _text(self, name: str) -> str:
         """What a file says, by its path from the recipe's folder."""
         try:
-            return (self.file.parent / name).read_text(encoding="utf-8-sig")
+            return (self.file.parent / name).read_text(encoding="utf-8").removeprefix("\ufeff")
         except UnicodeDecodeError:
             raise problem("Not UTF-8", f"`{name}` is not UTF-8.", "Save it as UTF-8.") from None
 

@@ -12,22 +12,17 @@ from attrs import evolve
 
 from executor import formats
 from executor.applying.probe import Surroundings, assumed
-from executor.data.broken_rows import BrokenRows
-from executor.data.chat_messages import RowError
 from executor.data.dataset_fields import Dataset, dataset_of
-from executor.data.rows import BrokenRow, Row
 from executor.models import hub
-from executor.sources import fetching, origin
+from executor.sources import origin
 from executor.sources.detection import not_given, resolved
 from executor.sources.origin import Origin, origin_of, sources_of
-from executor.sources.selection import has_field
 from planner.kind import Kind, Probe, Resource, Resources
-from planner.structure import settings_of
+from planner.structure import are_as_recorded, settings_of
 from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic, ProblemError
 from state.files import FileDigests
 from state.record import Record
-from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.workers.task import Outcome, Task
@@ -35,7 +30,7 @@ if TYPE_CHECKING:
 
 CODE = 1
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+_COMMIT = r"[0-9a-f]{40}"
 _TAKEN = ("name", "split", "filters", "deduplicate", "sample", "weight", "shuffle")
 """The fields that decide which rows are taken, in which order."""
 
@@ -99,17 +94,31 @@ def _probe_files(resource: Resource, surroundings: Surroundings) -> Probe:
         return missing if assumption is None else evolve(assumption, settings=_type_of(record, dataset))
     read = resolved(dataset, surroundings.folder)
     settings = _told(dataset, read)
-    known = identity(settings_of(read), list(content.values()))
+    known = _recorded(record, read, content) or identity(settings_of(read), list(content.values()))
     if record is not None and record.output_digest == known and not _refuses_skipped(record, dataset):
         return Probe(content, settings, known={"": known}, facts=record.facts, builds=False)
+    from executor.data.row_check import examine
+
     seen = examine(resource.address, read, surroundings.folder)
     found = tuple(placed(one, resource) for one in seen.wrong)
     notes = _notes(settings)
     return Probe(content, settings, known={"": known}, facts=seen.facts, notes=notes, diagnostics=found, builds=False)
 
 
+def _recorded(record: Record | None, read: Dataset, content: Mapping[str, str]) -> str:
+    """What state says of rows where nothing that decides them has changed; "" where anything may have.
+
+    State does not say in which order several files come.
+    """
+    if record is None or record.code != CODE or record.content != content or len(content) > 1:
+        return ""
+    return record.output_digest if are_as_recorded(read, record.settings) else ""
+
+
 def _probe_fetched(resource: Resource, surroundings: Surroundings) -> Probe:
     """Rows that are fetched by the build: their versions are known before, and they themselves perhaps not."""
+    from executor.sources import fetching
+
     dataset: Dataset = resource.specification
     record = surroundings.record(resource)
     try:
@@ -161,14 +170,14 @@ def _type_of(record: Record | None, dataset: Dataset) -> dict[str, Plain]:
 
 def _commit(dataset: Dataset, record: Record | None) -> str:
     """The commit of a revision, or what it was resolved to before: a plan must not move by itself."""
-    if _COMMIT.fullmatch(dataset.revision):
+    if re.fullmatch(_COMMIT, dataset.revision):
         return dataset.revision
     if record is None or (record.settings.get("source"), record.settings.get("revision")) != (
         dataset.source,
         dataset.revision,
     ):
         return ""
-    return record.content.get(fetching.COMMIT, "")
+    return record.content.get(origin.COMMIT, "")
 
 
 def _no_files(resource: Resource, dataset: Dataset) -> Diagnostic:
@@ -182,50 +191,6 @@ def _refuses_skipped(record: Record, dataset: Dataset) -> bool:
     return bool(record.facts.get("skipped")) and dataset.on_bad_row == "error"
 
 
-@frozen
-class Seen:
-    """What reading all rows of a dataset shows."""
-
-    facts: Mapping[str, Plain]
-    wrong: tuple[Diagnostic, ...]
-
-
-def examine(address: str, dataset: Dataset, folder: Path) -> Seen:
-    """Count the sound rows, and the broken ones, of which the first are told one by one unless they are skipped."""
-    count, broken = 0, BrokenRows()
-    for row in origin.rows(dataset, folder):
-        fault = row if isinstance(row, BrokenRow) else next(faults(row, dataset), None)
-        if fault is None:
-            count += 1
-        else:
-            broken.add(fault)
-    skips = dataset.on_bad_row == "skip"
-    wrong = () if skips else broken.diagnostics()
-    if not count and not wrong:
-        which = " that can be read" if broken else " that meet its `filters`" if dataset.filters else ""
-        absent = _absent(dataset, folder) if dataset.filters and not broken else []
-        said = f": no row has the field {' or '.join(absent)}" if absent else ""
-        wrong = (Diagnostic("Empty dataset", f"{address} has no rows{which}{said}."),)
-    return Seen({"rows": count, **({"skipped": len(broken)} if skips and broken else {})}, wrong)
-
-
-def _absent(dataset: Dataset, folder: Path) -> list[str]:
-    """The fields that filters ask for and no row has."""
-    wanted = dict.fromkeys(one.field for one in dataset.filters)
-    for row in origin.rows(evolve(dataset, filters=()), folder):
-        if isinstance(row, Row):
-            wanted = {name: None for name in wanted if not has_field(row.values, name)}
-    return [f"`{name}`" for name in wanted]
-
-
-def faults(row: Row, dataset: Dataset) -> Iterator[BrokenRow]:
-    """What keeps a row from being one of this dataset's type, without looking at any template."""
-    try:
-        formats.load()[dataset.type].example(row.values, dataset)
-    except RowError as error:
-        yield BrokenRow(row.place, str(error))
-
-
 def check_unchanged(settings: Mapping[str, Plain], folder: Path, expected: str, digests: FileDigests) -> bool:
     """Whether the files are still those that were probed; what was fetched by its version cannot change."""
     dataset = dataset_of(settings)
@@ -237,11 +202,15 @@ def check_unchanged(settings: Mapping[str, Plain], folder: Path, expected: str, 
 
 def locate(record: Record, recipe_folder: Path) -> Path:
     """The folder below which the files lie; raises ProblemError if what was fetched is not on this machine."""
+    from executor.sources import fetching
+
     return fetching.located(dataset_of(record.settings), recipe_folder, record.content)
 
 
 def build(task: Task, reporter: Reporter) -> Outcome:
     """Fetch the files and read every row."""
+    from executor.data.row_check import examine
+    from executor.sources import fetching
     from executor.workers.task import Outcome
 
     dataset = dataset_of(task.settings)

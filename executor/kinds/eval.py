@@ -14,8 +14,7 @@ from executor.data.examples import TRAINED_ALONE
 from executor.evaluation import gates
 from executor.evaluation.answer_metrics import OF_TOKENS, metric_faults
 from executor.evaluation.user_functions import function_digests, function_faults, user_functions
-from executor.kinds.tokens import KIND as TOKENS
-from executor.kinds.tokens import Tokens, made_before
+from executor.kinds.tokens import Tokens, made_before, tokens_for
 from executor.models.lineage import model_sources, root_model, scoring_run, trained_on
 from executor.sources.detection import may_be_chats
 from planner.effects import Effect, reference, setting, upstream_fields
@@ -137,7 +136,7 @@ def derive(resource: Resource, resources: Resources) -> tuple[Resource, ...]:
         roles_to_train=evaluation.roles_to_train,
         prompts=bool(_of_answers(evaluation.metrics)),
     )
-    return (Resource(_tokens_of(resource), TOKENS, tokens, resource.places, resource.address),)
+    return (tokens_for(resource, _tokens_of(resource), tokens),)
 
 
 def _tokens_of(resource: Resource) -> str:

@@ -21,8 +21,9 @@ from executor.tokens.vocabulary import extended
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Probe, Resource, Resources, Source
 from planner.structure import settings_of
+from planner.written import Places
 from state.canonical import Plain
-from state.diagnostic import ProblemError
+from state.diagnostic import Place, ProblemError
 from state.layout import Layout
 from state.values import frozen
 
@@ -55,6 +56,19 @@ class Tokens:
     """0 where no rows are held back, so that a training seed does not re-tokenize for nothing."""
     prompts: bool = setting(default=False, effect=Effect.REBUILD, why="questions are kept for generation")
     layout: RowLayout = setting("documents", effect=Effect.REBUILD, why="rows are cut into other parts")
+
+
+_FOLLOWS_FROM = {"split_seed": "seed", "prompts": "metrics", "layout": "method"}
+"""Fields that nobody writes, and what decides them in the table that the tokens are for."""
+
+
+def tokens_for(resource: Resource, address: str, tokens: Tokens) -> Resource:
+    """The tokens that a resource brings along; their fields stand where it has them."""
+
+    def places() -> dict[str, Place]:
+        return {**resource.places, **{name: resource.place(source) for name, source in _FOLLOWS_FROM.items()}}
+
+    return Resource(address, KIND, tokens, Places(places), resource.address)
 
 
 def inputs(resource: Resource, resources: Resources) -> Mapping[str, tuple[Source, ...]]:

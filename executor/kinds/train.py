@@ -10,8 +10,7 @@ from attrs import evolve
 
 from executor import formats, methods
 from executor.applying.probe import Surroundings
-from executor.kinds.tokens import KIND as TOKENS
-from executor.kinds.tokens import Tokens
+from executor.kinds.tokens import Tokens, tokens_for
 from executor.models import adapter_fields
 from executor.models.lineage import is_adapter, model_sources, root_model, scoring_run
 from executor.plugins import Derived
@@ -135,10 +134,10 @@ def derive(resource: Resource, resources: Resources) -> tuple[Resource, ...]:
         val_set_size=stage.val_set_size,
         split_seed=stage.seed if stage.val_set_size else 0,
     )
-    made = [Resource(_tokens_of(resource), TOKENS, tokens, resource.places, resource.address)]
+    made = [tokens_for(resource, _tokens_of(resource), tokens)]
     if stage.test_datasets:
         apart = evolve(tokens, datasets=stage.test_datasets, sample_packing=False, val_set_size=0.0, split_seed=0)
-        made.append(Resource(_test_tokens_of(resource), TOKENS, apart, resource.places, resource.address))
+        made.append(tokens_for(resource, _test_tokens_of(resource), apart))
     return tuple(made)
 
 

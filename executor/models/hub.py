@@ -10,12 +10,12 @@ from attrs import evolve
 
 from state.diagnostic import Diagnostic, Place, ProblemError, problem
 
-_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_ID = r"[A-Za-z0-9][\w.-]*/[\w.-]+"
 
 
 def is_id(source: str) -> bool:
     """Whether a source can be a hub id: `organisation/name`."""
-    return _ID.fullmatch(source) is not None
+    return re.fullmatch(_ID, source) is not None
 
 
 _CARD = "README.md"

@@ -10,12 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from executor.sources.file_formats import COMPRESSED
 from state.diagnostic import Place, problem
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-SUFFIXES = (".gz", ".zst")
 _BUFFER_BYTES = 1 << 18
 """Less than blocks of lines are read at once, which then go by no buffer."""
 
@@ -43,7 +43,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 def seekable(path: Path) -> Iterator[BinaryIO]:
     """A file for readers that jump about in it; a compressed one is decompressed to a temporary file first."""
     with opened(path) as stream:
-        if path.suffix not in SUFFIXES:
+        if path.suffix not in COMPRESSED:
             yield stream
             return
         import shutil

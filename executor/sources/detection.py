@@ -11,7 +11,6 @@ from pathlib import Path
 from attrs import evolve
 
 from executor import formats
-from executor.data.broken_rows import BrokenRows
 from executor.data.dataset_fields import Dataset, dataset_of
 from executor.data.rows import BrokenRow, Row
 from executor.sources.origin import rows
@@ -46,6 +45,8 @@ def resolved(dataset: Dataset, folder: Path) -> Dataset:
         why = f"has fields that tell of no known one: {fields}"
         raise problem("Unknown type", f"`type` is not set, and this row {why}.", hint, first[0].place)
     if seen:
+        from executor.data.broken_rows import BrokenRows
+
         broken = (row for row in rows(as_they_lie, folder) if isinstance(row, BrokenRow))
         raise ProblemError(BrokenRows.of(broken).diagnostics())
     raise problem("Empty dataset", "There is no row from which the `type` could be told.")

@@ -8,10 +8,8 @@ from pathlib import Path
 from executor.data.dataset_fields import Dataset
 from executor.models import hub
 from executor.sources import hub_folder, splits
-from executor.sources.origin import Origin, origin_of, sources_of
+from executor.sources.origin import COMMIT, Origin, origin_of, sources_of
 from state.diagnostic import Diagnostic, ProblemError, problem
-
-COMMIT = "commit"
 
 
 def versions(dataset: Dataset, recipe_folder: Path, commit: str) -> dict[str, str]:

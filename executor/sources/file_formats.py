@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from executor.data.rows import BrokenRow, Row
-from executor.sources import compression
 from state.diagnostic import Place
 
 Reader: TypeAlias = Callable[[BinaryIO, str], Iterator[Row | BrokenRow]]
@@ -26,13 +25,15 @@ _READERS = {
 """The module and function that read each format; loaded when a file of it is read, which most plans never do."""
 SUFFIXES = tuple(_READERS)
 
+COMPRESSED = (".gz", ".zst")
+"""Endings behind those of a format."""
 _JUMPING = (".parquet", ".arrow")
 """Formats whose readers jump about in the file."""
 
 
 def suffix(name: str) -> str:
     """The ending that tells the format, without that of compression; "" for one that is not known."""
-    if name.endswith(compression.SUFFIXES):
+    if name.endswith(COMPRESSED):
         name = name.rpartition(".")[0]
     stem, dot, ending = name.rpartition(".")
     found = dot + ending.lower()
@@ -41,6 +42,8 @@ def suffix(name: str) -> str:
 
 def read_file(path: Path, name: str) -> Iterator[Row | BrokenRow]:
     """Every row of a file, one at a time; `name` is how messages call the file."""
+    from executor.sources import compression
+
     ending = suffix(path.name) or ".jsonl"
     open_file = compression.seekable if ending in _JUMPING else compression.opened
     last = Place(name)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from executor.data.dataset_fields import Dataset
 from executor.models import hub
-from executor.sources import hub_folder, splits
+from executor.sources import splits
 from executor.sources.file_formats import read_file, suffix
 from executor.sources.paths import folder_files, folder_names, is_address, is_glob, source_files
 from state.diagnostic import problem
@@ -19,6 +19,9 @@ from state.values import frozen
 
 if TYPE_CHECKING:
     from executor.sources.selection import Rows
+
+COMMIT = "commit"
+"""What identifies rows of a hub goes by this name in their content."""
 
 
 class Origin(StrEnum):
@@ -118,6 +121,8 @@ def _paths(dataset: Dataset, folder: Path, origin: Origin, split: str) -> list[P
     sources = sources_of(dataset)
     root = folder if origin is Origin.HUB else folder / sources[0]
     if origin is Origin.HUB or (origin is Origin.LOCAL and len(sources) == 1 and root.is_dir()):
+        from executor.sources import hub_folder
+
         found = hub_folder.files_of(folder_names(root), root / "README.md", dataset.name, split)
         return [root / name for name in found]
     there = folder_files(folder) if origin is Origin.STORAGE else list(source_files(sources, folder))
@@ -136,6 +141,8 @@ def _splits(dataset: Dataset, folder: Path, files: tuple[tuple[Path, str], ...])
     root = folder if origin_of(dataset, folder) is Origin.HUB else folder / sources_of(dataset)[0]
     if not root.is_dir():
         return splits.told(name for _, name in files)
+    from executor.sources import hub_folder
+
     return hub_folder.splits_of(
         (path.relative_to(root).as_posix() for path, _ in files), root / "README.md", dataset.name
     )

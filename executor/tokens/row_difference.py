@@ -13,8 +13,8 @@ import xxhash
 from attrs import evolve
 
 from executor.data.dataset_fields import Dataset
+from executor.data.row_check import faults
 from executor.data.rows import BrokenRow
-from executor.kinds.dataset import faults
 from executor.tokens.row_chunks import chunks, cut, row_digests
 from state.values import frozen
 

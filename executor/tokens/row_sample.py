@@ -10,8 +10,8 @@ from pathlib import Path
 
 from executor.applying.probe import Surroundings
 from executor.data.broken_rows import BrokenRows
+from executor.data.row_check import faults
 from executor.data.rows import BrokenRow
-from executor.kinds.dataset import faults
 from executor.kinds.tokens import Tokens, readable_with
 from executor.sources.detection import resolved
 from executor.sources.origin import rows

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from executor import formats
 from executor.data.chat_messages import RowError
 from executor.data.dataset_fields import Dataset, Filter
+from executor.data.row_check import faults
 from executor.data.rows import BrokenRow, Row, row_digest
-from executor.kinds.dataset import faults
 from executor.sources.file_formats import SUFFIXES, read_file
 from executor.sources.selection import meets
 from state.diagnostic import Place

@@ -18,12 +18,12 @@ from state.change import put
 from state.diagnostic import ProblemError
 from state.folder_backend import FolderBackend
 from state.history import Author
-from state.journal import Begun, Checkpointed, Ended
+from state.journal import Begun, Checkpointed, Ended, current_state
 from state.lock import Lock, read_owner, unlock
 from state.owner import this_process
 from state.record import EMPTY, Checkpoint, State
 from state.store import Store
-from state.writer import Writer, current_state, writing
+from state.writer import Writer, writing
 from tests.processes import running
 from tests.state.examples import record
 

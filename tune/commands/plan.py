@@ -19,7 +19,7 @@ from state.durable import write_atomically
 from state.lock import is_dead, read_owner
 from state.plain import as_bytes
 from state.wording import suggestion
-from tune.cli import usage_problem
+from tune.cli import keep, usage_problem
 from tune.overriding import overriding
 from tune.project import Project, open_project
 from tune.selecting import selecting
@@ -63,6 +63,7 @@ def command(  # noqa: PLR0913  one parameter for each option
     name = os.path.relpath(project.file)
     with _told_in_markdown(name) if as_markdown else nullcontext():
         plan, _ = project.plan(strict=strict, verify=verify, selection=selection)
+    keep(project, plan)
     _warn_of_apply(project)
     _warn_of_libraries({step.kind for step in plan.steps if step.action in WORKS})
     if out is not None:
