@@ -182,13 +182,19 @@ def _unfinished(situation: Situation, record: Record, differences: Differences) 
     if differences.forcing or differences.possible:
         return Change(Action.BUILD, differences.all)
     found = _continuation(situation, record)
-    if record.status is Status.INTERRUPTED:
-        ended: Reason = Interrupted(found.checkpoint.step if found.checkpoint else 0)
-    else:
-        ended = Failed(record.error)
     if found.checkpoint is None:
-        return Change(Action.BUILD, (ended, *found.refusals, *differences.all))
+        return Change(Action.BUILD, (*_given_up(record, found), *differences.all))
+    step = found.checkpoint.step
+    ended = Interrupted(step) if record.status is Status.INTERRUPTED else Failed(record.error)
     return _continued(Action.RESUME, (ended, *differences.all), found, record)
+
+
+def _given_up(record: Record, found: Continuation) -> tuple[Reason, ...]:
+    """How an attempt ended that cannot be continued, and why it cannot."""
+    if record.status is not Status.INTERRUPTED:
+        return Failed(record.error), *found.refusals
+    reached = max((one.step for one in record.checkpoints), default=0)
+    return Interrupted(0, reached), *(found.refusals if reached else ())
 
 
 def _stopped_early(situation: Situation, record: Record) -> StoppedEarly | None:

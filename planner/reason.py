@@ -74,6 +74,8 @@ class Interrupted:
 
     step: int
     """Of the newest checkpoint that can be continued from; 0 if there is none."""
+    reached: int = 0
+    """Of the newest checkpoint that it left, where none can be continued from; 0 if it left none."""
 
 
 @frozen

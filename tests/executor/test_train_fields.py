@@ -427,6 +427,13 @@ def test_a_table_that_is_new_or_gone_is_one_change(
         assert tuple(whole)[: len(first)] == first
 
 
+def test_what_nobody_writes_of_tokens_stands_where_what_decides_it_does() -> None:
+    written = read(f"{RECIPE}seed = 7\n", "recipe.toml")
+    tokens = assemble(with_variables(written, Overrides()), KINDS).resources["tokens.it"]
+    lines = {name: tokens.place(name).line for name in ("val_set_size", "split_seed", "layout", "prompts")}
+    assert lines == {"val_set_size": 14, "split_seed": 15, "layout": 9, "prompts": 8}
+
+
 def test_every_field_has_a_row() -> None:
     found = set(leaves(Sft)) - INPUTS
     assert sorted(found - {row[0] for row in ROWS}) == []

@@ -12,7 +12,16 @@ from planner.desired import Desired, Given, action_key, same
 from planner.diff import Action, Change, change
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Source
-from planner.reason import FieldChanged, InputChanged, StoppedEarly
+from planner.reason import (
+    Failed,
+    FieldChanged,
+    InputChanged,
+    Interrupted,
+    NoCheckpoint,
+    OtherLayout,
+    Reason,
+    StoppedEarly,
+)
 from planner.schedule import Schedule
 from planner.situation import Local, Situation
 from planner.structure import settings_of
@@ -128,7 +137,7 @@ def _schedule(settings: Mapping[str, Any]) -> Schedule:
 def _changed(before: Run, after: Run, **record: Any) -> Change:
     settings = [settings_of(one) for one in (before, after)]
     wanted = Desired("run.a", "run", settings[1], {}, {}, 1, Run)
-    made = Record("run", settings[0], {}, {}, 1, "key", Status.READY, output_digest="d", **record)
+    made = Record("run", settings[0], {}, {}, 1, "key", **{"status": Status.READY, "output_digest": "d", **record})
     return change(Situation(RUN, wanted, {}, {}, {}, made, {}, LOCAL))
 
 
@@ -165,6 +174,34 @@ def test_a_run_that_ended_early_is_never_continued(
     found = _changed(before, evolve(before, steps=steps), checkpoints=KEPT, facts={"stopped_early_at": 4})
     assert (found.action, found.resume_from.step if found.resume_from else None) == expected
     assert (StoppedEarly(4) in found.reasons) is (found.action is Action.UPDATE)
+
+
+ELSEWHERE = evolve(KEPT[1], format="zero-3", world_size=2)
+
+
+@pytest.mark.parametrize(
+    ("status", "checkpoints", "steps", "reasons"),
+    [
+        (Status.INTERRUPTED, (), 10, (Interrupted(0),)),
+        (Status.INTERRUPTED, KEPT, 10, (Interrupted(4),)),
+        (Status.INTERRUPTED, (ELSEWHERE,), 10, (Interrupted(0, 4), OtherLayout(4, "zero-3 on 2 processes", "torch"))),
+        (Status.INTERRUPTED, KEPT, 1, (Interrupted(0, 4), NoCheckpoint())),
+        (Status.FAILED, (), 10, (Failed("full"), NoCheckpoint())),
+        (Status.FAILED, KEPT, 1, (Failed("full"), NoCheckpoint())),
+    ],
+)
+def test_an_attempt_that_did_not_end_well_says_how_far_it_came_and_why_it_does_not_go_on(
+    status: Status, checkpoints: tuple[Checkpoint, ...], steps: int, reasons: tuple[Reason, ...]
+) -> None:
+    given = {"status": status, "checkpoints": checkpoints, "error": "full", "output_digest": ""}
+    found = _changed(Run(), Run(steps=steps), **given)
+    assert tuple(one for one in found.reasons if not isinstance(one, FieldChanged)) == reasons
+
+
+def test_changed_fields_are_told_as_they_are_declared() -> None:
+    found = _changed(Run(), Run(patience=1, every=2, steps=20, scheduler="linear"))
+    told = [one.field for one in found.reasons if isinstance(one, FieldChanged)]
+    assert told == ["patience", "every", "steps", "scheduler"]
 
 
 @frozen

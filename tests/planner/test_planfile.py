@@ -64,6 +64,7 @@ REASONS: tuple[Reason, ...] = (
     InputAssumed("tokens", "tokens.sft"),
     CodeChanged(1, 2),
     Interrupted(100),
+    Interrupted(0, reached=50),
     Failed("out of memory"),
     ScheduleDiffers(2, 0.75, 0.875),
     OtherLayout(100, "deepspeed on 4 processes", "torch"),

@@ -74,8 +74,12 @@ def _edited(reason: Edit, verb: str) -> str:
 
 def _ended(reason: Ending) -> str:
     match reason:
+        case Interrupted(0, 0):
+            return "interrupted before its first checkpoint"
+        case Interrupted(0, reached):
+            return f"interrupted after the checkpoint of step {reached}"
         case Interrupted(step):
-            return f"interrupted; continues from step {step}" if step else "interrupted before its first checkpoint"
+            return f"interrupted; continues from step {step}"
         case Failed(error):
             return f"failed: {error}"
         case StoppedEarly(step):
