@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from state.diagnostic import ProblemError, problem
 from state.secrets import without_secrets
 from state.values import frozen
+from state.wording import stopped
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -94,7 +95,7 @@ def unreachable(where: str, name: str, error: Exception) -> ProblemError:
     place = f"{where.rstrip('/')}/{name}".rstrip("/")
     credentials = CREDENTIALS[where.partition(":")[0]]
     hint = f"Check the URL, the network, and the credentials in the environment ({credentials})."
-    return problem("State cannot be reached", f"`{place}`: {why(error)}", hint)
+    return problem("State cannot be reached", f"`{place}`: {stopped(why(error))}", hint)
 
 
 def why(error: Exception) -> str:

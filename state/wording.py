@@ -13,6 +13,11 @@ def suggestion(word: str, known: list[str]) -> str:
     return f"Did you mean `{close[0]}`?" if close else ""
 
 
+def stopped(text: str) -> str:
+    """Words of somebody else, at the end of a sentence of ours, with a full stop unless they bring one."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 def show(value: object) -> str:
     """A value as a recipe writes it."""
     match value:

@@ -8,7 +8,8 @@ from itertools import pairwise
 
 from state.diagnostic import Diagnostic
 from state.explanations import SOURCE, explanations
-from tests.diagnostic_summaries import ROOT, told
+from tests.diagnostic_sentences import unended
+from tests.diagnostic_summaries import PACKAGES, ROOT, told
 
 
 def test_every_section_explains_a_diagnostic_that_is_told() -> None:
@@ -33,3 +34,8 @@ def test_the_page_is_made_from_the_sections() -> None:
 
 def test_what_a_plugin_tells_needs_no_code() -> None:
     assert Diagnostic("Out of coffee", "None is left.").code == ""
+
+
+def test_what_is_wrong_and_what_to_do_are_sentences() -> None:
+    modules = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    assert [one for path in modules for one in unended(path)] == []

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from state.diagnostic import Diagnostic, ProblemError
-from state.wording import suggestion
+from state.wording import stopped, suggestion
 from tune import __version__
 
 INTERRUPTED = 130
@@ -169,10 +169,9 @@ def _full(error: OSError) -> str:
 
 def _told(error: click.ClickException) -> int:
     """The exit code, after wrong usage was told as any other problem."""
-    message, context = error.format_message(), getattr(error, "ctx", None)
-    detail = message if message.endswith((".", "?")) else f"{message}."
+    context = getattr(error, "ctx", None)
     hint = f"`{context.command_path if context else 'tune'} --help` lists what there is."
-    return _refused(Diagnostic("Invalid usage", detail, hint))
+    return _refused(Diagnostic("Invalid usage", stopped(error.format_message()), hint))
 
 
 def _refused(diagnostic: Diagnostic) -> int:

@@ -16,7 +16,7 @@ from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic, ProblemError, problem
 from state.files import digest_file
 from state.values import frozen
-from state.wording import suggestion
+from state.wording import stopped, suggestion
 
 LIBRARY = "lm_eval"
 COMMAND = "pip install lm-eval"
@@ -70,7 +70,7 @@ def lacking_harness(address: str) -> tuple[Diagnostic, ...]:
     if find_spec(LIBRARY) is not None:
         return ()
     detail = f"{address} measures tasks of lm-evaluation-harness, which is not installed."
-    return (Diagnostic("Missing library", detail, f"`{COMMAND}`"),)
+    return (Diagnostic("Missing library", detail, f"Install it: `{COMMAND}`."),)
 
 
 def folder_digest(folder: Path) -> str:
@@ -167,6 +167,7 @@ def _metrics(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def _failed(terms: TaskTerms, error: Exception) -> ProblemError:
-    detail = f"{', '.join(terms.names)} ended with {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    said = stopped(str(error).strip().partition("\n")[0])
+    detail = f"{', '.join(terms.names)} ended with {type(error).__name__}: {said}"
     hint = "The step's log has the whole of it. Tasks fetch rows from the hub, unless they name files of yours."
     return problem("Task failed", detail, hint)

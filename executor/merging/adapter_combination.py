@@ -74,7 +74,7 @@ def _read(address: str, folder: Path) -> Adapter:
     for name, change in adapter.changes.items():
         plain = Change(**{field: getattr(change, field) for field in PLAIN})
         if change != plain or bool(change.original) > bool(change.down):
-            detail = f"{address} does more to {name} than adding a product of low rank"
+            detail = f"{address} does more to {name} than adding a product of low rank."
             raise problem(
                 "Adapters cannot be combined",
                 detail,
@@ -107,7 +107,7 @@ def _originals(name: str, read: Mapping[str, Adapter]) -> dict[str, Tensor]:
             with safe_open(adapter.path, framework="pt") as file:
                 tensor = file.get_tensor(key)
             if not all(one.equal(tensor) for one in found.values()):
-                detail = f"{address} was trained on another {name} than the others"
+                detail = f"{address} was trained on another {name} than the others."
                 raise problem("Adapters cannot be combined", detail, "Combine adapters of the same base.")
             found = {key: tensor}
     return found
@@ -128,7 +128,7 @@ def _combined(name: str, parts: Sequence[_Part], combination: Combination) -> tu
     shapes = {(tuple(one.down.shape), tuple(one.up.shape)) for one in parts}
     if len(shapes) > 1:
         ranks = " and ".join(str(one.down.shape[0]) for one in parts)
-        detail = f"{name} has the ranks {ranks}, and {combination.combination_type} needs equal ones"
+        detail = f"{name} has the ranks {ranks}, and {combination.combination_type} needs equal ones."
         raise problem("Adapters cannot be combined", detail, 'Use combination_type = "cat".')
     roots = [math.sqrt(abs(one.weight * one.scaling)) for one in parts]
     signed = [math.copysign(root, one.weight * one.scaling) for root, one in zip(roots, parts, strict=True)]

@@ -89,8 +89,8 @@ def adapted_parameters(base: Path, adapter: Path, *, trusted: bool) -> list[Para
         parameter = module.get_param()  # type: ignore[no-untyped-call]  # PEFT
         stack = {one: tuple(part.shape) for one, part in _reverted(model, name, parameter.detach()).items()}
         if missing := sorted(stack.keys() - stored.keys()):
-            detail = f"{adapter} changes {name}, and the base holds no {missing[0]}"
-            raise problem("Adapter does not fit", detail, "is this the base that the adapter was trained on?")
+            detail = f"{adapter} changes {name}, and the base holds no {missing[0]}."
+            raise problem("Adapter does not fit", detail, "Is this the base that the adapter was trained on?")
         swapped, scaling = module._did_swap_in_out_features, module.scaling["default"]  # noqa: SLF001  PEFT tells it nowhere else
         found.append(Parameter(name, path, tuple(parameter.shape), swapped, scaling, stack, model))
     return found
@@ -128,7 +128,7 @@ def _fold(
     for name, old, new, start in sums:
         cast = new.to(getattr(torch, dtype)) if dtype else new
         if not bool(torch.isfinite(cast).all()):
-            raise problem("Merged weights overflow", f"{name} is infinite or not a number in {cast.dtype}")
+            raise problem("Merged weights overflow", f"{name} is infinite or not a number in {cast.dtype}.")
         file = outputs[name].file
         content = cast.contiguous().reshape(-1).view(torch.uint8).numpy().data
         write_tensor(output / file, places[file][name].start + start * cast.itemsize, len(content), [content])
@@ -184,9 +184,9 @@ def _as_stored(parameter: Parameter, number: int, delta: Tensor) -> Iterator[tup
         whole = parameter.files.get(found, ())
         if tuple(piece.shape) not in (whole, (1, *whole[1:])):
             detail = (
-                f"how files hold {parameter.name} is not known: {found} is {whole}, a part of it {tuple(piece.shape)}"
+                f"How files hold {parameter.name} is not known: {found} is {whole}, a part of it {tuple(piece.shape)}."
             )
-            raise problem("Adapter cannot be merged", detail, "use this adapter with PEFT, next to its base")
+            raise problem("Adapter cannot be merged", detail, "Use this adapter with PEFT, next to its base.")
         yield found, piece
 
 

@@ -39,6 +39,7 @@ from executor.models.tensor_files import (
 from executor.models.tensor_kernels import Memory, use_one_thread
 from state.diagnostic import ProblemError, problem
 from state.values import frozen
+from state.wording import stopped
 
 DTYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 """What a recipe calls a dtype -> what a file calls it."""
@@ -101,7 +102,7 @@ def merge(
     that a loader would follow. Raises a problem for what cannot be merged exactly.
     """
     if dtype is not None and dtype not in DTYPES:
-        raise problem("Unknown dtype", f"a model cannot be merged as {dtype}", f"one of {', '.join(DTYPES)}")
+        raise problem("Unknown dtype", f"A model cannot be merged as {dtype}.", f"Known: {', '.join(DTYPES)}.")
     config = _read_config(base)
     tensors = read_headers(base)
     entries = {name: entry for name, (_, entry) in tensors.items()}
@@ -127,12 +128,12 @@ def _read_config(base: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise problem("Damaged model", f"{path} cannot be read: {error}") from error
+        raise problem("Damaged model", f"{path} cannot be read: {stopped(str(error))}") from error
     if not isinstance(config, dict):
-        raise problem("Damaged model", f"{path} is not a JSON object")
+        raise problem("Damaged model", f"{path} is not a JSON object.")
     if config.get("quantization_config"):
-        hint = "merge into the unquantized weights of the same model"
-        raise problem("Adapter cannot be merged", f"the weights in {base} are quantized", hint)
+        hint = "Merge into the unquantized weights of the same model."
+        raise problem("Adapter cannot be merged", f"The weights in {base} are quantized.", hint)
     return config
 
 
@@ -152,7 +153,7 @@ def _outputs(
             changes[embedding], changes[head] = untied
     unused = sorted(set(changes) - set(sources))
     if unused:
-        raise _misfit(f"the base has no {', '.join(unused[:5])}")
+        raise _misfit(f"The base has no {', '.join(unused[:5])}")
     outputs = {
         name: _output(source, tensors[source], changes.get(name, Change()), adapter, dtype)
         for name, source in sources.items()
@@ -182,8 +183,8 @@ def _is_tied(config: Mapping[str, Any], tensors: Mapping[str, tuple[Path, Tensor
         return False
     equal = tensor_digest(*tensors[head]) == tensor_digest(*tensors[embedding])
     if said and not equal:
-        detail = f"config.json ties {head} to {embedding}, and the weights hold different values for them"
-        raise problem("Model contradicts itself", detail, "set tie_word_embeddings to false in the base's config.json")
+        detail = f"config.json ties {head} to {embedding}, and the weights hold different values for them."
+        raise problem("Model contradicts itself", detail, "Set tie_word_embeddings to false in the base's config.json.")
     return equal
 
 
@@ -223,11 +224,11 @@ def _check_vocabulary(outputs: Mapping[str, Output]) -> None:
     found = [name for name in (_first(outputs, EMBEDDINGS), _first(outputs, HEADS)) if name]
     rows = {name: outputs[name].layout.shape[0] for name in found}
     if len(set(rows.values())) > 1:
-        raise _misfit("the vocabulary has different sizes: " + ", ".join(f"{name} {rows[name]}" for name in found))
+        raise _misfit("The vocabulary has different sizes: " + ", ".join(f"{name} {rows[name]}" for name in found))
 
 
 def _misfit(detail: str) -> ProblemError:
-    return problem("Adapter does not fit", detail, "is this the base that the adapter was trained on?")
+    return problem("Adapter does not fit", f"{detail}.", "Is this the base that the adapter was trained on?")
 
 
 def _write_weights(base: Path, adapter: Adapter, output: Path, outputs: Mapping[str, Output]) -> None:

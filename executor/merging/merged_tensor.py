@@ -53,7 +53,7 @@ class MergedTensor:
             merged = memory.cast(trained.applied(block, start, memory), self.layout.dtype)
             if not merged.is_finite:
                 dtype = NAMES[self.layout.dtype]
-                raise problem("Merged weights overflow", f"{self.name} is infinite or not a number in torch.{dtype}")
+                raise problem("Merged weights overflow", f"{self.name} is infinite or not a number in torch.{dtype}.")
             yield _bytes(merged)
 
     def _rows_in_a_block(self, rows: int) -> int:

@@ -18,6 +18,7 @@ from executor.workers.software import hardware, versions
 from executor.workers.task import Outcome
 from state.canonical import Plain
 from state.diagnostic import problem
+from state.wording import stopped
 
 ROPE = ("rope_theta", "partial_rotary_factor")
 """What scaling leaves as it is, unless the recipe says it."""
@@ -72,7 +73,7 @@ def scale(config: Any, scaling: Mapping[str, Plain]) -> None:  # noqa: ANN401  t
                 ROPE_INIT_FUNCTIONS[table["rope_type"]](text, device="cpu", layer_type=layer)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         hint = "Its keys are those of `rope_parameters` in transformers: rope_type, factor and others."
-        detail = f"transformers refuses this `rope_scaling`: {str(error.args[0]) if error.args else error}"
+        detail = f"transformers refuses this `rope_scaling`: {stopped(str(error.args[0] if error.args else error))}"
         raise problem("Invalid model configuration", detail, hint) from None
 
 

@@ -84,8 +84,8 @@ def _rounded_matrices(base: Path, configuration: Any, dtype: Any, *, trusted: bo
         for stored in revert_weight_conversion(model, {f"{name}.weight": module.weight.detach()})
     }
     if missing := sorted(found.keys() - read_headers(base).keys()):
-        detail = f"how {base} holds {missing[0]}, which training rounded, is not known"
-        raise problem("Adapter cannot be merged", detail, 'use quantized_base = "original"')
+        detail = f"How {base} holds {missing[0]}, which training rounded, is not known."
+        raise problem("Adapter cannot be merged", detail, 'Use quantized_base = "original".')
     return found
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from attrs import evolve
 
 from state.diagnostic import Diagnostic, Place, ProblemError, problem
+from state.wording import stopped
 
 _ID = r"[A-Za-z0-9][\w.-]*/[\w.-]+"
 
@@ -51,7 +52,7 @@ def told(error: BaseException) -> str:
         return "it has no such repository, or shows it only to those whose HF_TOKEN may read it."
     if isinstance(error, RevisionNotFoundError):
         return "the repository has no such revision."
-    return re.sub(r"\[Errno -?\d+\] ", "", str(error).strip().partition("\n")[0])
+    return stopped(re.sub(r"\[Errno -?\d+\] ", "", str(error).strip().partition("\n")[0]))
 
 
 def at(diagnostic: Diagnostic, place: Place) -> Diagnostic:

@@ -15,6 +15,7 @@ from executor.workers.task import Outcome
 from state.canonical import Plain, digest
 from state.diagnostic import problem
 from state.files import FileDigests, digest_file
+from state.wording import stopped
 
 CONFIGURATIONS = ("config.json", "generation_config.json", "adapter_config.json")
 VOLATILE = frozenset(
@@ -88,7 +89,7 @@ def initialise(config: Mapping[str, Plain], seed: int, tokenizer: Path, template
         model: Any = AutoModelForCausalLM.from_config(complete, dtype=torch.float32)  # type: ignore[no-untyped-call]  # transformers
     except (ValueError, TypeError, KeyError) as error:
         hint = "The fields of `config` are those of the architecture's configuration class in transformers."
-        raise problem("Invalid model configuration", f"transformers refuses it: {error}", hint) from None
+        raise problem("Invalid model configuration", f"transformers refuses it: {stopped(str(error))}", hint) from None
     if complete.vocab_size < len(loaded):
         detail = f"The tokenizer has {len(loaded)} tokens, but `config.vocab_size` is {complete.vocab_size}."
         raise problem("Invalid model configuration", detail, "Leave `vocab_size` out to follow the tokenizer.")

@@ -17,6 +17,7 @@ from attrs import evolve, field
 from executor.models.tensor_files import TensorEntry, read_header, tensor_digest, weight_files
 from state.diagnostic import ProblemError, problem
 from state.values import frozen
+from state.wording import stopped
 
 CONFIG_FILE = "adapter_config.json"
 PREFIX = "base_model.model."
@@ -130,7 +131,7 @@ class _Settings:
             own = [rows for name, rows in named.items() if module.endswith(name)]
             named = own[0] if own else next(iter(named.values()), None)
         if not named:
-            raise _damaged(f"its configuration does not say which rows of {module} were trained")
+            raise _damaged(f"Its configuration does not say which rows of {module} were trained")
         return tuple(named)
 
 
@@ -161,7 +162,7 @@ def _read_settings(path: Path) -> _Settings:
         values = json.loads(path.read_bytes())
         kind = values["peft_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise problem("Damaged adapter", f"{path} cannot be read: {error}") from error
+        raise problem("Damaged adapter", f"{path} cannot be read: {stopped(str(error))}") from error
     found = [name for name in UNSUPPORTED if values.get(name)]
     if kind != "LORA":
         found = [f"peft_type = {kind}"]
@@ -169,8 +170,8 @@ def _read_settings(path: Path) -> _Settings:
     if isinstance(initial, str) and CHANGES_BASE.fullmatch(initial):
         found.append(f"init_lora_weights = {initial}")
     if found:
-        hint = "use this adapter with PEFT, next to its base"
-        raise problem("Adapter cannot be merged", f"{path} uses {', '.join(found)}", hint)
+        hint = "Use this adapter with PEFT, next to its base."
+        raise problem("Adapter cannot be merged", f"{path} uses {', '.join(found)}.", hint)
     return _Settings(values)
 
 
@@ -190,7 +191,7 @@ def _change(name: str, roles: dict[str, str], settings: _Settings, tensors: Mapp
     module = name.rpartition(".")[0]
     change = Change(**roles)  # type: ignore[arg-type]
     if bool(change.down) != bool(change.up) or (change.magnitude and not change.down):
-        raise _damaged(f"only a part of the factors of {name} is there")
+        raise _damaged(f"Only a part of the factors of {name} is there")
     if change.down:
         rank = tensors[change.down].shape[0]
         transposed = change.down.endswith(".lora_embedding_A")
@@ -222,4 +223,4 @@ def _without_model_prefix(name: str, base: Mapping[str, TensorEntry]) -> str:
 
 
 def _damaged(detail: str) -> ProblemError:
-    return problem("Damaged adapter", detail, "build or fetch this adapter again")
+    return problem("Damaged adapter", stopped(detail), "Build or fetch this adapter again.")

@@ -20,6 +20,7 @@ from state.canonical import digest
 from state.diagnostic import ProblemError, problem
 from state.files import BUFFER_BYTES
 from state.values import frozen
+from state.wording import stopped
 
 SINGLE_FILES = ("model.safetensors", "adapter_model.safetensors")
 INDEX_FILE = "model.safetensors.index.json"
@@ -70,8 +71,8 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     if not index.is_file():
         raise problem(
             "No weights",
-            f"{folder} holds neither {SINGLE_FILES[0]} nor {INDEX_FILE} nor {SINGLE_FILES[1]}",
-            "weights in other formats have to be converted to safetensors first",
+            f"{folder} holds neither {SINGLE_FILES[0]} nor {INDEX_FILE} nor {SINGLE_FILES[1]}.",
+            "Weights in other formats have to be converted to safetensors first.",
         )
     files = tuple(folder / name for name in _shard_names(index))
     missing = [path.name for path in files if not path.is_file()]
@@ -263,4 +264,4 @@ def _check_bytes(path: Path, entries: Mapping[str, TensorEntry], start: int, siz
 
 
 def _damaged(path: Path, detail: str) -> ProblemError:
-    return problem("Damaged weights", f"{path} {detail}", "fetch or build these weights again")
+    return problem("Damaged weights", stopped(f"{path} {detail}"), "Fetch or build these weights again.")

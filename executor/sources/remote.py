@@ -18,6 +18,7 @@ from state.diagnostic import problem
 from state.locations import STORES
 from state.object_requests import CREDENTIALS, Patience, connect, why
 from state.values import frozen
+from state.wording import stopped
 
 
 @frozen
@@ -39,7 +40,7 @@ def listed(sources: Sequence[str]) -> tuple[Object, ...]:
             known = CREDENTIALS.get(source.partition("://")[0])
             credentials = f", and the credentials in the environment ({known})" if known else ""
             hint = f"Check the address, the network{credentials}."
-            raise problem("Unreadable source", f"`{source}` cannot be listed: {_why(error)}", hint) from None
+            raise problem("Unreadable source", f"`{source}` cannot be listed: {stopped(_why(error))}", hint) from None
     return tuple(found.values())
 
 
@@ -115,7 +116,7 @@ def _download(one: Object, target: Path) -> None:
                 file.write(piece)
         temporary.replace(target)
     except _refusals() as error:
-        raise problem("Unreadable source", f"`{one.address}` cannot be fetched: {_why(error)}") from None
+        raise problem("Unreadable source", f"`{one.address}` cannot be fetched: {stopped(_why(error))}") from None
     finally:
         temporary.unlink(missing_ok=True)
 
