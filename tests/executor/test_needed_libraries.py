@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from executor import kinds
 from executor.doctor.tested_versions import NEEDED
@@ -47,8 +48,9 @@ LIBRARIES = {
 
 
 def settings(lines: str) -> dict[str, Plain]:
-    resource = parse(RECIPE + lines, "recipe.toml", kinds.load()).resources["train.it"]
-    resolved = resource.kind.probe(resource, NOTHING_AROUND).settings
+    resources = parse(RECIPE + lines, "recipe.toml", kinds.load()).resources
+    resource = resources["train.it"]
+    resolved = resource.kind.probe(resource, evolve(NOTHING_AROUND, resources=resources)).settings
     return {
         **settings_of(resource.specification),
         **{name: value for name, value in resolved.items() if name[:5] == "load_"},
