@@ -11,7 +11,7 @@ from attrs import Factory
 from executor import formats
 from executor.sources import splits
 from planner.effects import Effect, setting
-from planner.limits import not_empty, not_negative, positive
+from planner.limits import not_empty, not_negative
 from planner.structure import structure
 from state.canonical import Plain
 from state.shapes import FieldError
@@ -20,6 +20,8 @@ from state.wording import show, suggestion
 
 _READ = "rows are read differently"
 _TAKEN = "other rows are taken"
+MOST_TIMES = 1000
+"""How often a row may be taken: more is a slip, and would be read for days."""
 
 
 def _known_type(_: object, field: attrs.Attribute[Any], value: str) -> None:
@@ -47,6 +49,11 @@ def _slices(_: object, field: attrs.Attribute[Any], value: str) -> None:
 def _share_or_count(_: object, field: attrs.Attribute[Any], value: float | None) -> None:
     if value is not None and (value <= 0 or (isinstance(value, float) and value >= 1)):
         raise FieldError(field.name, f"expected a number of rows, or a share between 0 and 1, got {show(value)}")
+
+
+def _times(_: object, field: attrs.Attribute[Any], value: float) -> None:
+    if not 0 < value <= MOST_TIMES:
+        raise FieldError(field.name, f"expected a number above 0, at most {MOST_TIMES}, got {show(value)}")
 
 
 def _texts(_: object, field: attrs.Attribute[Any], value: Mapping[str, Plain]) -> None:
@@ -129,7 +136,7 @@ class Dataset:
     """Take only the first of rows that say the same."""
     sample: int | float | None = setting(None, effect=Effect.REBUILD, why=_TAKEN, validator=_share_or_count)
     """So many rows, or a share of them."""
-    weight: float = setting(1.0, effect=Effect.REBUILD, why=_TAKEN, validator=positive)
+    weight: float = setting(1.0, effect=Effect.REBUILD, why=_TAKEN, validator=_times)
     """How often each row is seen in an epoch: 2.0 doubles this dataset's share, 0.5 takes half of the rows."""
     shuffle: bool = setting(default=False, effect=Effect.REBUILD, why="rows come in another order")
     seed: int = setting(42, effect=Effect.REBUILD, why="other rows are drawn", validator=not_negative)

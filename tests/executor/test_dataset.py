@@ -196,7 +196,8 @@ TYPES = ", ".join(f'"{name}"' for name in sorted(formats.load()))
         ('type = "alpca"', f'dataset.x.type: expected one of {TYPES}; got "alpca".'),
         ("sample = 1.0", "dataset.x.sample: expected a number of rows, or a share between 0 and 1, got 1.0."),
         ("sample = 0", "dataset.x.sample: expected a number of rows, or a share between 0 and 1, got 0."),
-        ("weight = 0", "dataset.x.weight: expected a number above 0, got 0.0."),
+        ("weight = 0", "dataset.x.weight: expected a number above 0, at most 1000, got 0.0."),
+        ("weight = 1e9", "dataset.x.weight: expected a number above 0, at most 1000, got 1000000000.0."),
         (
             'split = "train["',
             "dataset.x.split: expected a split such as train, train[:10%] or train+test, got 'train['.",
