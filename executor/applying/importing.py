@@ -54,6 +54,8 @@ class Import:
     layout: Layout
     tokenizer: Input | None
     """The model whose tokenizer and template travel with it; None where that is not here."""
+    base: Path | None
+    """The whole weights below it; None where they are not here."""
 
     @property
     def address(self) -> str:
@@ -93,7 +95,7 @@ class Import:
         if model_files.identity(folder) != digest:
             detail = f"`{self.source}` changed while it was copied."
             raise problem("Import moved", detail, "Nothing was recorded. Import it again when nobody writes to it.")
-        facts = {**fit.facts(folder), "imported_from": self.source.name}
+        facts = {**fit.facts(folder, self.base), "imported_from": self.source.name}
         return artifacts.publish(folder, {"outcome": to_plain(Outcome(digest, facts=facts))})
 
     def _files(self) -> Iterator[Path]:
@@ -128,7 +130,7 @@ def prepare(
     digests = {name: tuple(one.digest or "" for one in group) for name, group in step.inputs.items()}
     key = action_key(wanted, digests)
     recorder = Recorder(surroundings.kinds[wanted.kind], wanted, step, key, surroundings.origin)
-    return Import(source, recorder, layout, tokenizer)
+    return Import(source, recorder, layout, tokenizer, base)
 
 
 def check_planned(

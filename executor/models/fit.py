@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from executor.merging.lora_merge import CONV1D_MODELS, DTYPES
-from executor.models.adapter_fields import HEADS
+from executor.models.adapter_fields import ALL_LINEAR, EMBEDDINGS, HEADS
+from executor.models.lora import FUSED
 from executor.models.peft_adapter import CONFIG_FILE, Adapter, Change, read_adapter
 from executor.models.tensor_files import TensorEntry, parameter_count, read_headers
 from state.canonical import Plain
@@ -35,6 +36,9 @@ BUFFERS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
 ROUTERS = ("gate", "router")
 """Matrices in the layers of mixtures of experts that PEFT's "all-linear" may or may not mean."""
 
+NEVER_LINEAR = (*EMBEDDINGS, "wpe", "embed_positions", *HEADS)
+"""Matrices outside of layers, which PEFT's "all-linear" does not mean."""
+
 Entries = Mapping[str, TensorEntry]
 
 
@@ -56,15 +60,35 @@ def misfits(folder: Path, settings: Mapping[str, Any], base: Path | None) -> Ite
         yield from _model_misfits(folder, settings, base)
 
 
-def facts(folder: Path) -> dict[str, Plain]:
-    """What a training would have found out: parameters, and for an adapter its rank and its modules."""
+def facts(folder: Path, base: Path | None) -> dict[str, Plain]:
+    """What a training would have found out: parameters, and for an adapter its rank and its modules.
+
+    `base` holds the whole weights below it, None if they are not here.
+    """
     count = parameter_count(folder)
     if not (folder / CONFIG_FILE).is_file():
         return {"parameters": count}
-    changes = read_adapter(folder, {}, conv1d=False).changes
-    modules = sorted({_leaf(name) for name, change in changes.items() if change.down})
+    below = entries(base) if base is not None else {}
+    config = read_configuration(base / "config.json") if base is not None else {}
+    changes = read_adapter(folder, below, conv1d=config.get("model_type") in CONV1D_MODELS).changes
+    changed = {name for name, change in changes.items() if change.down}
+    modules: list[Plain] = [*sorted({_leaf(name) for name in changed})]
     rank = read_configuration(folder / CONFIG_FILE).get("r", PEFT_RANK)
-    return {"trainable_parameters": count, "r": rank, "target_modules": modules}
+    known = {ALL_LINEAR: modules} if config and _are_all_linear(changed, below, str(config.get("model_type"))) else {}
+    return {"trainable_parameters": count, "r": rank, "target_modules": modules, **known}
+
+
+def _are_all_linear(changed: set[str], below: Entries, model_type: str) -> bool:
+    """Whether some matrices of a base are what "all-linear" means there, and all that go by the names of their modules.
+
+    Files do not say what a matrix is used for: where there are any that may be no module's, nothing is known.
+    """
+    names = {_leaf(name) for name in changed}
+    doubtful = {name for name in below if not {"experts", *ROUTERS}.isdisjoint(name.split("."))}
+    weights = {name for name in below if name.endswith(".weight")}
+    matrices = {name for name in weights if len(below[name].shape) == 2 and _leaf(name) not in NEVER_LINEAR}  # noqa: PLR2004
+    called_so = {name for name in weights if _leaf(name) in names}
+    return bool(changed) and not doubtful and model_type not in FUSED and changed == matrices == called_so
 
 
 def entries(folder: Path) -> dict[str, TensorEntry]:

@@ -127,6 +127,8 @@ def test_an_adapter_is_copied_and_recorded_with_what_it_was_taken_for(project: A
     )
     assert done.stderr == "Copying theirs.\n"
     assert record["facts"] == {
+        "all_linear": ["down_proj", "q_proj", "up_proj", "v_proj"],
+        "dropout": False,
         "imported_from": "theirs",
         "r": 4,
         "target_modules": ["down_proj", "q_proj", "up_proj", "v_proj"],
@@ -165,6 +167,33 @@ def test_a_plan_does_not_retrain_what_was_imported_and_says_what_it_assumes(proj
     assert ", not verified: a person said so" in project.tune("state", "show", "train.adapter").stdout
     project.edit("r = 4", "r = 8")
     assert project.actions()["train.adapter"] == "rebuild"
+
+
+NAMED = 'target_modules = ["v_proj", "q_proj", "up_proj", "down_proj"]'
+
+
+@pytest.mark.parametrize(
+    ("more", "action"),
+    [
+        ({}, "update"),
+        ({"model.layers.1.mlp.gate.weight": (4, HIDDEN)}, "rebuild"),
+        ({"model.project_in.weight": (HIDDEN, HIDDEN)}, "rebuild"),
+        ({"model.q_proj.weight": (HIDDEN,)}, "rebuild"),
+    ],
+    ids=["all that there is", "a router", "a matrix outside of layers", "another thing of the name"],
+)
+def test_all_linear_may_be_written_out_where_the_base_leaves_no_doubt_of_what_it_is(
+    project: Any, tmp_path: Path, more: dict[str, tuple[int, ...]], action: str
+) -> None:
+    weights = project.path / "base" / "model.safetensors"
+    shapes = {name: one.shape for name, one in read_header(weights).items()}
+    write_zeros(weights, {**shapes, **more})
+    project.tune("import", str(write_adapter(tmp_path / "theirs")), "--as", "train.adapter")
+    project.edit("lora_alpha = 8", f"lora_alpha = 8\n{NAMED}")
+    assert project.actions()["train.adapter"] == action
+    if action == "update":
+        said = " ".join(project.tune("plan").stdout.split())
+        assert "# recorded: they are the same modules, and nothing is trained again" in said
 
 
 def test_a_whole_model_takes_the_tokenizer_of_the_recipe(project: Any, tmp_path: Path) -> None:
