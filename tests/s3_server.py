@@ -63,9 +63,9 @@ def serving() -> Iterator[S3Server]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def s3_server() -> Iterator[S3Server]:
-    """The server of this test process; `s3_credentials` lets clients in."""
+    """The server of one file of tests; `s3_credentials` lets clients in."""
     with serving() as server:
         yield server
 

@@ -445,9 +445,9 @@ def _change_tensors(path: Path, renamed: Mapping[str, str], factor: float = 1.0)
 @pytest.mark.parametrize(
     ("renamed", "message"),
     [
-        ({"0.self_attn.q_proj.lora_A.weight": ""}, "only a part of the factors"),
-        ({"1.self_attn.q_proj.lora_B.weight": ""}, "only a part of the factors"),
-        ({"1.self_attn.q_proj.lora_A.weight": "1.self_attn.q_proj.lora_diag"}, "only a part"),
+        ({"0.self_attn.q_proj.lora_A.weight": ""}, "Only a part of the factors"),
+        ({"1.self_attn.q_proj.lora_B.weight": ""}, "Only a part of the factors"),
+        ({"1.self_attn.q_proj.lora_A.weight": "1.self_attn.q_proj.lora_diag"}, "Only a part"),
         (
             {
                 "1.self_attn.q_proj.lora_A.weight": "7.self_attn.q_proj.lora_A.weight",

@@ -69,7 +69,7 @@ def test_without_the_harness_nothing_is_begun(folder: Any) -> None:
     assert folder.tune("apply", "--auto-approve", expect=1).stderr == (
         "Error: Missing library [TUNE402]\n"
         "  eval.tasks measures tasks of lm-evaluation-harness, which is not installed.\n"
-        "  hint: `pip install lm-eval`\n"
+        "  hint: Install it: `pip install lm-eval`.\n"
     )
     assert folder.summary() == {"build": 2}
 
