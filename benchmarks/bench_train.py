@@ -1,9 +1,9 @@
 """`make bench-train`: steps per second through tune's worker, beside a plain TRL script on the same rows and settings.
 
-Two fresh processes at a time that take turns of a second, for rates of runs that follow each other say little where a
-machine's speed changes. Both tell their parent on a pipe when a step has ended, and the parent counts the seconds in
-which it let them run: from the end of the first step to the end of the last one, checkpoints included. Each has one
-thread: others would spin while they wait, which counts as work.
+Two fresh processes at a time that take turns of half a second, for rates of runs that follow each other say little
+where a machine's speed changes. Both tell their parent on a pipe when a step has ended, and the parent counts the
+seconds in which it let them run: from the end of the first step to the end of the last one, checkpoints included. Each
+has one thread: others would spin while they wait, which counts as work.
 """
 
 from __future__ import annotations

@@ -53,5 +53,5 @@ def switch_off(model: Any) -> None:  # noqa: ANN401  transformers has no types
 
 
 def _is_rate(name: str, value: object) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and value > 0 and RATE.fullmatch(name) is not None  # type: ignore[operator]  # is_number
+    is_above_zero = isinstance(value, int | float) and value is not True and value > 0
+    return is_above_zero and RATE.fullmatch(name) is not None

@@ -163,7 +163,7 @@ def failure(ranks: Sequence[RankProcess], stop: Stop) -> Exception:
     if isinstance(culprit.last, events.Crashed):
         hint = f"What the step printed is in `{culprit.log}`."
         found = [_with_hint(diagnostic_from_plain(one), hint) for one in culprit.last.diagnostics]
-        return (OutOfMemoryError if found[0].summary == out_of_memory.SUMMARY else ProblemError)(found)
+        return out_of_memory.failure(found, ProblemError)
     return InterruptedStepError() if stop.requested else ProblemError(_died(culprit, len(ranks)))
 
 

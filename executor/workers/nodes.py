@@ -100,11 +100,8 @@ def follow(node: Node, applying: Callable[[], Owner | None], emit: Emit, stop: S
             except OutOfMemoryError as error:
                 if not node.goes_on(found.task):
                     raise
-                emit(
-                    events.Message(
-                        found.task.address, f"{error.diagnostics[0].detail} It is to be done in smaller parts."
-                    )
-                )
+                lacked = error.diagnostics[0].detail
+                emit(events.Message(found.task.address, f"{lacked} It is to be done in smaller parts."))
         elif owner is None and seen:
             return True
         else:

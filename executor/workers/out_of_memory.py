@@ -7,7 +7,7 @@ import os
 import re
 import resource
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,12 @@ _GROUPS = Path("/sys/fs/cgroup")
 
 class OutOfMemoryError(ProblemError):
     """A step needed more memory than there is."""
+
+
+def failure(diagnostics: Sequence[Diagnostic], otherwise: type[ProblemError]) -> ProblemError:
+    """What to raise for the last words of a step: too little memory, if that is what they say first."""
+    lacked = diagnostics[0].summary == SUMMARY
+    return (OutOfMemoryError if lacked else otherwise)(diagnostics)
 
 
 @frozen

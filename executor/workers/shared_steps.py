@@ -14,7 +14,6 @@ from attrs import evolve
 
 from executor.workers import lost_connections, out_of_memory
 from executor.workers.launch import InterruptedStepError, Stop
-from executor.workers.out_of_memory import OutOfMemoryError
 from planner.planfile import diagnostic_from_plain, diagnostic_to_plain
 from state.diagnostic import Diagnostic, ProblemError
 from state.durable import write_atomically
@@ -95,25 +94,19 @@ def sharing(step: SharedStep, stop: Stop) -> Iterator[None]:
         yield
     except ProblemError as error:
         if ended:
-            raise _failed_elsewhere(ended) from error
+            raise out_of_memory.failure(ended, FailedElsewhereError) from error
         own = step.named(error.diagnostics)
         step.tell(own)
         if _is_consequence(own) and (cause := step.cause()):
-            raise _failed_elsewhere(cause) from error
+            raise out_of_memory.failure(cause, FailedElsewhereError) from error
         raise type(error)(own) from error
     except InterruptedStepError as error:
         if ended:
-            raise _failed_elsewhere(ended) from error
+            raise out_of_memory.failure(ended, FailedElsewhereError) from error
         raise
     finally:
         over.set()
         looking.join()
-
-
-def _failed_elsewhere(diagnostics: Sequence[Diagnostic]) -> ProblemError:
-    """What lacks memory on one node can be done by all in smaller parts, wherever it was seen."""
-    lacks_memory = any(one.summary == out_of_memory.SUMMARY for one in diagnostics)
-    return (OutOfMemoryError if lacks_memory else FailedElsewhereError)(diagnostics)
 
 
 def _is_consequence(diagnostics: Sequence[Diagnostic]) -> bool:

@@ -19,23 +19,14 @@ from planner.recipe import parse
 from planner.structure import settings_of
 from state.canonical import Plain
 from state.record import Record, Status
+from tests.executor.test_stage_faults import RECIPE
 from tests.executor.test_train_fields import NOTHING_AROUND, meant
 from tests.executor.test_training import ARCHITECTURE
 
-RECIPE = """\
-[model.tiny]
-source = "tiny"
-[dataset.chats]
-source = "chats.jsonl"
-type = "chat_template"
-[train.first]
+CHAIN = f"""\
+{RECIPE}[train.after]
 method = "sft"
-model = "model.tiny"
-datasets = ["dataset.chats"]
-learning_rate = 1e-4
-[train.it]
-method = "sft"
-model = "train.first"
+model = "train.it"
 datasets = ["dataset.chats"]
 learning_rate = 1e-4
 """
@@ -67,12 +58,12 @@ def probed(folder: Path, line: str = "", config: str = "", record: Record | None
     if config:
         (folder / "tiny").mkdir()
         (folder / "tiny/config.json").write_text(config)
-    resources = parse(RECIPE + line, "recipe.toml", kinds.load()).resources
+    resources = parse(CHAIN + line, "recipe.toml", kinds.load()).resources
     state = NOTHING_AROUND.state
     if record is not None:
-        state = attrs.evolve(state, records={"train.it": record})
+        state = attrs.evolve(state, records={"train.after": record})
     around = attrs.evolve(NOTHING_AROUND, folder=folder, resources=resources, state=state)
-    found: Probe = resources["train.it"].kind.probe(resources["train.it"], around)
+    found: Probe = resources["train.after"].kind.probe(resources["train.after"], around)
     return found
 
 
@@ -146,10 +137,10 @@ def test_a_plan_elsewhere_takes_the_word_of_the_record(tmp_path: Path) -> None:
 def test_a_micro_batch_that_may_shrink_is_refused(tmp_path: Path) -> None:
     (found,) = probed(tmp_path, "auto_micro_batch = true", '{"model_type": "gpt2"}').diagnostics
     assert found.detail == (
-        "train.it.auto_micro_batch: model.tiny has dropout of its own, and a smaller micro-batch would be "
+        "train.after.auto_micro_batch: model.tiny has dropout of its own, and a smaller micro-batch would be "
         "another training."
     )
-    assert (found.place.line, found.place.file) == (16, "recipe.toml")
+    assert (found.place.line, found.place.file) == (18, "recipe.toml")
 
 
 @pytest.mark.parametrize(("facts", "expected"), [({DROPOUT: True}, Action.REBUILD), ({DROPOUT: False}, Action.UPDATE)])
