@@ -15,7 +15,7 @@ from attrs import field
 from state.canonical import Plain, digest, matches
 from state.diagnostic import Place, ProblemError, problem
 from state.durable import sync_tree, write_atomically
-from state.files import digest_file
+from state.files import digest_files
 from state.plain import from_plain, record_to_plain
 from state.values import frozen
 
@@ -122,7 +122,8 @@ def verify(folder: Path) -> tuple[str, ...]:
     manifest = read(folder)
     if manifest is None:
         return (MANIFEST,)
-    return tuple(entry.path for entry in manifest.files if digest_file(folder / entry.path) != entry.digest)
+    found = digest_files([(path, path.stat()) for path in (folder / entry.path for entry in manifest.files)])
+    return tuple(entry.path for entry, digest in zip(manifest.files, found, strict=True) if digest != entry.digest)
 
 
 def discard_incomplete(folder: Path) -> None:
@@ -143,8 +144,10 @@ def remove(folder: Path) -> None:
 
 def _entries(folder: Path) -> tuple[FileEntry, ...]:
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+    files = [(path, path.stat()) for path in paths]
     return tuple(
-        FileEntry(path.relative_to(folder).as_posix(), path.stat().st_size, digest_file(path)) for path in paths
+        FileEntry(path.relative_to(folder).as_posix(), status.st_size, digest)
+        for (path, status), digest in zip(files, digest_files(files), strict=True)
     )
 
 

@@ -78,7 +78,7 @@ class FileDigests:
         unknown = [
             (path, status) for path, status, key in zip(paths, statuses, keys, strict=True) if key not in self._known
         ]
-        read = zip(unknown, _read(unknown), strict=True)
+        read = zip(unknown, digest_files(unknown), strict=True)
         fresh = {path: self._fresh(path, status, digest) for (path, status), digest in read}
         return [fresh.get(path) or self._known[key] for path, key in zip(paths, keys, strict=True)]
 
@@ -97,8 +97,8 @@ class FileDigests:
             self._changed = False
 
 
-def _read(files: Sequence[tuple[Path, os.stat_result]]) -> Iterator[str]:
-    """The digests of files in their order."""
+def digest_files(files: Sequence[tuple[Path, os.stat_result]]) -> Iterator[str]:
+    """The digests of files in their order; large ones are read at once."""
     paths = [path for path, _ in files]
     large = [path for path, status in files if status.st_size >= MAPPED_BYTES]
     if len(large) <= 1:

@@ -6,7 +6,7 @@ import os
 from array import array
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
@@ -149,7 +149,7 @@ class RowEncoding:
             return
         waiting = [one for one in self._waiting if isinstance(one, WaitingRows)]
         running = sum(one.work is not None and not one.is_done for one in waiting)
-        for one in [one for one in waiting[1:] if one.new and one.work is None][: _AHEAD * self.processes - running]:
+        for one in [one for one in waiting[1:] if not one.is_taken][: _AHEAD * self.processes - running]:
             try:
                 one.work = self._pool.submit(encode_elsewhere, self.settings, one.dataset, one.new_rows)
             except BrokenProcessPool:
@@ -204,14 +204,26 @@ class RowEncoding:
     def _encoded(self, one: WaitingRows) -> EncodedChunk:
         """What became of the new rows; those of a process that died, of too little memory perhaps, are encoded here."""
         self._give()
+        if one.encoded is not None:
+            return one.encoded
         try:
             if one.work is not None:
+                self._encode_until(one.work)
                 encoded = one.work.result()
                 self._own_formatter().encoder.learn(encoded.met)
                 return encoded
         except BrokenProcessPool:
             self._go_on_alone()
         return self._encode_here(one.dataset, one.new_rows)
+
+    def _encode_until(self, work: Future[EncodedChunk]) -> None:
+        """Encode what nobody has begun, rather than wait for another process."""
+        for other in self._waiting:
+            if work.done():
+                return
+            if isinstance(other, WaitingRows) and not other.is_taken:
+                other.encoded = self._encode_here(other.dataset, other.new_rows)
+                self._give()
 
     def _go_on_alone(self) -> None:
         self._pool, self.processes = None, 0

@@ -34,11 +34,18 @@ class WaitingRows:
     stretch_key: bytes = b""
     work: Future[EncodedChunk] | None = None
     """What another process makes of the new ones, if they were given to one."""
+    encoded: EncodedChunk | None = None
+    """What this process made of them before it was their turn."""
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether nothing is left to be done that another process has not begun."""
+        return not self.new or self.work is not None or self.encoded is not None
 
     @property
     def is_done(self) -> bool:
         """Whether nothing has to be waited for, or done here."""
-        return not self.new if self.work is None else self.work.done()
+        return self.is_taken if self.work is None else self.work.done()
 
     @property
     def new_rows(self) -> Chunk:

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import re
+import time
 from array import array
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -22,10 +23,11 @@ from executor.data.dataset_fields import Dataset
 from executor.kinds.dataset import identity
 from executor.kinds.tokens import Tokens
 from executor.tokens import row_cache, row_chunks, row_encoding
-from executor.tokens.documents import FormatterSettings
+from executor.tokens.chunk_encoding import EncodedChunk, encode_chunk
+from executor.tokens.documents import Formatter, FormatterSettings
 from executor.tokens.encoded_rows import EncodedRows
 from executor.tokens.packing import Rows
-from executor.tokens.row_chunks import Lines, chunks, cut
+from executor.tokens.row_chunks import Chunk, Lines, chunks, cut
 from executor.tokens.row_difference import FILE, RowDifference, difference, read_digests, since
 from executor.tokens.row_encoding import RowEncoding
 from executor.tokens.token_documents import Documents
@@ -304,6 +306,27 @@ def test_what_a_process_left_undone_when_it_died_is_done_here(folder: Path, monk
     monkeypatch.setattr(row_encoding, "end_with_parent", partial(os._exit, 1))
     _, kept_by_others = encode(folder, "with others", 1)
     assert kept_by_others == kept
+
+
+def test_rows_that_nobody_has_begun_are_encoded_here_while_another_process_works(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in QUESTIONS))
+    _, kept = encode(folder, "alone", 0)
+    encoded_here = []
+
+    def noting(formatter: Formatter, dataset: Dataset, chunk: Chunk) -> EncodedChunk:
+        encoded_here.append(chunk)
+        return encode_chunk(formatter, dataset, chunk)
+
+    monkeypatch.setattr(row_encoding, "NEW_ROWS", 1)
+    monkeypatch.setattr(row_encoding, "encode_chunk", noting)
+    monkeypatch.setattr(row_encoding, "end_with_parent", partial(time.sleep, 0.5))
+    monkeypatch.setattr(row_chunks, "_BLOCK_BYTES", 1)
+    _, kept_by_both = encode(folder, "with another", 1)
+    assert kept_by_both == kept
+    given_away = 2
+    assert len(encoded_here) == len(QUESTIONS) - given_away
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
