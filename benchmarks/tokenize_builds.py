@@ -109,10 +109,11 @@ def _task(folder: Path, tune_folder: Path, source: str, *, sample_packing: bool)
 
 def pack_alone(scratch: Path) -> tuple[dict[str, float], float]:
     """Seconds to put documents into rows and write them, and how full the rows are."""
-    from executor.tokens.document_files import DocumentRows, row_lengths
+    from executor.tokens.document_files import DocumentRows
     from executor.tokens.earlier_files import EarlierFiles
     from executor.tokens.token_documents import Documents
     from executor.tokens.token_files import TRAIN, TokenWriter
+    from executor.tokens.token_group import RowSizes
 
     sizes = array("i", lengths())
     starts = array("q", accumulate((8 * size for size in sizes[:-1]), initial=0))
@@ -127,6 +128,6 @@ def pack_alone(scratch: Path) -> tuple[dict[str, float], float]:
         clock = Clock()
         with TokenWriter(output, EarlierFiles({})) as writer:
             files = writer.rows(TRAIN, documents, range(len(sizes)), DocumentRows(SEQUENCE_LEN))
-        rows = sum(len(row_lengths(one)) for one in files)
+        rows = sum(RowSizes.of(one).count for one in files)
         taken.append(clock.read("packing"))
     return best(taken), sum(sizes) / (rows * SEQUENCE_LEN)

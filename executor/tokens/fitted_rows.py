@@ -9,11 +9,12 @@ from typing import TypeAlias
 from executor.tokens import answer_rows, length_limit
 from executor.tokens.answer_files import AnswerRows
 from executor.tokens.answer_sizes import AnswerSizes, answer_sizes
-from executor.tokens.document_files import DocumentRows, row_lengths
+from executor.tokens.document_files import DocumentRows
 from executor.tokens.documents import Question
 from executor.tokens.length_limit import Fitted
 from executor.tokens.row_layout import RowLayout
 from executor.tokens.token_documents import Documents, selected
+from executor.tokens.token_group import RowSizes
 from state.canonical import Plain
 from state.values import frozen
 
@@ -32,14 +33,14 @@ class FittedDocuments:
         """Counts over the rows to train on, which were written to files."""
         import numpy as np
 
-        documents, packed = self.fitted.documents, np.concatenate([row_lengths(one) for one in files])
+        documents, written = self.fitted.documents, [RowSizes.of(one) for one in files]
         lengths, trained = (np.asarray(one)[selected(places)] for one in (documents.lengths, documents.trained))
         return {
-            "rows": len(packed),
+            "rows": sum(one.count for one in written),
             "documents": len(places),
             "tokens": int(lengths.sum(dtype="q")),
             "trained_tokens": int(trained.sum(dtype="q")),
-            "longest": int(packed.max()),
+            "longest": max(one.longest for one in written),
         }
 
 

@@ -97,8 +97,8 @@ class RowCache:
     """Where each block of rows begins."""
     _firsts: array[int] = field(factory=lambda: array("q"), init=False)
     """The number of its first row."""
-    _lines: dict[bytes, int] = field(factory=dict, init=False)
-    """Where the block of lines begins that were met together, by the digest of all that they say."""
+    _lines: dict[bytes, tuple[int, int]] = field(factory=dict, init=False)
+    """Where the columns of lines begin that were met together, and how many rows they are, by what all of them say."""
     _index: RowIndex | None = field(default=None, init=False)
     """Filled when a row is looked for, which takes an edit: lines that are known tell the numbers of their rows."""
 
@@ -126,15 +126,14 @@ class RowCache:
         )
         header = _HEADER.pack(_TAG_OF_LINES, len(known.numbers), 0, xxhash.xxh3_128_digest(body))
         self.file.write(header + body)
-        self._note_lines(key, len(body))
+        self._note_lines(key, len(known.numbers), len(body))
 
     def lines(self, key: bytes) -> KnownLines | None:
         """What lines became that were met together before."""
-        start = self._lines.get(key)
-        if start is None:
+        if key not in self._lines:
             return None
-        _, rows, _, _ = _HEADER.unpack(self._read(start, _HEADER.size))
-        columns = self._read(start + _HEADER.size + _KEY_BYTES, _size_of_lines(rows) - _KEY_BYTES)
+        start, rows = self._lines[key]
+        columns = self._read(start, _size_of_lines(rows) - _KEY_BYTES)
         numbers = array("I", columns[8 * rows :])
         return KnownLines(array("Q", columns[: 8 * rows]), numbers[:rows], numbers[rows:-1], numbers[-1])
 
@@ -151,7 +150,7 @@ class RowCache:
                 columns = array("i", self._read(start + rows * _KEY_BYTES, rows * (_COLUMN_BYTES - _KEY_BYTES)))
                 self._note_rows(columns[:rows], columns[rows:], size)
             else:
-                self._note_lines(self._read(start, _KEY_BYTES), size)
+                self._note_lines(self._read(start, _KEY_BYTES), rows, size)
 
     def content(self) -> memoryview:
         """The file's bytes, for as long as anybody holds on to them."""
@@ -203,8 +202,8 @@ class RowCache:
         self.trained.extend(trained)
         self.size += _HEADER.size + size
 
-    def _note_lines(self, key: bytes, size: int) -> None:
-        self._lines[key] = self.size
+    def _note_lines(self, key: bytes, rows: int, size: int) -> None:
+        self._lines[key] = self.size + _HEADER.size + _KEY_BYTES, rows
         self.size += _HEADER.size + size
 
     def _read(self, start: int, size: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import xxhash
 
@@ -20,6 +20,28 @@ if TYPE_CHECKING:
 
 _BATCH_TOKENS = 1 << 18
 """About so many tokens are written at once: few enough for what is copied to be in the processor's cache still."""
+
+
+@frozen
+class RowSizes:
+    """What the rows of a file are like, as it says itself in the metadata of its schema."""
+
+    count: int
+    longest: int
+    """Tokens."""
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """What a file says; its rows are not read."""
+        import pyarrow as pa
+
+        with path.open("rb", buffering=0) as file:
+            told = pa.ipc.open_stream(file).schema.metadata
+        return cls(int(told[b"rows"]), int(told[b"longest"]))
+
+    def to_metadata(self) -> dict[str, str]:
+        """As a file says it."""
+        return {"rows": str(self.count), "longest": str(self.longest)}
 
 
 @frozen(eq=False)
@@ -70,17 +92,26 @@ class TokenGroup:
     def write(self, path: Path, rows: Rows) -> None:
         """Write `input_ids`, `labels` (-100 where nothing is trained) and `seq_lengths` as an Arrow stream of int32.
 
-        A row is one document, or several packed ones, with their lengths in order; rows count them from 0. Nobody
-        writes to the file again, so that it can be part of several artifacts.
+        A row is one document, or several packed ones, with their lengths in order; rows count them from 0. How many
+        there are and the tokens of the longest are told ahead of them. Nobody writes to the file again, so that it can
+        be part of several artifacts.
         """
         import pyarrow as pa
 
-        integers = pa.list_(pa.int32())
-        schema = pa.schema([(name, integers) for name in ("input_ids", "labels", "seq_lengths")])
+        integers, told = pa.list_(pa.int32()), RowSizes(len(rows), int(self._row_lengths(rows).max()))
+        schema = pa.schema([(name, integers) for name in ("input_ids", "labels", "seq_lengths")], told.to_metadata())
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
             for arrays in self._batches(rows):
                 writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
         path.chmod(0o444)
+
+    def _row_lengths(self, rows: Rows) -> NDArray[np.int64]:
+        """The tokens of each row."""
+        import numpy as np
+
+        document_starts = np.cumsum(rows.counts) - rows.counts
+        lengths: NDArray[np.int64] = np.add.reduceat(self.lengths[rows.places], document_starts, dtype=np.int64)
+        return lengths
 
     def _batches(self, rows: Rows) -> Iterator[list[Any]]:
         """Columns of some rows, cut where the next million bytes of ids begin."""
@@ -89,7 +120,7 @@ class TokenGroup:
         places = self.places[rows.places]
         lengths = np.asarray(self.documents.lengths)[places]
         document_ends = np.append(0, np.cumsum(rows.counts))
-        token_ends = np.append(0, np.cumsum(np.add.reduceat(lengths, document_ends[:-1], dtype=np.int64)))
+        token_ends = np.append(0, np.cumsum(self._row_lengths(rows)))
         cuts = np.flatnonzero(np.diff(token_ends[1:] // _BATCH_TOKENS)) + 1
         for start, end in pairwise([0, *cuts.tolist(), len(rows)]):
             first, behind = document_ends[start], document_ends[end]
