@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Generic, TypeVar, overload
 
-from state.diagnostic import problem
+from state.diagnostic import Place, problem
 from state.plain import as_line, from_plain, record_to_plain
 
 T = TypeVar("T")
@@ -22,11 +22,13 @@ class Entries(Mapping[str, T], Generic[T]):
     Ten thousand records cost a fifth of a second to parse; a command that touches three of them parses three.
     """
 
-    __slots__ = ("_kind", "_lines", "_values")
+    __slots__ = ("_file", "_kind", "_lines", "_values")
 
-    def __init__(self, lines: Mapping[str, bytes], kind: type[T], values: Mapping[str, T] | None = None) -> None:
-        """Take lines, each one record of a class; `values` holds those that are known as records, and may be alone."""
-        self._kind = kind
+    def __init__(
+        self, lines: Mapping[str, bytes], kind: type[T], values: Mapping[str, T] | None = None, file: str = ""
+    ) -> None:
+        """Take lines of a file, each one record of a class; `values` are those that are known as records, or all."""
+        self._kind, self._file = kind, file
         self._values = dict(values or {})
         self._lines: dict[str, bytes | None] = {**dict.fromkeys(self._values), **lines}
 
@@ -81,7 +83,7 @@ class Entries(Mapping[str, T], Generic[T]):
         lines = {name: line for name, line in self._lines.items() if name not in changes}
         values = {name: value for name, value in self._values.items() if name not in changes}
         values |= {name: value for name, value in changes.items() if value is not None}
-        made: Entries[T] = Entries({}, self._kind, values)
+        made: Entries[T] = Entries({}, self._kind, values, self._file)
         made._lines = {**dict.fromkeys(values), **lines}
         return made
 
@@ -100,8 +102,9 @@ class Entries(Mapping[str, T], Generic[T]):
         try:
             return from_plain(json.loads(line.decode()), self._kind)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            detail = f"The entry `{name}` of the state is no {self._kind.__name__}: {error!r}."
-            raise problem("Damaged state", detail, "Restore the state from version control or a backup.") from None
+            detail = f"The entry `{name}` of the state cannot be read as a {self._kind.__name__.lower()}: {error}."
+            hint = "Restore the state from version control or a backup."
+            raise problem("Damaged state", detail, hint, Place(self._file)) from None
 
     def since(self, before: Entries[T]) -> dict[str, T | None]:
         """What has to change in earlier entries to give these: the inverse of `changed`."""

@@ -88,8 +88,8 @@ def _read_1(content: bytes, head: dict[str, object], place: Place) -> State:
         return State(
             lineage=str(head["lineage"]),
             serial=int(str(head["serial"])),
-            records=Entries(records, Record),
-            superseded=Entries(superseded, Superseded),
+            records=Entries(records, Record, file=place.file),
+            superseded=Entries(superseded, Superseded, file=place.file),
             history=str(head["history"]),
             digest=claimed[1].decode(),
             parent_digest=str(head["parent_digest"]),

@@ -109,7 +109,7 @@ def test_reading_ahead_leaves_what_is_damaged_to_whoever_asks_for_it(damaged: by
     read = Entries({**as_lines({"a": record("1")}), "b": damaged, **as_lines({"c": record("3")})}, Record)
     read.read_ahead(["a", "b", "c"])
     assert (read["a"], read["c"]) == (record("1"), record("3"))
-    with pytest.raises(ProblemError, match="The entry `b` of the state is no Record"):
+    with pytest.raises(ProblemError, match="The entry `b` of the state cannot be read as a record"):
         read["b"]
 
 

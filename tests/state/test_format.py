@@ -158,7 +158,8 @@ def test_a_record_of_another_shape_is_a_problem_when_it_is_asked_for(instead: by
         state.records.get("train.sft")
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.summary == "Damaged state"
-    assert diagnostic.detail.startswith("The entry `train.sft` of the state is no Record: ")
+    assert diagnostic.place == Place(".tune/state.json")
+    assert diagnostic.detail.startswith("The entry `train.sft` of the state cannot be read as a record: ")
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e999"])
