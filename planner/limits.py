@@ -34,6 +34,13 @@ def not_empty(_: object, field: attrs.Attribute[Any], value: Any) -> None:  # no
         raise FieldError(field.name, "expected at least one entry, got nothing")
 
 
+def tags(_: object, field: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401  strings
+    """Refuse what nobody could ask for by name: nothing, several lines, or space around it."""
+    for one in value:
+        if not one.isprintable() or one.strip() != one or not one:
+            raise FieldError(field.name, f"{show(one)} is no tag: a tag is a word or a few, without space around them")
+
+
 def one_of(names: Collection[str]) -> Validator:
     """Names from a list that is too long to be told."""
 

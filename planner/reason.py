@@ -134,7 +134,7 @@ class NoLongerAccepted:
 
 @frozen
 class NoCheckpoint:
-    """There is no complete checkpoint to continue from."""
+    """No complete checkpoint is left to continue from."""
 
 
 @frozen

@@ -133,6 +133,12 @@ class Record:
     earlier: tuple[Measured, ...] = later(())
     """What was measured before, the oldest first, for kinds whose metrics are compared with earlier ones."""
 
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What it is to be found by, in the words of its recipe; a kind may have none, or mean something else."""
+        chosen = self.settings.get("tags")
+        return tuple(one for one in chosen if isinstance(one, str)) if isinstance(chosen, list | tuple) else ()
+
 
 @frozen
 class Superseded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 
@@ -24,7 +25,7 @@ def show(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            return f'"{value}"'
+            return json.dumps(value, ensure_ascii=False)  # which is TOML, too
         case None:
             return "nothing"
         case list() | tuple():

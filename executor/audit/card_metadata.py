@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from executor.audit.disclosure import public_text
 from executor.audit.identifiers import DISTRIBUTION, hub_id, without_empty
 from executor.audit.subject import Material, all_materials, direct_materials, evaluations, measured_on
 from state.canonical import Plain
@@ -51,7 +52,7 @@ def _tags(chain: tuple[Material, ...]) -> list[Plain]:
             tags += [str(one.record.settings["method"])] if "method" in one.record.settings else []
     adapter = chain[0].record.settings.get("adapter")
     tags += [str(adapter["type"])] if isinstance(adapter, Mapping) and "type" in adapter else []
-    return list(dict.fromkeys(tags))
+    return list(dict.fromkeys((*tags, *map(public_text, chain[0].record.tags))))
 
 
 def _results(run: Material, state: State) -> list[Plain]:

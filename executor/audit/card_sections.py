@@ -11,6 +11,9 @@ from executor.audit.identifiers import DISTRIBUTION, WITHOUT_FILES, hub_commit, 
 from executor.audit.subject import AuditedFile, Material, direct_materials, evaluations, measured_on
 from state.record import Splice, State
 
+_TOLD = ("description", "tags")
+"""Settings that a card tells in places of their own."""
+
 
 def introduction(about: Material, state: State) -> list[str]:
     """What it is, how large, and what its maker says of it."""
@@ -83,7 +86,7 @@ def settings_of(chain: Sequence[Material]) -> list[str]:
     blocks = []
     for one in chain:
         if one is chain[0] or one.kind == "train":
-            rows = [(code(path), value(chosen)) for path, chosen in settings(one.record) if path != "description"]
+            rows = [(code(path), value(chosen)) for path, chosen in settings(one.record) if path not in _TOLD]
             blocks.append([f"### {code(one.name)}", "", *table(("Setting", "Value"), rows)] if rows else [])
             blocks += [[_splice(splice)] for splice in one.record.splices]
     return _apart(*blocks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from executor.audit.disclosure import as_text, settings
+from executor.audit.disclosure import as_text, public_text, settings
 from executor.audit.identifiers import content, hub_commit, hub_package, package, utc, without_empty
 from executor.audit.subject import AuditedFile, Material, all_materials, each_once, measured_on
 from state.canonical import Plain
@@ -23,6 +23,7 @@ def component(one: Material, runs: Sequence[Material], state: State) -> dict[str
         "name": one.name,
         "version": hub_commit(one) or one.digest,
         "description": as_text(one.record.settings.get("description", "")),
+        "tags": list(map(public_text, one.record.tags)),
         "purl": hub_package(one),
         "modelCard": _model_card(one, runs, state) if one.is_model else {},
         "data": [] if one.is_model else [{"type": "configuration" if one.part else "dataset", "name": one.name}],

@@ -11,7 +11,7 @@ from attrs import Factory
 from executor import formats
 from executor.sources import splits
 from planner.effects import Effect, setting
-from planner.limits import not_empty, not_negative
+from planner.limits import not_empty, not_negative, tags
 from planner.structure import structure
 from state.canonical import Plain
 from state.shapes import FieldError
@@ -147,6 +147,8 @@ class Dataset:
         "error", effect=Effect.METADATA, why="the rows that can be read stay the same"
     )
     description: str = setting("", effect=Effect.METADATA, why="it is a note")
+    tags: tuple[str, ...] = setting((), effect=Effect.METADATA, why="they are notes", validator=tags)
+    """What to find it by, with `tune state list --tag`; a model's card and a bill of materials have them, too."""
 
 
 def dataset_of(settings: Mapping[str, Plain]) -> Dataset:

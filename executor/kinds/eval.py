@@ -19,7 +19,7 @@ from executor.models.lineage import model_sources, root_model, scoring_run, trai
 from executor.sources.detection import may_be_chats
 from planner.effects import Effect, reference, setting, upstream_fields
 from planner.kind import Kind, Probe, Resource, Resources, Source
-from planner.limits import not_negative, positive
+from planner.limits import not_negative, positive, tags
 from state.canonical import Plain
 from state.diagnostic import Diagnostic
 from state.values import frozen
@@ -66,6 +66,8 @@ class Evaluation:
     gate: dict[str, Plain] = setting(Factory(dict), effect=Effect.METADATA, why="the metrics stay, the verdict changes")
     """A condition for each metric: `">= 0.85"`, or `">= last - 0.01"` against the last value that passed."""
     description: str = setting("", effect=Effect.METADATA, why="it is a note")
+    tags: tuple[str, ...] = setting((), effect=Effect.METADATA, why="they are notes", validator=tags)
+    """What to find it by, with `tune state list --tag`; a model's card and a bill of materials have them, too."""
 
 
 def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:

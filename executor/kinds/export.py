@@ -14,7 +14,7 @@ from executor.models.lineage import is_adapter, model_sources, root_model
 from executor.workers.software import versions
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Probe, Resource, Resources, Source
-from planner.limits import not_empty, positive
+from planner.limits import not_empty, positive, tags
 from state.canonical import Plain, digest_bytes
 from state.diagnostic import Diagnostic, ProblemError
 from state.values import frozen
@@ -69,6 +69,8 @@ class Export:
     license: str = setting("", effect=Effect.REBUILD, why="the model card names it")
     """An identifier such as "apache-2.0"; if left out, what the base's own model card says."""
     description: str = setting("", effect=Effect.METADATA, why="it is a note")
+    tags: tuple[str, ...] = setting((), effect=Effect.METADATA, why="they are notes", validator=tags)
+    """What to find it by, with `tune state list --tag`; a model's card and a bill of materials have them, too."""
 
 
 def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:

@@ -13,7 +13,7 @@ from executor.models.lineage import foundations, is_adapter, merged_adapters, mo
 from executor.workers.software import hardware, versions
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind, Resource, Resources, Source
-from planner.limits import not_empty
+from planner.limits import not_empty, tags
 from state.diagnostic import Diagnostic
 from state.values import frozen
 
@@ -55,6 +55,8 @@ class Merge:
     check_logits: bool = setting(default=True, effect=Effect.RUNTIME, why="the weights are the same")
     """Compare what the merged model computes with what base and adapter do, where memory suffices for the model."""
     description: str = setting("", effect=Effect.METADATA, why="it is a note")
+    tags: tuple[str, ...] = setting((), effect=Effect.METADATA, why="they are notes", validator=tags)
+    """What to find it by, with `tune state list --tag`; a model's card and a bill of materials have them, too."""
 
 
 def check(resource: Resource, resources: Resources) -> tuple[Diagnostic, ...]:

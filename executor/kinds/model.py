@@ -17,7 +17,7 @@ from executor.tokens.tokenizer_files import has_tokenizer, own_template, tokeniz
 from executor.tokens.vocabulary import changed_identity, changes_tokenizer
 from planner.effects import Effect, setting
 from planner.kind import Kind, Probe, Resource
-from planner.limits import not_negative
+from planner.limits import not_negative, tags
 from planner.structure import settings_of
 from state.canonical import Plain, digest
 from state.diagnostic import Diagnostic, ProblemError, problem
@@ -60,6 +60,8 @@ class Model:
     """Whether Python code that comes with the model is run: that of a folder, whose content then counts, or of a hub's
     commit."""
     description: str = setting("", effect=Effect.METADATA, why="it is a note")
+    tags: tuple[str, ...] = setting((), effect=Effect.METADATA, why="they are notes", validator=tags)
+    """What to find it by, with `tune state list --tag`; a model's card and a bill of materials have them, too."""
 
 
 def _assumed(resource: Resource, surroundings: Surroundings) -> Probe | None:

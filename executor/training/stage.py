@@ -18,7 +18,7 @@ from executor.training.logging_fields import Logging
 from executor.training.optimization_fields import Optimization
 from executor.training.precision_fields import Precision
 from planner.effects import Effect, reference, setting
-from planner.limits import fraction, not_empty, patterns, positive
+from planner.limits import fraction, not_empty, patterns, positive, tags
 from state.canonical import Plain
 from state.values import frozen
 
@@ -55,6 +55,8 @@ class Stage(Kernels, Precision, Optimization):
     """Whether each operation must have one result on one type of machine; what cannot is an error."""
     logging_steps: int = setting(1, effect=Effect.RUNTIME, why="logs do not change the weights", validator=positive)
     description: str = setting("", effect=Effect.METADATA, why="it is a note")
+    tags: tuple[str, ...] = setting((), effect=Effect.METADATA, why="they are notes", validator=tags)
+    """What to find it by, with `tune state list --tag`; a model's card and a bill of materials have them, too."""
 
     adapter: Adapter | None = setting(None, effect=Effect.REBUILD, why=OTHER_PARAMETERS)
     """None: all weights are trained."""

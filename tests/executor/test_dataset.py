@@ -158,7 +158,14 @@ def settings(**fields: Any) -> Any:
 def test_only_what_plays_a_part_is_identity() -> None:
     chats = settings(type="chat_template")
     assert identity(chats, ["1"]) == digest({"type": "chat_template", "field": "messages", "files": ["1"]})
-    for same in ({"field": "body"}, {"seed": 7}, {"on_bad_row": "skip"}, {"description": "d"}, {"system_prompt": "s"}):
+    for same in (
+        {"field": "body"},
+        {"seed": 7},
+        {"on_bad_row": "skip"},
+        {"description": "d"},
+        {"tags": ("t",)},
+        {"system_prompt": "s"},
+    ):
         assert identity(settings(type="chat_template", **same), ["1"]) == identity(chats, ["1"])
     seen = {identity(chats, ["1"]), identity(chats, ["2"]), identity(settings(type="sharegpt"), ["1"])}
     others: list[dict[str, Any]] = [

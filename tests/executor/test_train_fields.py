@@ -140,6 +140,7 @@ ROWS: list[tuple[str, str, str, str]] = [
     ("dataloader_pin_memory", "", "false", Action.UPDATE),
     ("logging_steps", "", "5", Action.UPDATE),
     ("description", "", '"it"', Action.UPDATE),
+    ("tags", "", '["ours"]', Action.UPDATE),
     ("unfrozen_parameters", "", '["lm_head"]', Action.REBUILD),
     ("adapter", "", "{}", Action.REBUILD),
     ("adapter.type", LORA, '"dora"', Action.REBUILD),

@@ -138,7 +138,7 @@ def test_why_tells_the_whole_chain_in_the_words_of_each_kind_and_who_needs_it(fi
 def test_states_are_listed_and_shown(finished: Any) -> None:
     stream = io.StringIO()
     out = Console(file=stream, width=80, color_system=None, highlight=False)
-    print_list(out, finished.state())
+    print_list(out, finished.state().records)
     lines = stream.getvalue().splitlines()
     assert lines[0].split() == ["ADDRESS", "STATUS", "DIGEST", "MADE", "WHAT"]
     assert [line.split()[:2] for line in lines[1:]] == [

@@ -93,7 +93,7 @@ def _ended(reason: Ending) -> str:
 def _continued(reason: Continuing) -> str:
     match reason:
         case NoCheckpoint():
-            return "there is no complete checkpoint to continue from"
+            return "no complete checkpoint is left to continue from"
         case ScheduleDiffers(step, before, after):
             return (
                 f"cannot be continued: the learning rate of step {step} was {before:.6g} "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -17,12 +17,19 @@ from tune.views.words import duration, plural, short, value
 LABEL = 16
 
 
-def print_list(out: Console, state: State) -> None:
+def print_known_tags(out: Console, wanted: Sequence[str], records: Mapping[str, Record]) -> None:
+    """That nothing has all of some tags, and which there are."""
+    known = ", ".join(f"`{tag}`" for tag in sorted({tag for one in records.values() for tag in one.tags}))
+    having = f"has {' and '.join(f'`{tag}`' for tag in wanted)}"
+    out.print(hanging(f"Nothing in the state {having}. " + (f"Its tags: {known}." if known else "It has no tags."), 0))
+
+
+def print_list(out: Console, records: Mapping[str, Record]) -> None:
     """One line for each resource."""
-    if not state.records:
+    if not records:
         out.print(Text("The state is empty: nothing has been applied yet."))
         return
-    rows = [("ADDRESS", "STATUS", "DIGEST", "MADE", "WHAT"), *map(_row, sorted(state.records.items()))]
+    rows = [("ADDRESS", "STATUS", "DIGEST", "MADE", "WHAT"), *map(_row, sorted(records.items()))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for number, row in enumerate(rows):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

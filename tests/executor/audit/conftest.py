@@ -87,7 +87,7 @@ def _records() -> dict[str, Record]:
         "dataset.heldout": dataset(21, "heldout", 100),
         "tokens.sft": tokens(30, "dataset.chats@20", 1600),
         "train.sft": record(
-            "train", 40, {**sft, "description": "Writes dates | as ISO dates."},
+            "train", 40, {**sft, "description": "Writes dates | as ISO dates.", "tags": ["dates", "sft"]},
             {"model": ["model.base@10"], "tokens": ["tokens.sft@30"]},
             files={"adapter_config.json": digest(41), "adapter_model.safetensors": digest(42)},
             metrics={"loss": 0.011368, "steps": 200},

@@ -147,7 +147,11 @@ TIMES = some.just("") | some.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1
     lambda when: when.isoformat(timespec="seconds")
 )
 SETTINGS = some.fixed_dictionaries(
-    {"source": some.from_regex(r"[A-Za-z0-9][\w.-]{0,4}/[\w.-]{1,4}", fullmatch=True), "description": TEXTS},
+    {
+        "source": some.from_regex(r"[A-Za-z0-9][\w.-]{0,4}/[\w.-]{1,4}", fullmatch=True),
+        "description": TEXTS,
+        "tags": PLAIN,
+    },
     optional={
         "method": NAMES,
         "adapter": some.none() | some.fixed_dictionaries({}, optional={"type": NAMES, "target_modules": PLAIN}),
