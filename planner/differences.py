@@ -17,6 +17,7 @@ from planner.reason import (
     InputAssumed,
     InputChanged,
     NoLongerAccepted,
+    OtherLength,
     Reason,
 )
 from planner.situation import Situation
@@ -33,7 +34,7 @@ class Differences:
     """What differs, by what it forces."""
 
     light: tuple[FieldChanged | InputAssumed | InputChanged, ...]
-    length: tuple[FieldChanged, ...]
+    length: tuple[FieldChanged | OtherLength, ...]
     forcing: tuple[Reason, ...]
     possible: tuple[Reason, ...]
     """Inputs whose digest is not known yet."""
@@ -63,15 +64,28 @@ def compare(situation: Situation, record: Record) -> Differences:
     if not (asked or made or refused or inputs):
         fields = tuple(_as_meant(one, situation, record) for one in fields)
     rebuilding = (one for one in fields if one.effect is Effect.REBUILD)
+    forcing = (*asked, *rebuilding, *made, *(one for one in inputs if one.certain), *refused)
+    possible = tuple(one for one in inputs if not one.certain)
+    length = tuple(one for one in fields if one.effect is Effect.LENGTH)
     return Differences(
         light=(*(one for one in fields if one.effect not in (Effect.REBUILD, Effect.LENGTH)), *assumed, *beside),
-        length=tuple(one for one in fields if one.effect is Effect.LENGTH),
-        forcing=(*asked, *rebuilding, *made, *(one for one in inputs if one.certain), *refused),
-        possible=tuple(one for one in inputs if not one.certain),
+        length=length if forcing or possible or not length else (*length, *_other_length(situation, record)),
+        forcing=forcing,
+        possible=possible,
     )
 
 
 _NOTHING = Differences((), (), (), ())
+
+
+def _other_length(situation: Situation, record: Record) -> Iterator[OtherLength]:
+    """How many steps the run had, and is to have; its inputs are those that it was made from."""
+    schedule = situation.kind.schedule
+    if schedule is not None:
+        runs = (schedule(one, situation.input_records) for one in (record.settings, situation.desired.settings))
+        before, after = (one.total_steps for one in runs)
+        if before != after:
+            yield OtherLength(before, after)
 
 
 def _no_longer_accepted(desired: Desired, record: Record) -> list[Reason]:

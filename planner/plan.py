@@ -11,7 +11,7 @@ from planner.desired import Desired, Given, Inputs
 from planner.diff import WORKS, Action, Change, change
 from planner.kind import Kinds
 from planner.overrides import Overrides
-from planner.reason import NotInRecipe, Reason, told_once
+from planner.reason import NotInRecipe, OtherLength, Reason, told_once
 from planner.situation import Local, Situation
 from state.canonical import Plain
 from state.change import worth_keeping
@@ -45,6 +45,17 @@ class Step:
     """What is worth telling beside the reasons; decides nothing."""
     splices: tuple[Splice, ...] = ()
     """In what its result is no run from scratch; the reasons say it, and a saved plan says no more."""
+
+    @property
+    def shortened_to(self) -> int | None:
+        """The length of a run that is to have fewer steps than it has; None for every other."""
+        lengths = [one for one in self.reasons if isinstance(one, OtherLength) and one.after < one.before]
+        return lengths[0].after if lengths and self.action is Action.EXTEND else None
+
+    @property
+    def deed(self) -> str:
+        """What it does, in a word for people: a run that goes back to fewer steps is not extended."""
+        return self.action.value if self.shortened_to is None else "shorten"
 
 
 @frozen

@@ -133,8 +133,16 @@ class NoLongerAccepted:
 
 
 @frozen
+class OtherLength:
+    """The run is to have another number of optimizer steps."""
+
+    before: int
+    after: int
+
+
+@frozen
 class NoCheckpoint:
-    """No complete checkpoint is left to continue from."""
+    """There is no complete checkpoint that the run could continue from."""
 
 
 @frozen
@@ -194,7 +202,7 @@ Edit: TypeAlias = FieldChanged | ContentChanged | InputChanged | InputAssumed | 
 """Why a result is no longer, or may no longer be, what the recipe describes."""
 Ending: TypeAlias = Interrupted | Failed | StoppedEarly | GateFailed
 """How what is there came to its end."""
-Continuing: TypeAlias = NoCheckpoint | ScheduleDiffers | OtherLayout | NotEquivalent | NoLongerAccepted
+Continuing: TypeAlias = OtherLength | NoCheckpoint | ScheduleDiffers | OtherLayout | NotEquivalent | NoLongerAccepted
 """What going on from a checkpoint comes to."""
 Absence: TypeAlias = NotInState | NotInRecipe | Removed | ArtifactMissing
 """What is not where it would be looked for."""
@@ -217,6 +225,7 @@ CODES: dict[type[Reason], str] = {
     OtherLayout: "other_layout",
     NotEquivalent: "not_equivalent",
     NoLongerAccepted: "no_longer_accepted",
+    OtherLength: "other_length",
     NoCheckpoint: "no_checkpoint",
     ArtifactMissing: "artifact_missing",
     GateFailed: "gate_failed",

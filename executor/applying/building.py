@@ -17,7 +17,6 @@ from executor.workers import events
 from executor.workers.launch import InterruptedStepError
 from executor.workers.task import Input, Outcome, Task, outcome_of
 from executor.workers.world import world_of
-from planner.diff import Action
 from planner.plan import Planning
 from state import artifacts
 from state.artifacts import Manifest
@@ -32,7 +31,9 @@ from state.values import frozen
 
 DRAIN_SECONDS = 100.0
 """How long the last checkpoint may take to leave the machine, if nobody says how long that is."""
-DONE = {Action.BUILD: "built", Action.REBUILD: "rebuilt", Action.RESUME: "resumed", Action.EXTEND: "extended"}
+DONE = {
+    "build": "built", "rebuild": "rebuilt", "resume": "resumed", "extend": "extended", "shorten": "shortened",
+}  # fmt: skip
 
 
 @frozen
@@ -73,9 +74,9 @@ class Building:
             return Built(self._finish(self._with_own_checkpoints(begun), outcome, started), "found")
         artifacts.discard_incomplete(self.folder)
         self.folder.mkdir(parents=True)
-        self.means.emit(events.StepStarted(self.address, self.recorder.step.action.value))
+        self.means.emit(events.StepStarted(self.address, self.recorder.step.deed))
         self.means.writer.begin(Begun(self.address, begun))
-        return Built(self._build(begun, continued), DONE[self.recorder.step.action])
+        return Built(self._build(begun, continued), DONE[self.recorder.step.deed])
 
     def _found(self) -> Manifest | None:
         """A complete artifact of the very key: here, because a run was killed after it, or shared by somebody else."""

@@ -19,6 +19,7 @@ from planner.reason import (
     Interrupted,
     NoCheckpoint,
     OtherLayout,
+    OtherLength,
     Reason,
     StoppedEarly,
 )
@@ -185,9 +186,9 @@ ELSEWHERE = evolve(KEPT[1], format="zero-3", world_size=2)
         (Status.INTERRUPTED, (), 10, (Interrupted(0),)),
         (Status.INTERRUPTED, KEPT, 10, (Interrupted(4),)),
         (Status.INTERRUPTED, (ELSEWHERE,), 10, (Interrupted(0, 4), OtherLayout(4, "zero-3 on 2 processes", "torch"))),
-        (Status.INTERRUPTED, KEPT, 1, (Interrupted(0, 4), NoCheckpoint())),
+        (Status.INTERRUPTED, KEPT, 1, (Interrupted(0, 4), NoCheckpoint(), OtherLength(10, 1))),
         (Status.FAILED, (), 10, (Failed("full"), NoCheckpoint())),
-        (Status.FAILED, KEPT, 1, (Failed("full"), NoCheckpoint())),
+        (Status.FAILED, KEPT, 1, (Failed("full"), NoCheckpoint(), OtherLength(10, 1))),
     ],
 )
 def test_an_attempt_that_did_not_end_well_says_how_far_it_came_and_why_it_does_not_go_on(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from planner.plan import Step
-from planner.reason import NoLongerAccepted, NotEquivalent, ScheduleDiffers
+from planner.reason import NoLongerAccepted, NotEquivalent, OtherLength, ScheduleDiffers
 from planner.resume import Continuation, continuation
 from planner.schedule import Schedule
 from state.record import Checkpoint, Record, Splice
@@ -39,7 +39,7 @@ def test_what_is_accepted_is_planned_in_words_and_kept(spliced: Any) -> None:
     plan = spliced.plan()
     (planned,) = plan.steps
     assert planned.action.value == "extend"
-    assert planned.reasons[1:] == (NotEquivalent(4, 2, 0.75, 0.875),)
+    assert planned.reasons[1:] == (OtherLength(4, 8), NotEquivalent(4, 2, 0.75, 0.875))
     checkpoint = record(spliced).checkpoints[-1]
     assert dict(spliced.apply(plan).done) == {"thing.a": "extended"}
     assert record(spliced).splices == (Splice(4, checkpoint.digest, 2, 0.75, 0.875),)
@@ -104,7 +104,7 @@ def test_every_splice_is_kept(spliced: Any) -> None:
 
 def test_a_shorter_run_takes_the_newest_checkpoint_within_it(spliced: Any) -> None:
     spliced.write(f"{ACCEPTING}steps = 3\n")
-    assert step(spliced).reasons[1:] == (NotEquivalent(3, 2, 0.75, 2 / 3),)
+    assert step(spliced).reasons[1:] == (OtherLength(4, 3), NotEquivalent(3, 2, 0.75, 2 / 3))
 
 
 def test_a_legal_checkpoint_is_preferred() -> None:

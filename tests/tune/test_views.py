@@ -102,6 +102,7 @@ def test_only_symbols_that_occur_are_explained(workshop: Any, kinds: Kinds) -> N
         "\n"
         "    ~ thing.a  extend from step 4\n"
         "        steps: 4 -> 8  # changes the length: it takes longer (recipe.toml:3)\n"
+        "        a run of 4 steps becomes one of 8\n"
         '        note: "" -> "x"  # recorded: it is a note (recipe.toml:2)\n'
         "    + thing.c  build\n"
         "        not in state yet\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import cast
 
 from planner.diff import WORKS, Action
@@ -14,7 +15,13 @@ def footer(plan: Plan) -> str:
     if not plan.changes:
         return "No changes to what was selected." if plan.left_out else "No changes. Your models match the recipe."
     done = (Action.BUILD, Action.REBUILD, Action.RESUME, Action.EXTEND, Action.UPDATE, Action.ADOPT, Action.MOVE)
-    counts = [f"{plan.count(action)} to {action}" for action in (*done, Action.FORGET) if plan.count(action)]
+    deeds = Counter((step.action, step.deed) for step in plan.steps)
+    counts = [
+        f"{count} to {word}"
+        for action in (*done, Action.FORGET)
+        for (own, word), count in sorted(deeds.items())
+        if own is action
+    ]
     if plan.count(Action.REUSE):
         counts.append(f"{plan.count(Action.REUSE)} reused")
     return f"Plan: {', '.join(counts)}.{_estimate(plan)}"

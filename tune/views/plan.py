@@ -16,15 +16,10 @@ from tune.views.terminal import Hanging, hanging
 from tune.views.words import COLOURS, SYMBOLS, short, verb_of
 
 MEANINGS = {
-    Action.BUILD: "build",
-    Action.REBUILD: "rebuild (what it replaces is kept)",
-    Action.RESUME: "resume",
-    Action.EXTEND: "extend",
-    Action.UPDATE: "update the record only",
-    Action.ADOPT: "adopt what exists already",
-    Action.MOVE: "move",
-    Action.FORGET: "forget",
-    Action.REUSE: "reuse",
+    "rebuild": "rebuild (what it replaces is kept)",
+    "shorten": "shorten (go back to a checkpoint)",
+    "update": "update the record only",
+    "adopt": "adopt what exists already",
 }
 SYMBOL_INDENT = 6
 STEP_INDENT = 8
@@ -96,7 +91,7 @@ def headline(step: Step, verb: str) -> str:
         case Action.REBUILD:
             text = verb
         case Action.RESUME | Action.EXTEND if step.resume_from is not None:
-            text = f"{step.action} from step {step.resume_from.step}"
+            text = _continued(step, step.resume_from.step)
         case Action.UPDATE:
             text = "update the record"
         case Action.ADOPT:
@@ -106,9 +101,16 @@ def headline(step: Step, verb: str) -> str:
     return f"{text}, unless its inputs come out the same" if step.conditional else text
 
 
+def _continued(step: Step, begins: int) -> str:
+    ends = step.shortened_to
+    if ends is None:
+        return f"{step.action} from step {begins}"
+    return f"shorten to step {ends}" if ends == begins else f"shorten to step {ends}, going on from step {begins}"
+
+
 def _print_legend(out: Console, steps: tuple[Step, ...]) -> None:
     for action in Action:
-        if any(step.action is action for step in steps):
+        for word in sorted({step.deed for step in steps if step.action is action}):
             label = f"{SYMBOLS[action]:>{SYMBOL_INDENT - 1}}"
-            out.print(Hanging(Text(MEANINGS[action]), SYMBOL_INDENT, label, COLOURS[action]))
+            out.print(Hanging(Text(MEANINGS.get(word, word)), SYMBOL_INDENT, label, COLOURS[action]))
     out.print()

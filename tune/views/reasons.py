@@ -33,6 +33,7 @@ from planner.reason import (
     NotInState,
     Origin,
     OtherLayout,
+    OtherLength,
     Reason,
     Removed,
     ScheduleDiffers,
@@ -40,7 +41,7 @@ from planner.reason import (
     StoppedEarly,
 )
 from tune.views.notes import place
-from tune.views.words import change, short, verb_of
+from tune.views.words import change, plural, short, verb_of
 
 
 def sentence(reason: Reason, verb: str) -> str:
@@ -92,8 +93,10 @@ def _ended(reason: Ending) -> str:
 
 def _continued(reason: Continuing) -> str:
     match reason:
+        case OtherLength(before, after):
+            return f"a run of {plural(before, 'step')} becomes one of {after:,}"
         case NoCheckpoint():
-            return "no complete checkpoint is left to continue from"
+            return "there is no complete checkpoint that it could continue from"
         case ScheduleDiffers(step, before, after):
             return (
                 f"cannot be continued: the learning rate of step {step} was {before:.6g} "
