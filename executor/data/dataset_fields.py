@@ -155,3 +155,8 @@ def dataset_of(settings: Mapping[str, Plain]) -> Dataset:
     """A dataset from its settings, as plans and state hold them."""
     dataset: Dataset = structure(settings, Dataset)
     return dataset
+
+
+def as_they_lie(dataset: Dataset) -> Dataset:
+    """The dataset with all rows of its splits, in their order."""
+    return attrs.evolve(dataset, shuffle=False, sample=None, weight=1.0, filters=(), deduplicate=False)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from attrs import evolve
-
 from executor import formats
+from executor.data import named_columns
 from executor.data.broken_rows import BrokenRows
 from executor.data.chat_messages import RowError
 from executor.data.dataset_fields import Dataset
+from executor.data.named_columns import Named
 from executor.data.rows import BrokenRow, Row
 from executor.sources import origin
-from executor.sources.selection import has_field
 from state.canonical import Plain
-from state.diagnostic import Diagnostic
+from state.diagnostic import NOWHERE, Diagnostic, Place
 from state.values import frozen
 
 
@@ -27,10 +26,16 @@ class Seen:
     wrong: tuple[Diagnostic, ...]
 
 
-def examine(address: str, dataset: Dataset, folder: Path) -> Seen:
-    """Count the sound rows, and the broken ones, of which the first are told one by one unless they are skipped."""
+def examine(address: str, dataset: Dataset, folder: Path, place: Callable[[str], Place] = lambda _: NOWHERE) -> Seen:
+    """Count the sound rows, and the broken ones, of which the first are told one by one unless they are skipped.
+
+    `place` says where a field of the dataset was written.
+    """
     count, broken = 0, BrokenRows()
+    unseen = named_columns.optional(dataset)
     for row in origin.rows(dataset, folder):
+        if unseen:
+            unseen = named_columns.unseen(unseen, row)
         fault = row if isinstance(row, BrokenRow) else next(faults(row, dataset), None)
         if fault is None:
             count += 1
@@ -39,20 +44,28 @@ def examine(address: str, dataset: Dataset, folder: Path) -> Seen:
     skips = dataset.on_bad_row == "skip"
     wrong = () if skips else broken.diagnostics()
     if not count and not wrong:
-        which = " that can be read" if broken else " that meet its `filters`" if dataset.filters else ""
-        absent = _absent(dataset, folder) if dataset.filters and not broken else []
-        said = f": no row has the field {' or '.join(absent)}" if absent else ""
-        wrong = (Diagnostic("Empty dataset", f"{address} has no rows{which}{said}."),)
+        wrong = (_empty(address, dataset, folder, broken=bool(broken)),)
+    elif unseen:
+        absent = named_columns.absent(unseen, dataset, folder)
+        wrong += tuple(_unknown(address, one, hint, place(one.setting)) for one, hint in absent.items())
     return Seen({"rows": count, **({"skipped": len(broken)} if skips and broken else {})}, wrong)
 
 
-def _absent(dataset: Dataset, folder: Path) -> list[str]:
-    """The fields that filters ask for and no row has."""
-    wanted = dict.fromkeys(one.field for one in dataset.filters)
-    for row in origin.rows(evolve(dataset, filters=()), folder):
-        if isinstance(row, Row):
-            wanted = {name: None for name in wanted if not has_field(row.values, name)}
-    return [f"`{name}`" for name in wanted]
+def _empty(address: str, dataset: Dataset, folder: Path, *, broken: bool) -> Diagnostic:
+    which = " that can be read" if broken else " that meet its `filters`" if dataset.filters else ""
+    absent = {} if broken else named_columns.absent(named_columns.of_filters(dataset), dataset, folder)
+    names = " or ".join(f"`{one.column}`" for one in absent)
+    said = f": no row has the field {names}" if absent else ""
+    return Diagnostic("Empty dataset", f"{address} has no rows{which}{said}.", " ".join(filter(None, absent.values())))
+
+
+def _unknown(address: str, named: Named, hint: str, place: Place) -> Diagnostic:
+    """What is said of a name that no row has, and that would thus do nothing."""
+    what, who = ("property", "message") if named.inside else ("field", "row")
+    detail = (
+        f"{address}.{named.setting} names the {what} `{named.column}`, which no {who} has, so that it does nothing."
+    )
+    return Diagnostic("Unknown column", detail, hint or "Correct the name, or remove it.", place)
 
 
 def faults(row: Row, dataset: Dataset) -> Iterator[BrokenRow]:

@@ -99,7 +99,7 @@ def _probe_files(resource: Resource, surroundings: Surroundings) -> Probe:
         return Probe(content, settings, known={"": known}, facts=record.facts, builds=False)
     from executor.data.row_check import examine
 
-    seen = examine(resource.address, read, surroundings.folder)
+    seen = examine(resource.address, read, surroundings.folder, resource.place)
     found = tuple(placed(one, resource) for one in seen.wrong)
     notes = _notes(settings)
     return Probe(content, settings, known={"": known}, facts=seen.facts, notes=notes, diagnostics=found, builds=False)

@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from attrs import evolve
-
 from executor import formats
-from executor.data.dataset_fields import Dataset, dataset_of
+from executor.data.dataset_fields import Dataset, as_they_lie, dataset_of
 from executor.data.rows import BrokenRow, Row
 from executor.sources.origin import rows
 from planner.structure import settings_of
@@ -29,8 +27,7 @@ def resolved(dataset: Dataset, folder: Path) -> Dataset:
     """The dataset with its type, and the field that it is read from; raises ProblemError where that cannot be told."""
     if dataset.type:
         return dataset
-    as_they_lie = evolve(dataset, shuffle=False, sample=None, weight=1.0, filters=(), deduplicate=False)
-    seen = tuple(islice(rows(as_they_lie, folder), _LINES))
+    seen = tuple(islice(rows(as_they_lie(dataset), folder), _LINES))
     first = [row for row in seen if isinstance(row, Row) and _says_something(row)][:_ROWS]
     told = _told(first)
     if len(told) == 1:
@@ -47,7 +44,7 @@ def resolved(dataset: Dataset, folder: Path) -> Dataset:
     if seen:
         from executor.data.broken_rows import BrokenRows
 
-        broken = (row for row in rows(as_they_lie, folder) if isinstance(row, BrokenRow))
+        broken = (row for row in rows(as_they_lie(dataset), folder) if isinstance(row, BrokenRow))
         raise ProblemError(BrokenRows.of(broken).diagnostics())
     raise problem("Empty dataset", "There is no row from which the `type` could be told.")
 

@@ -20,6 +20,9 @@ from state.canonical import Plain
 Rows: TypeAlias = Iterator[Row | BrokenRow]
 """Sound and broken rows; those that are broken are passed on by everything here."""
 
+MET_WITHOUT = ("!=", "not in")
+"""The operators of conditions that a row without the field meets."""
+
 _ABSENT = object()
 
 

@@ -86,6 +86,35 @@ def test_filters_that_no_row_meets_are_told_with_fields_that_no_row_has(tmp_path
         ]
 
 
+def test_names_of_columns_that_no_row_has_are_told_where_they_would_do_nothing(tmp_path: Path) -> None:
+    chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "learn": True}]
+    write(tmp_path, {"messages": chat}, {"messages": json.dumps(chat), "lang": "de", "meta": {"score": 1}})
+    chats = SOURCE + 'type = "chat_template"\n'
+    one, other = (
+        'filters = [{{field = "{}", operator = "not in", value = [2]}}',
+        ', {{field = "{}", operator = "!=", value = 1}}]\n',
+    )
+    conditions = one.format("meta.scroe") + other.format("n")
+    wrong = """field_system = "setup"
+message_field_training = "laern"
+message_property_mappings = {thinking = "thought"}"""
+    lines = [
+        "4:1: Unknown column: dataset.x.filters names the field `meta.scroe`, which no row",
+        "4:1: Unknown column: dataset.x.filters names the field `n`, which no row",
+        "5:1: Unknown column: dataset.x.field_system names the field `setup`, which no row",
+        "6:1: Unknown column: dataset.x.message_field_training names the property `laern`, which no message",
+        "7:1: Unknown column: dataset.x.message_property_mappings names the property `thought`, which no message",
+    ]
+    expected = [f"recipe.toml:{line} has, so that it does nothing." for line in lines]
+    assert problems(tmp_path, chats + conditions + wrong) == expected
+    conditions = one.format("meta.score") + other.format("lang")
+    assert desired(tmp_path, chats + conditions + 'message_field_training = "learn"').facts == {"rows": 2}
+    write(tmp_path, {**SHARED, "context": "c"})
+    with pytest.raises(ProblemError) as refused:
+        desired(tmp_path, SOURCE + 'field_input = "contxt"')
+    assert [one.hint for one in refused.value.diagnostics] == ["Did you mean `context`?"]
+
+
 def test_rows_in_which_nothing_is_set_tell_nothing(tmp_path: Path) -> None:
     write(tmp_path, *[dict.fromkeys(SHARED)] * 30, SHARED)
     assert problems(tmp_path, SOURCE)[0] == ("x.jsonl:1: Broken row: This row has no text in the field `instruction`.")
