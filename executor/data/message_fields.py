@@ -50,8 +50,11 @@ class Names:
 
     def messages(self, value: object, field: str) -> tuple[Message, ...]:
         """The messages in a field, of which there must be one at least."""
-        given = from_text(value)
+        given = objects(value)
         if isinstance(given, Mapping):
+            if isinstance(given.get(self.role), list):
+                reason = f"has lists of different lengths in the field `{field}`"
+                raise RowError(reason)
             given = [given]
         if not isinstance(given, list) or not given:
             reason = f"has no list of messages in the field `{field}`"
@@ -127,7 +130,7 @@ def with_system(messages: tuple[Message, ...], system: object) -> tuple[Message,
 
 def tools(values: Mapping[str, Plain], field: str) -> Tools:
     """The tools in a field, as JSON or as the text of it; None for none."""
-    given = from_text(values.get(field))
+    given = objects(values.get(field))
     if given is None or given in ("", [], {}):
         return None
     if not isinstance(given, list) or not all(isinstance(one, Mapping) for one in given):
@@ -138,7 +141,7 @@ def tools(values: Mapping[str, Plain], field: str) -> Tools:
 
 def is_chat(value: object, *needed: str) -> bool:
     """Whether a value, perhaps written as text, is a list of messages that have the needed properties, or `role`."""
-    given = from_text(value)
+    given = objects(value)
     first = given[0] if isinstance(given, list) and given else None
     return isinstance(first, Mapping) and first.keys() >= set(needed or ("role",))
 
@@ -151,6 +154,19 @@ def from_text(value: object) -> object:
         return json.loads(value)
     except (ValueError, RecursionError):
         return value
+
+
+def objects(value: object) -> object:
+    """As `from_text`; an object of lists, as which `datasets` keeps a `Sequence` of objects, is a list of objects."""
+    given = from_text(value)
+    if not isinstance(given, Mapping):
+        return given
+    columns = {name: one for name, one in given.items() if one is not None}
+    lengths = {len(one) if isinstance(one, list) else None for one in columns.values()}
+    if len(lengths) != 1 or None in lengths:
+        return given
+    named = (zip(columns, one, strict=True) for one in zip(*columns.values(), strict=True))
+    return [{name: one for name, one in pairs if one is not None} for pairs in named]
 
 
 def _content(message: Mapping[str, Any], number: int) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from executor import formats
 from executor.data.dataset_fields import Dataset, as_they_lie
-from executor.data.message_fields import from_text
+from executor.data.message_fields import objects
 from executor.data.rows import Row
 from executor.sources import origin
 from executor.sources.selection import MET_WITHOUT, has_field
@@ -81,6 +81,6 @@ def _fields(values: Mapping[str, Plain]) -> Iterator[str]:
 
 def _properties(values: Mapping[str, Plain]) -> Iterator[str]:
     """The properties of everything that lists in a row hold, such as messages."""
-    for value in map(from_text, values.values()):
+    for value in map(objects, values.values()):
         for one in value if isinstance(value, list) else ():
             yield from one if isinstance(one, Mapping) else ()

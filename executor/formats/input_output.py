@@ -9,7 +9,7 @@ from executor.data.chat_messages import RowError
 from executor.data.examples import Example, Segments
 from executor.data.flags import flag
 from executor.data.format import Format, Values
-from executor.data.message_fields import from_text
+from executor.data.message_fields import objects
 from state.canonical import Plain
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def example(values: Values, _: Dataset) -> Example:
     """The segments of a row; of a `prompt` and a `completion`, the second one is trained and ended."""
     if "segments" not in values and {"prompt", "completion"} <= values.keys():
         return _prompt_and_completion(values)
-    segments = from_text(values.get("segments"))
+    segments = objects(values.get("segments"))
     if not isinstance(segments, list) or not segments:
         reason = "has no list of segments in the field `segments`"
         raise RowError(reason)
@@ -52,7 +52,7 @@ def _part(segment: object, number: int) -> tuple[str, bool]:
 
 
 def _recognises(values: Values) -> Mapping[str, Plain] | None:
-    if isinstance(from_text(values.get("segments")), list):
+    if isinstance(objects(values.get("segments")), list):
         return {}
     told = isinstance(values.get("prompt"), str) and isinstance(values.get("completion"), str)
     return {} if told and not {"label", "instruction"} & values.keys() else None

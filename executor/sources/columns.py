@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import datetime as dt
-import decimal
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from typing import Any, BinaryIO
 
 from executor.data.rows import BrokenRow, Row
-from state.canonical import Plain
+from executor.sources.column_values import reader
 from state.diagnostic import Place, problem
 
 _BATCH_ROWS = 256
@@ -67,35 +63,11 @@ def _rows(batches: Iterable[Any], name: str, form: str) -> Iterator[Row | Broken
     try:
         for batch in batches:
             batch.validate(full=True)  # else damaged offsets lead anywhere in memory
+            read = {one.name: reader(one.type) for one in batch.schema}
             for start in range(0, batch.num_rows, _BATCH_ROWS):
                 for values in batch.slice(start, _BATCH_ROWS).to_pylist():
                     number += 1
-                    yield Row(Place(name, number), {field: _plain(value) for field, value in values.items()})
+                    yield Row(Place(name, number), {field: read[field](value) for field, value in values.items()})
     except (pa.ArrowException, *_OF_DAMAGE) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
         yield BrokenRow(Place(name, number + 1), f"cannot be read as {form}: {reason}")
-
-
-def _plain(value: object) -> Plain:
-    """A value as JSON has it: what JSON has no number for is null, and what it does not know is a text."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float | decimal.Decimal):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return _text(value)
-
-
-def _text(value: object) -> str:
-    """Times in ISO 8601; bytes as the text that they are, else in base 64."""
-    if isinstance(value, dt.date | dt.time):
-        return value.isoformat()
-    if not isinstance(value, bytes):
-        return str(value)
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return base64.b64encode(value).decode()

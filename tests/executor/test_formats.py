@@ -101,6 +101,18 @@ def test_messages_may_be_written_as_text() -> None:
     assert example("chat_template", row) == Conversation((ASKED,))
 
 
+def test_lists_of_objects_may_be_kept_as_an_object_of_lists() -> None:
+    chat = {"role": ["user", "assistant"], "content": ["hi", "ho"], "train": [None, False]}
+    assert example("chat_template", {"messages": chat}) == Conversation((ASKED, said("assistant", "ho", train=False)))
+    talk = {"from": ["human", "gpt"], "value": ["hi", "ho"]}
+    assert example("sharegpt", {"conversations": talk}) == Conversation((ASKED, ANSWERED))
+    assert example("input_output", {"segments": {"label": [True], "text": ["a"]}}) == Segments((("a", True),))
+    recognised = formats.load()["chat_template"].recognises({"messages": chat})
+    assert recognised == {"field_messages": "messages"}
+    torn = {"messages": {**chat, "content": ["hi"]}}
+    assert refusal("chat_template", torn) == "has lists of different lengths in the field `messages`"
+
+
 def test_of_a_conversational_prompt_nothing_is_trained() -> None:
     expected = Conversation((said("user", "hi", train=False), ANSWERED))
     assert example("chat_template", {"prompt": [ASKED], "completion": [ANSWERED]}) == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import gzip
 import json
 from collections import Counter
@@ -158,6 +159,32 @@ def test_columns_are_read_whatever_form_they_have(tmp_path: Path) -> None:
         assert read(tmp_path / name, (tmp_path / name).read_bytes()) == expected
         packed = gzip.compress((tmp_path / name).read_bytes())
         assert [row for _, row in read(tmp_path / f"{name}.gz", packed)] == rows
+
+
+def test_objects_in_columns_are_what_they_were_before(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from datasets import Dataset as Table
+    from datasets import Features, Json, List, Value
+    from pyarrow import parquet
+
+    tools = [
+        {"name": "f", "parameters": {"city": {"type": "string"}}},
+        {"name": "g", "parameters": {"q": {"type": "n"}}},
+    ]
+    rows = [{"tools": tools, "none": None, "meta": {"a": 1}}, {"tools": [], "none": None, "meta": {"b": [None, 2]}}]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "united.parquet")
+    described = Features({"tools": List(Json()), "none": Value("string"), "meta": Json()})
+    Table.from_list(rows, features=described).to_parquet(tmp_path / "json.parquet")
+    for name in ("united.parquet", "json.parquet"):
+        assert [row for _, row in read(tmp_path / name, (tmp_path / name).read_bytes())] == rows
+    kinds = {
+        "map": pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64())),
+        "word": pa.array(["w"]).dictionary_encode(),
+        "large": pa.array([[decimal.Decimal(12345678901234567890)]], pa.large_list(pa.decimal128(20, 0))),
+    }
+    parquet.write_table(pa.table(kinds), tmp_path / "x.parquet")
+    found = read(tmp_path / "x.parquet", (tmp_path / "x.parquet").read_bytes())
+    assert found == [("x.parquet:1", {"map": {"a": 1}, "word": "w", "large": [12345678901234567890]})]
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstandard.compress)])
