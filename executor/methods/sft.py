@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from executor.training import cross_entropy, trainers
+from executor.training import cross_entropy, length_order, trainers
 from executor.training.cross_entropy import CrossEntropy
 from executor.training.method import Method
 from executor.training.stage import Stage
@@ -41,7 +41,6 @@ def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
         "packing": False,
         "dataset_kwargs": {"skip_prepare_dataset": True},
         "label_smoothing_factor": run.settings["label_smoothing_factor"],
-        "train_sampling_strategy": "group_by_length" if run.settings["group_by_length"] else "random",
     }
     made = trainers.common(run)
     collator = run.collator(made["processing_class"])
@@ -49,6 +48,8 @@ def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
     arguments = SFTConfig(**{**rows, **run.arguments()})
     ready = trainers.ready(SFTTrainer(args=arguments, data_collator=collator, **loss, **made))
     cross_entropy.prove(ready, run.settings)
+    if run.settings["group_by_length"]:
+        length_order.group_by_length(ready, run.settings)
     return ready
 
 

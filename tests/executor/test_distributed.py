@@ -248,8 +248,11 @@ def test_ddp_on_rows_that_two_ranks_cannot_share_evenly_goes_on_after_a_rank_was
     assert [one.step for one in kept] == [2]
     lost = evolve(task, resume_from=kept[-1], earlier=kept, world=evolve(task.world, main_port=free_port()))
     methods = {name: distributed(bench.task(name), DDP) for name in ("dpo lora", "reward full", "grpo full")}
+    together = evolve(EVALUATED, group_by_length=True)
+    grouped = distributed(laboratory.task(together, tokens), DDP)
     sharded = distributed(laboratory.task(EVALUATED, tokens), Distributed("fsdp", 2))
-    launch([lost, *methods.values(), sharded], tmp_path / "again.log")
+    launch([lost, grouped, *methods.values(), sharded], tmp_path / "again.log")
+    check(grouped, "torch", run(laboratory.task(evolve(together, micro_batch_size=4), tokens)))
     folders = [Path(task.tune_folder) / name for name in ("lost", "straight")]
     assert digest_file(folders[0] / "model.safetensors") == digest_file(folders[1] / "model.safetensors")
     for name, one in methods.items():
