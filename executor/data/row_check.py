@@ -31,7 +31,7 @@ def examine(address: str, dataset: Dataset, folder: Path, place: Callable[[str],
 
     `place` says where a field of the dataset was written.
     """
-    count, broken = 0, BrokenRows()
+    count, broken, ends = 0, BrokenRows(), BrokenRows()
     unseen = named_columns.optional(dataset)
     for row in origin.rows(dataset, folder):
         if unseen:
@@ -41,8 +41,10 @@ def examine(address: str, dataset: Dataset, folder: Path, place: Callable[[str],
             count += 1
         else:
             broken.add(fault)
+            if fault.ends_file:
+                ends.add(fault)
     skips = dataset.on_bad_row == "skip"
-    wrong = () if skips else broken.diagnostics()
+    wrong = ends.diagnostics() if skips else broken.diagnostics()
     if not count and not wrong:
         wrong = (_empty(address, dataset, folder, broken=bool(broken)),)
     elif unseen:

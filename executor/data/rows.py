@@ -28,6 +28,8 @@ class BrokenRow:
 
     place: Place
     why: str
+    ends_file: bool = False
+    """Whether nothing behind it in its file can be read: rows of an unknown number, which nobody asked to skip."""
 
 
 def row_digest(row: Row) -> bytes:

@@ -70,4 +70,4 @@ def _rows(batches: Iterable[Any], name: str, form: str) -> Iterator[Row | Broken
                     yield Row(Place(name, number), {field: read[field](value) for field, value in values.items()})
     except (pa.ArrowException, *_OF_DAMAGE) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
-        yield BrokenRow(Place(name, number + 1), f"cannot be read as {form}: {reason}")
+        yield BrokenRow(Place(name, number + 1), f"cannot be read as {form}: {reason}", ends_file=True)

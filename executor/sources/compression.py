@@ -26,12 +26,12 @@ UNREADABLE = (OSError, EOFError, zlib.error)
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """A file's bytes in order, decompressed."""
-    if path.suffix == ".gz":
+    if path.suffix.lower() == ".gz":
         import gzip
 
         with gzip.open(path, "rb") as stream:
             yield cast("BinaryIO", stream)
-    elif path.suffix == ".zst":
+    elif path.suffix.lower() == ".zst":
         with _zstandard(path) as stream:
             yield stream
     else:
@@ -43,7 +43,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 def seekable(path: Path) -> Iterator[BinaryIO]:
     """A file for readers that jump about in it; a compressed one is decompressed to a temporary file first."""
     with opened(path) as stream:
-        if path.suffix not in COMPRESSED:
+        if path.suffix.lower() not in COMPRESSED:
             yield stream
             return
         import shutil

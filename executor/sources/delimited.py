@@ -10,6 +10,12 @@ from executor.data.rows import BrokenRow, Row
 from executor.sources.json_lines import LONGEST_LINE, lines
 from state.diagnostic import Place
 
+_UNCLOSED = "unexpected end of data"
+_WORDS = {
+    _UNCLOSED: "it opens a quote that nothing closes",
+    "new-line character seen in unquoted field": "a carriage return alone ends no line, and must stand in quotes",
+}
+
 
 def read_commas(stream: BinaryIO, name: str) -> Iterator[Row | BrokenRow]:
     """Rows of a .csv file."""
@@ -33,18 +39,33 @@ def _read(stream: BinaryIO, name: str, delimiter: str) -> Iterator[Row | BrokenR
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            yield BrokenRow(place, f"is no row of a table: {error}")
-            continue
-        if cells is None:
-            return
-        if undecodable:
-            yield BrokenRow(place, "is not UTF-8")
-        elif header is None and cells:
-            header = cells
-            if len(set(header)) < len(header):
-                yield BrokenRow(place, "names a field twice")
-        elif header is not None and cells:
+            wrong, ends = f"is no row of a table: {_reason(str(error))}", str(error) == _UNCLOSED
+        else:
+            if cells is None:
+                return
+            wrong, ends = ("is not UTF-8" if undecodable else ""), False
+            if header is None and cells:
+                wrong = wrong or _wrong_with(cells)
+        if wrong:
+            yield BrokenRow(place, wrong, ends_file=ends or header is None)
+            if header is None:  # the next line would be taken for it
+                return
+        elif header is None:
+            header = cells or None
+        elif cells:
             yield _row(place, header, cells)
+
+
+def _wrong_with(header: list[str]) -> str:
+    twice = [name for name in header if header.count(name) > 1]
+    if not twice:
+        return ""
+    return f"names the field `{twice[0]}` twice" if twice[0] else "has two columns without a name"
+
+
+def _reason(error: str) -> str:
+    """Python's words for what is wrong, or better ones."""
+    return _WORDS.get(error.partition(" - ")[0], error)
 
 
 def _row(place: Place, header: list[str], cells: list[str]) -> Row | BrokenRow:

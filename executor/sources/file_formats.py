@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
+from attrs import evolve
+
 from executor.data.rows import BrokenRow, Row
 from state.diagnostic import Place
 
@@ -27,13 +29,14 @@ SUFFIXES = tuple(_READERS)
 
 COMPRESSED = (".gz", ".zst")
 """Endings behind those of a format."""
+_TAKEN_FOR = " (a file whose ending tells no format is read as JSON Lines)"
 _JUMPING = (".parquet", ".arrow")
 """Formats whose readers jump about in the file."""
 
 
 def suffix(name: str) -> str:
     """The ending that tells the format, without that of compression; "" for one that is not known."""
-    if name.endswith(COMPRESSED):
+    if name.lower().endswith(COMPRESSED):
         name = name.rpartition(".")[0]
     stem, dot, ending = name.rpartition(".")
     found = dot + ending.lower()
@@ -51,9 +54,9 @@ def read_file(path: Path, name: str) -> Iterator[Row | BrokenRow]:
         with open_file(path) as stream:
             for row in _reader(ending)(stream, name):
                 last = row.place
-                yield row
+                yield row if suffix(path.name) or isinstance(row, Row) else evolve(row, why=row.why + _TAKEN_FOR)
     except compression.UNREADABLE as error:
-        yield BrokenRow(Place(name, last.line + 1), f"cannot be read: {_reason(error)}")
+        yield BrokenRow(Place(name, last.line + 1), f"cannot be read: {_reason(error)}", ends_file=True)
 
 
 def _reader(ending: str) -> Reader:

@@ -20,7 +20,7 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 
 
 def read(stream: BinaryIO, name: str) -> Iterator[Row | BrokenRow]:
-    """The objects of the top-level array, or of the first list in the top-level object; or of JSON Lines after all.
+    """The objects of the top-level array, or of the list of objects in a top-level object; or of JSON Lines after all.
 
     Many files called .json hold JSON Lines: what shows them is a first line that is an object, with more behind it.
     """
@@ -41,9 +41,9 @@ def read(stream: BinaryIO, name: str) -> Iterator[Row | BrokenRow]:
     try:
         yield from document.rows()
     except UnicodeDecodeError:
-        yield BrokenRow(document.place(), "is not UTF-8")
+        yield BrokenRow(document.place(), "is not UTF-8", ends_file=True)
     except _BrokenDocumentError as error:
-        yield BrokenRow(document.place(), str(error))
+        yield BrokenRow(document.place(), str(error), ends_file=True)
 
 
 class _BrokenDocumentError(Exception):
@@ -72,10 +72,17 @@ class _Document:
         """Every element of the list."""
         opening = self._next()
         if opening == "{":
-            self._to_first_list()
-        elif opening != "[":
+            yield from self._of_object()
+        elif opening == "[":
+            yield from self._elements()
+        else:
             message = "is neither a JSON array nor an object with a list in it" if opening else "is an empty file"
             raise _BrokenDocumentError(message)
+        if self._next():
+            message = "stands behind the end of the JSON document"
+            raise _BrokenDocumentError(message)
+
+    def _elements(self) -> Iterator[Row | BrokenRow]:
         self._skip(1)
         while (following := self._next()) != "]":
             if following == ",":
@@ -83,24 +90,43 @@ class _Document:
                 continue
             place = self.place()
             yield json_lines.checked(self._value(), place)
-
-    def _to_first_list(self) -> None:
-        """Go to the opening bracket of the first list among the values of an object."""
         self._skip(1)
+
+    def _of_object(self) -> Iterator[Row | BrokenRow]:
+        """The elements of the only list of objects among the values of an object; of two, which is meant is unknown."""
+        self._skip(1)
+        found = ""
         while (following := self._next()) != "}":
             if following != '"':
                 message = "is not JSON: expected a name in quotes"
                 raise _BrokenDocumentError(message)
-            self._value()
+            name = self._value()
             if self._next() == ":":
                 self._skip(1)
-            if self._next() == "[":
-                return
-            self._value()
+            if not self._at_objects():
+                self._value()
+            elif found:
+                message = (
+                    f"is of a second list, `{name}`, where `{found}` holds rows: each belongs into a file of its own"
+                )
+                raise _BrokenDocumentError(message)
+            else:
+                found = str(name)
+                yield from self._elements()
             if self._next() == ",":
                 self._skip(1)
-        message = "is a JSON object without a list of rows in it"
-        raise _BrokenDocumentError(message)
+        if not found:
+            message = "is a JSON object without a list of rows in it"
+            raise _BrokenDocumentError(message)
+        self._skip(1)
+
+    def _at_objects(self) -> bool:
+        """Whether a list comes next, of which the first element is an object."""
+        if self._next() != "[":
+            return False
+        while not self.finished and not self.text[self.at + 1 :].strip():
+            self._more()
+        return self.text[self.at + 1 :].lstrip()[:1] == "{"
 
     def _next(self) -> str:
         """The next character that is not blank, without taking it; "" at the end of the file."""

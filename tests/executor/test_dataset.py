@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 from pathlib import Path
@@ -151,6 +152,29 @@ def test_broken_rows_are_skipped_only_if_that_is_asked_for(tmp_path: Path) -> No
     assert problems(tmp_path, SOURCE + 'type = "alpaca"\non_bad_row = "skip"') == [
         "recipe.toml:2:1: Empty dataset: dataset.x has no rows that can be read."
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "wrong"),
+    [
+        (
+            "x.csv",
+            'text\na\n"b\nc\n',
+            "3: Broken row: This row is no row of a table: it opens a quote that",
+        ),
+        ("x.csv", "text,text\na,b\n", "1: Broken row: This row names the field `text` twice."),
+        ("x.json", '[{"text": "a"}, {"text": "b"', "1:17: Broken row: This row is not JSON from here on: "),
+        (
+            "x.jsonl.gz",
+            gzip.compress(b'{"text": "a"}\n')[:-6],
+            "2: Broken row: This row cannot be read: Compressed ",
+        ),
+    ],
+)
+def test_the_rest_of_a_file_is_not_skipped(name: str, content: str | bytes, wrong: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    (found,) = problems(tmp_path, f'source = "{name}"\ntype = "completion"\non_bad_row = "skip"')
+    assert found.startswith(f"{name}:{wrong}")
 
 
 def test_what_state_knows_is_not_read_again(tmp_path: Path) -> None:

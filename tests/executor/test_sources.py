@@ -73,9 +73,17 @@ def test_an_array_names_line_and_column(tmp_path: Path) -> None:
     ]
 
 
-def test_rows_are_the_first_list_of_an_object(tmp_path: Path) -> None:
-    text = json.dumps({"version": "1", "meta": {"list": [1]}, "data": [{"a": 1}, {"a": 2}], "more": [{"a": 3}]})
-    assert [values for _, values in read(tmp_path / "x.json", text)] == [{"a": 1}, {"a": 2}]
+def test_rows_are_the_list_of_objects_in_an_object(tmp_path: Path) -> None:
+    document = {"version": "1", "by": ["me"], "meta": {"list": [1]}, "data": [{"a": 1}, {"a": 2}], "none": []}
+    assert [values for _, values in read(tmp_path / "x.json", json.dumps(document))] == [{"a": 1}, {"a": 2}]
+    text = json.dumps({"train": [{"a": 1}], "test": [{"a": 2}]})
+    assert read(tmp_path / "x.json", text) == [
+        ("x.json:1:12", {"a": 1}),
+        (
+            "x.json:1:31",
+            "is of a second list, `test`, where `train` holds rows: each belongs into a file of its own",
+        ),
+    ]
 
 
 def test_json_lines_by_another_name_are_read_as_such(tmp_path: Path) -> None:
@@ -91,6 +99,9 @@ def test_json_lines_by_another_name_are_read_as_such(tmp_path: Path) -> None:
         ('{"a": 1}', "x.json:1:8", "is a JSON object without a list of rows in it"),
         ('[{"a": 1},\n {"a" 2}]', "x.json:2:2", "is not JSON from here on: Expecting ':' delimiter"),
         ('[{"a": 1},\n', "x.json:2:1", "is not JSON from here on: Expecting value"),
+        ('{"a": ["b"]}', "x.json:1:12", "is a JSON object without a list of rows in it"),
+        ('[{"a": 1}]\n[{"a": 2}]', "x.json:2:1", "stands behind the end of the JSON document"),
+        ('{"a": [{}]} 1', "x.json:1:13", "stands behind the end of the JSON document"),
     ],
 )
 def test_documents_that_are_broken_say_where(text: str, place: str, why: str, tmp_path: Path) -> None:
@@ -114,6 +125,26 @@ def test_a_table_counts_lines_and_not_rows(tmp_path: Path) -> None:
         ("x.csv:7", "is no row of a table: ',' expected after '\"'"),
         ("x.csv:8", {"text": "ü", "score": "4"}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a,b,a\n1,2,3\n", "names the field `a` twice"),
+        (",b,\n1,2,3\n", "has two columns without a name"),
+        (b"a,\xff\n1,2\n", "is not UTF-8"),
+        ('"a"b,c\n1,2\n', "is no row of a table: ',' expected after '\"'"),
+        ("a,b\r1,2\r", "is no row of a table: a carriage return alone ends no line, and must stand in quotes"),
+    ],
+)
+def test_no_other_line_is_taken_for_a_broken_head_of_a_table(text: str | bytes, why: str, tmp_path: Path) -> None:
+    assert read(tmp_path / "x.csv", text) == [("x.csv:1", why)]
+
+
+def test_endings_are_known_in_capitals_and_missed_where_there_is_none(tmp_path: Path) -> None:
+    assert [row for _, row in read(tmp_path / "X.JSONL.GZ", gzip.compress(LINES.encode()))] == CHATS
+    said = "(a file whose ending tells no format is read as JSON Lines)"
+    assert read(tmp_path / "x.xlsx", "PK") == [("x.xlsx:1", f"is not JSON: Expecting value in column 1 {said}")]
 
 
 def test_a_table_may_have_tabs_and_wrong_bytes(tmp_path: Path) -> None:
