@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from typing import Self
+
+from attrs import evolve
 
 from state.explanations import code_of
 from state.values import frozen
@@ -52,6 +55,10 @@ class Diagnostic:
     def code(self) -> str:
         """The stable code of its summary."""
         return code_of(self.summary)
+
+    def at(self, place: Place) -> Self:
+        """The same at a place, if it has none of its own."""
+        return self if self.place.file else evolve(self, place=place)
 
 
 class ProblemError(Exception):

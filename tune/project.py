@@ -108,8 +108,13 @@ class Project:
         return assemble(with_variables(self.written, self.overrides), self.kinds)
 
     def state(self) -> State:
-        """What exists, the work of a killed run included."""
-        return current_state(self.store)
+        """What exists, the work of a killed run included; what keeps it from being read has a place in the recipe."""
+        try:
+            return current_state(self.store)
+        except ProblemError as error:
+            if not self.where.url:
+                raise
+            raise ProblemError(one.at(self.written.place("state.url")) for one in error.diagnostics) from None
 
     def desired(
         self, state: State, *, strict: bool = False, selection: Selection = WHOLE

@@ -77,10 +77,11 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
             return _probe_files(resource, surroundings)
         return _probe_fetched(resource, surroundings)
     except ProblemError as error:
-        found = tuple(placed(one, resource) for one in error.diagnostics)
+        found = tuple(one.at(resource.place("source")) for one in error.diagnostics)
     except OSError as error:
         detail = f"{resource.address}: `{error.filename}` cannot be read: {error.strerror}."
-        found = (Diagnostic("Unreadable file", detail, place=resource.place("source")),)
+        hint = "Make it readable for whoever runs `tune`, or leave it out."
+        found = (Diagnostic("Unreadable file", detail, hint, resource.place("source")),)
     return Probe(diagnostics=found, builds=False)
 
 
@@ -100,7 +101,7 @@ def _probe_files(resource: Resource, surroundings: Surroundings) -> Probe:
     from executor.data.row_check import examine
 
     seen = examine(resource.address, read, surroundings.folder, resource.place)
-    found = tuple(placed(one, resource) for one in seen.wrong)
+    found = tuple(one.at(resource.place("source")) for one in seen.wrong)
     notes = _notes(settings)
     return Probe(content, settings, known={"": known}, facts=seen.facts, notes=notes, diagnostics=found, builds=False)
 
@@ -140,11 +141,6 @@ def _probe_fetched(resource: Resource, surroundings: Surroundings) -> Probe:
     known = identity(settings_of(read), list(content.values()))
     facts = record.facts if record is not None and record.output_digest == known else {}
     return Probe(content, settings, known={"": known}, facts=facts, notes=_notes(settings))
-
-
-def placed(diagnostic: Diagnostic, resource: Resource) -> Diagnostic:
-    """A diagnostic that names no row, at the source of its dataset."""
-    return diagnostic if diagnostic.place.file else hub.at(diagnostic, resource.place("source"))
 
 
 def _told(dataset: Dataset, read: Dataset) -> dict[str, Plain]:

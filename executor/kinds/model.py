@@ -130,7 +130,7 @@ def _probe_hub(resource: Resource, surroundings: Surroundings, template: str | N
     if not commit:
         resolved = hub.resolve(model.source, model.revision or "main")
         if isinstance(resolved, Diagnostic):
-            return Probe(diagnostics=(hub.at(resolved, resource.place("source")),))
+            return Probe(diagnostics=(resolved.at(resource.place("source")),))
         commit = resolved
     known = {
         "tokenizer": changed_identity(digest({"hub": commit, "part": "tokenizer"}), settings_of(model)),

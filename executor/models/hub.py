@@ -6,9 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from attrs import evolve
-
-from state.diagnostic import Diagnostic, Place, ProblemError, problem
+from state.diagnostic import Diagnostic, ProblemError, problem
 from state.wording import stopped
 
 _ID = r"[A-Za-z0-9][\w.-]*/[\w.-]+"
@@ -53,11 +51,6 @@ def told(error: BaseException) -> str:
     if isinstance(error, RevisionNotFoundError):
         return "the repository has no such revision."
     return stopped(re.sub(r"\[Errno -?\d+\] ", "", str(error).strip().partition("\n")[0]))
-
-
-def at(diagnostic: Diagnostic, place: Place) -> Diagnostic:
-    """The diagnostic with the place in the recipe that it is about."""
-    return evolve(diagnostic, place=place)
 
 
 def download(repository: str, commit: str) -> Path:

@@ -16,7 +16,6 @@ from attrs import define, evolve, field
 
 from executor.data.dataset_fields import Dataset
 from executor.data.rows import BrokenRow
-from executor.kinds.dataset import placed
 from executor.kinds.model import Model, recorded_commit
 from executor.kinds.tokens import LIBRARIES, Tokens
 from executor.models import hub
@@ -230,7 +229,7 @@ def _resolved(resource: Resource, folder: Path, state: State) -> tuple[Resource,
     try:
         return evolve(resource, specification=resolved(dataset, folder)), folder
     except ProblemError as error:
-        raise ProblemError(tuple(placed(one, resource) for one in error.diagnostics)) from None
+        raise ProblemError(tuple(one.at(resource.place("source")) for one in error.diagnostics)) from None
 
 
 def _versions(dataset: Dataset, folder: Path, record: Record | None) -> Mapping[str, str]:

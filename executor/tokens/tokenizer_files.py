@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ def tokenizer_digest(folder: Path, digests: FileDigests) -> str:
 
 def has_tokenizer(folder: Path) -> bool:
     """Whether a folder holds a tokenizer."""
-    return any((folder / name).is_file() for name in VOCABULARY)
+    # `Path.is_file` raises where a name is too long for any file.
+    return any(os.path.isfile(folder / name) for name in VOCABULARY)  # noqa: PTH113
 
 
 def own_template(folder: Path) -> str | None:

@@ -30,7 +30,7 @@ def probed(resource: Resource, folder: Path) -> tuple[Distributed, tuple[Diagnos
         values, places = _read(folder, table.accelerate_config)
     except ProblemError as error:
         place = resource.place("distributed.accelerate_config")
-        return table, tuple(one if one.place.file else evolve(one, place=place) for one in error.diagnostics)
+        return table, tuple(one.at(place) for one in error.diagnostics)
     reading = _Reading(resource, {key: value for key, value in _flat(values) if value is not None})
     found = reading.table()
     reading.hold(found)

@@ -27,10 +27,11 @@ class LengthOrder:
     def __iter__(self) -> Iterator[int]:
         """The numbers of the rows of an epoch."""
         import torch
-        from transformers.trainer_pt_utils import get_length_grouped_indices
+        from transformers import trainer_pt_utils
 
+        grouped: Any = trainer_pt_utils.get_length_grouped_indices
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        order: list[int] = get_length_grouped_indices(self.lengths[: len(self)], self.batch_size, generator=generator)
+        order: list[int] = grouped(self.lengths[: len(self)], self.batch_size, generator=generator)
         return iter(order)
 
     def __len__(self) -> int:

@@ -102,7 +102,7 @@ def test_messages_may_be_written_as_text() -> None:
 
 
 def test_lists_of_objects_may_be_kept_as_an_object_of_lists() -> None:
-    chat = {"role": ["user", "assistant"], "content": ["hi", "ho"], "train": [None, False]}
+    chat: dict[str, Any] = {"role": ["user", "assistant"], "content": ["hi", "ho"], "train": [None, False]}
     assert example("chat_template", {"messages": chat}) == Conversation((ASKED, said("assistant", "ho", train=False)))
     talk = {"from": ["human", "gpt"], "value": ["hi", "ho"]}
     assert example("sharegpt", {"conversations": talk}) == Conversation((ASKED, ANSWERED))

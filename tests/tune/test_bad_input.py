@@ -306,3 +306,11 @@ def test_a_state_is_not_put_where_no_recipe_finds_it(empty: Any, command: tuple[
     assert empty.tune("fmt").stdout == "recipe.toml\n"
     assert (empty.path / "recipe.toml").read_text() == text
     assert empty.summary() == {"reuse": 1}
+
+
+def test_a_path_of_a_thousand_characters_does_not_fill_the_screen(fresh: Any) -> None:
+    fresh.edit('tokenizer = "tokenizer"', f'tokenizer = "{"x" * 1000}"')
+    refused = fresh.tune("plan", expect=1).stderr
+    assert refused.startswith("recipe.toml:4:1: Error: Missing file [TUNE100]\n")
+    said = "".join(line.strip() for line in refused.splitlines()[1:])
+    assert f"`{'x' * 199}...{'x' * 18}`, which holds no tokenizer." in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 
@@ -12,6 +13,9 @@ from state.diagnostic import Diagnostic, Severity
 from state.secrets import without_secrets
 from tune.views.terminal import console, hanging
 from tune.views.words import plural
+
+_ENDLESS = re.compile(r"(\S{200})\S{200,}(\S{20})")
+"""A word of which a reader needs both ends at most: a path of a thousand characters, a file that became a name."""
 
 
 def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
@@ -35,6 +39,11 @@ def render(out: Console, diagnostic: Diagnostic) -> None:
     if diagnostic.code:
         head.append(f" [{diagnostic.code}]", style="dim")
     out.print(head, soft_wrap=True)
-    out.print(hanging(without_secrets(diagnostic.detail), 2))
+    out.print(hanging(_shown(diagnostic.detail), 2))
     if diagnostic.hint:
-        out.print(hanging(f"hint: {without_secrets(diagnostic.hint)}", 2, style="cyan"))
+        out.print(hanging(f"hint: {_shown(diagnostic.hint)}", 2, style="cyan"))
+
+
+def _shown(text: str) -> str:
+    """A text without secrets, and without the middle of words that would fill the screen."""
+    return _ENDLESS.sub(r"\1...\2", without_secrets(text))
