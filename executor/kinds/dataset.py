@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from os.path import commonpath, relpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,13 @@ from executor import formats
 from executor.applying.probe import Surroundings, assumed
 from executor.data.dataset_fields import Dataset, dataset_of
 from executor.models import hub
-from executor.sources import origin
+from executor.sources import origin, splits
 from executor.sources.detection import not_given, resolved
 from executor.sources.origin import Origin, origin_of, sources_of
 from planner.kind import Kind, Probe, Resource, Resources
 from planner.structure import are_as_recorded, settings_of
 from state.canonical import Plain, digest
-from state.diagnostic import Diagnostic, ProblemError
+from state.diagnostic import Diagnostic, ProblemError, Severity
 from state.files import FileDigests
 from state.record import Record
 
@@ -101,9 +102,22 @@ def _probe_files(resource: Resource, surroundings: Surroundings) -> Probe:
     from executor.data.row_check import examine
 
     seen = examine(resource.address, read, surroundings.folder, resource.place)
-    found = tuple(one.at(resource.place("source")) for one in seen.wrong)
+    found = (*(one.at(resource.place("source")) for one in seen.wrong), *_several_splits(resource, list(content)))
     notes = _notes(settings)
     return Probe(content, settings, known={"": known}, facts=seen.facts, notes=notes, diagnostics=found, builds=False)
+
+
+def _several_splits(resource: Resource, files: Sequence[str]) -> Iterator[Diagnostic]:
+    """A warning where a folder or pattern brings rows to test on among those to train on, by the names of the files."""
+    dataset: Dataset = resource.specification
+    if dataset.split or len(files) == 1 or set(files) <= set(sources_of(dataset)):
+        return
+    above = commonpath(files)
+    told = splits.told(relpath(name, above) for name in files)
+    if len(told) > 1:
+        detail = f"{resource.address} reads the files of all splits alike: {', '.join(told)}."
+        hint = f"Set `split`, to `{'+'.join(told)}` if all of them are meant."
+        yield Diagnostic("Several splits", detail, hint, resource.place("source"), Severity.WARNING)
 
 
 def _recorded(record: Record | None, read: Dataset, content: Mapping[str, str]) -> str:

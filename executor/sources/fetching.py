@@ -20,10 +20,7 @@ def versions(dataset: Dataset, recipe_folder: Path, commit: str) -> dict[str, st
     if origin_of(dataset, recipe_folder) is Origin.STORAGE:
         from executor.sources import remote
 
-        objects = remote.listed(sources_of(dataset))
-        if not objects:
-            raise problem("Missing file", f"`{', '.join(sources_of(dataset))}` names no object of a known format.")
-        return {one.address: one.version for one in objects}
+        return {one.address: one.version for one in remote.listed(sources_of(dataset))}
     if not commit:
         repository, revision = sources_of(dataset)[0], dataset.revision or "main"
         resolved = hub.resolve(repository, revision, hub.DATASET)

@@ -35,12 +35,15 @@ def listed(sources: Sequence[str]) -> tuple[Object, ...]:
     found: dict[str, Object] = {}
     for source in sources:
         try:
-            found |= {one.address: one for one in _list(source)}
+            some = {one.address: one for one in _list(source)}
         except _refusals() as error:
             known = CREDENTIALS.get(source.partition("://")[0])
             credentials = f", and the credentials in the environment ({known})" if known else ""
             hint = f"Check the address, the network{credentials}."
             raise problem("Unreadable source", f"`{source}` cannot be listed: {stopped(_why(error))}", hint) from None
+        if not some:
+            raise problem("Missing file", f"`{source}` names no object of a known format.")
+        found |= some
     return tuple(found.values())
 
 

@@ -221,12 +221,12 @@ def with_overlaps(previews: Sequence[Preview]) -> list[Preview]:
 def _resolved(resource: Resource, folder: Path, state: State) -> tuple[Resource, Path]:
     """A dataset with its type, and where its files lie: they are fetched if they are not here yet."""
     dataset: Dataset = resource.specification
-    if origin_of(dataset, folder) is not Origin.LOCAL:
-        folder = fetching.fetch(dataset, _versions(dataset, folder, state.records.get(resource.address)))
-    elif not origin.named_files(dataset, folder):
-        detail = f"{resource.address}.source names `{', '.join(sources_of(dataset))}`, which matches no file."
-        raise problem("Missing file", detail, "Paths are relative to the recipe's folder.", resource.place("source"))
     try:
+        if origin_of(dataset, folder) is not Origin.LOCAL:
+            folder = fetching.fetch(dataset, _versions(dataset, folder, state.records.get(resource.address)))
+        elif not origin.named_files(dataset, folder):
+            detail = f"{resource.address}.source names `{', '.join(sources_of(dataset))}`, which matches no file."
+            raise problem("Missing file", detail, "Paths are relative to the recipe's folder.")
         return evolve(resource, specification=resolved(dataset, folder)), folder
     except ProblemError as error:
         raise ProblemError(tuple(one.at(resource.place("source")) for one in error.diagnostics)) from None

@@ -238,6 +238,26 @@ def test_settings_come_back_from_state_as_they_were() -> None:
     assert dataset_of(json.loads(json.dumps(settings_of(one)))) == one
 
 
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ('"d"', "test, train"),
+        ('"d/*.jsonl"', "test, train"),
+        ('"d"\nsplit = "test+train"', ""),
+        ('["d/train.jsonl", "d/test.jsonl"]', ""),
+        ('"d/train.jsonl"', ""),
+    ],
+)
+def test_a_folder_with_several_splits_is_warned_of(source: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    for name in ("train", "test"):
+        (tmp_path / "d" / f"{name}.jsonl").write_text('{"text": "a"}\n')
+    recipe = parse(f"[dataset.x]\nsource = {source}", "recipe.toml", kinds.load())
+    _, found = desire(recipe, tmp_path, FileDigests(), State("lineage", 0))
+    said = f"dataset.x reads the files of all splits alike: {told}."
+    assert [(one.summary, one.detail) for one in found] == ([("Several splits", said)] if told else [])
+
+
 def test_files_that_changed_since_are_noticed(tmp_path: Path) -> None:
     write(tmp_path, SHARED)
     given = settings_of(Dataset(source="x.jsonl", type="alpaca"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import decimal
 import gzip
 import json
+import re
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -245,6 +246,24 @@ def test_globs_folders_and_lists_are_read_in_order(tmp_path: Path) -> None:
     assert taken(tmp_path, ("b/*.jsonl", "a.jsonl", "b/2.jsonl")) == ["b/2.jsonl", "a.jsonl"]
     assert taken(tmp_path, str(tmp_path / "*.jsonl")) == ["a.jsonl"]
     assert paths.source_files(["nothing.jsonl", "c/*"], tmp_path) == ()
+    for absent in ("nothing.jsonl", "c/*"):
+        with pytest.raises(ProblemError, match=f"`{re.escape(absent)}`, one of several sources, matches no file"):
+            taken(tmp_path, ("a.jsonl", absent))
+    write(tmp_path, "b [1].jsonl")
+    assert taken(tmp_path, "b [1].jsonl") == ["b [1].jsonl"]
+
+
+def test_folders_behind_links_are_read_once_and_links_to_nothing_are_missed(tmp_path: Path) -> None:
+    write(tmp_path, "d/a.jsonl", "d/old/b.jsonl", "elsewhere/c.jsonl")
+    (tmp_path / "d" / "latest").symlink_to("old")
+    (tmp_path / "d" / "around").symlink_to(tmp_path)
+    (tmp_path / "d" / "disk").symlink_to("../elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to("../d")
+    assert taken(tmp_path, "d") == ["d/a.jsonl", "d/disk/c.jsonl", "d/old/b.jsonl"]
+    (tmp_path / "d" / "gone.jsonl").symlink_to("nowhere.jsonl")
+    for source in ("d", "d/*.jsonl"):
+        files = [path for path, _ in origin.named_files(Dataset(source=source), tmp_path)]
+        assert tmp_path / "d" / "gone.jsonl" in files
 
 
 def test_splits_are_told_by_names(tmp_path: Path) -> None:
