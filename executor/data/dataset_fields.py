@@ -38,6 +38,11 @@ def _named(_: object, field: attrs.Attribute[Any], value: str | tuple[str, ...])
         raise FieldError(field.name, 'expected a path in each entry, got ""')
 
 
+def _asks(_: object, field: attrs.Attribute[Any], value: str) -> None:
+    if value and "{instruction}" not in value:
+        raise FieldError(field.name, f"expected a text with {{instruction}} in it, got {show(value)}")
+
+
 def _slices(_: object, field: attrs.Attribute[Any], value: str) -> None:
     if value:
         try:
@@ -118,9 +123,9 @@ class Dataset:
     """For alpaca: what stands above the instruction, where the row brings no system prompt."""
     prompt_style: Literal["instruct", "chat_template"] = setting("instruct", effect=Effect.REBUILD, why=_READ)
     """For alpaca: a text of its own, or the model's chat template."""
-    format: str = setting("", effect=Effect.REBUILD, why=_READ)
+    format: str = setting("", effect=Effect.REBUILD, why=_READ, validator=_asks)
     """For alpaca: the text before the answer, with {system}, {instruction} and {input}."""
-    no_input_format: str = setting("", effect=Effect.REBUILD, why=_READ)
+    no_input_format: str = setting("", effect=Effect.REBUILD, why=_READ, validator=_asks)
     """For alpaca: the same, for rows without an input."""
     field: str = setting("text", effect=Effect.REBUILD, why=_READ)
     """For completion and pretrain: the field that holds the text."""

@@ -81,6 +81,9 @@ class Names:
             reason = f"has no role in message {number}"
             raise RowError(reason)
         known = self.roles.get(role, role if self.other_roles else None)
+        if role not in self.roles and (near := _nearly(role)):
+            reason = f"has the role {role!r} in message {number}, which is nearly {near!r}; name it in `roles`"
+            raise RowError(reason)
         if known is None:
             reason = f"has the unknown role {role!r} in message {number}; name it in `roles`"
             raise RowError(reason)
@@ -96,6 +99,15 @@ class Names:
                     raise RowError(reason)
                 return bool(value)
         return None
+
+
+@lru_cache(maxsize=1024)
+def _nearly(role: str) -> str:
+    """The usual role that one is a slip for; "" for one of its own, which templates may know."""
+    import difflib
+
+    close = difflib.get_close_matches(role.lower(), _SAME, n=1, cutoff=0.85)
+    return close[0] if close else ""
 
 
 def names(dataset: Dataset, convention: Convention = USUAL) -> Names:
@@ -123,8 +135,11 @@ def _names(convention: Convention, properties: _Pairs, roles: _Pairs, flag: str)
 
 def with_system(messages: tuple[Message, ...], system: object) -> tuple[Message, ...]:
     """The messages with a system prompt in front, if there is one and they bring none of their own."""
-    if not isinstance(system, str) or not system or messages[0]["role"] == "system":
+    if not system or messages[0]["role"] == "system":
         return messages
+    if not isinstance(system, str):
+        reason = "has a system prompt that is no text"
+        raise RowError(reason)
     return ({"role": "system", "content": system}, *messages)
 
 

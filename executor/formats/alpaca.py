@@ -35,16 +35,19 @@ def example(values: Values, dataset: Dataset) -> Example:
         asked = f"{instruction}\n{given}" if given else instruction
         chat = ({"role": "user", "content": asked}, {"role": ASSISTANT, "content": output})
         return Conversation(with_system(chat, own))
+    pattern = (dataset.format or WITH_INPUT) if given else dataset.no_input_format or dataset.format or WITHOUT_INPUT
+    for name, text in (("system", own), ("input", given)):
+        if text and f"{{{name}}}" not in pattern:
+            reason = f"has a text for {{{name}}}, which the format of the recipe leaves out"
+            raise RowError(reason)
     system = own or (SYSTEM_WITH_INPUT if given else SYSTEM)
-    prompt = _prompt(dataset, {"system": system, "instruction": instruction, "input": given})
+    prompt = _prompt(pattern, {"system": system, "instruction": instruction, "input": given})
     return Segments(((prompt, False), (output, True)), ended=True)
 
 
-def _prompt(dataset: Dataset, parts: Mapping[str, str]) -> str:
+def _prompt(pattern: str, parts: Mapping[str, str]) -> str:
     """The text before the answer; what the data says is never read as a pattern itself."""
-    with_input = dataset.format or WITH_INPUT
-    without = dataset.no_input_format or dataset.format or WITHOUT_INPUT
-    pieces = (with_input if parts["input"] else without).split("{")
+    pieces = pattern.split("{")
     text = pieces[0]
     for piece in pieces[1:]:
         name, closed, rest = piece.partition("}")
@@ -65,7 +68,10 @@ def _text(values: Values, field: str, *, required: bool = True) -> str:
 def _recognises(values: Values) -> Mapping[str, Plain] | None:
     asked = isinstance(values.get("instruction"), str)
     field = next((name for name in ("output", "response", "completion") if isinstance(values.get(name), str)), None)
-    return {"field_output": field} if asked and field and "label" not in values else None
+    if not asked or not field or "label" in values:
+        return None
+    context = "input" not in values and isinstance(values.get("context", 0), str | None)  # as databricks-dolly has it
+    return {"field_output": field, **({"field_input": "context"} if context else {})}
 
 
 FORMAT = Format(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from os.path import commonpath, relpath
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +68,25 @@ def _wrong(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
         yield "revision", "only a hub id has a revision.", "Remove `revision`."
     if dataset.name and len(addresses) > 1:
         yield "name", "only a hub id or a folder has configurations.", "Remove `name`."
+    yield from _unread(dataset)
+
+
+def _unread(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
+    """Fields that say how rows are read, and that rows of this type are not read by."""
+    if not dataset.type:
+        return
+    default = Dataset(source="-")
+    readers: dict[str, list[str]] = {}
+    for name, form in formats.load().items():
+        for one in form.fields:
+            readers.setdefault(one, []).append(name)
+    for one, types in readers.items():
+        if dataset.type not in types and getattr(dataset, one) != getattr(default, one):
+            detail = f"rows of the type `{dataset.type}` are not read by `{one}`, which would do nothing."
+            yield one, detail, f"Remove it; it is for {', '.join(sorted(types))}."
+    if dataset.type == "alpaca" and dataset.prompt_style == "chat_template":
+        for one in filter(partial(getattr, dataset), ("format", "no_input_format")):
+            yield one, f"`{one}` is no part of a chat template, which `prompt_style` asks for.", "Remove it."
 
 
 def probe(resource: Resource, surroundings: Surroundings) -> Probe:

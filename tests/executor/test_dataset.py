@@ -284,6 +284,18 @@ TYPES = ", ".join(f'"{name}"' for name in sorted(formats.load()))
         ),
         ('roles = {user = "a"}', 'dataset.x.roles: expected a list of names for user, got "a".'),
         ('revision = "main"', "dataset.x: only a hub id has a revision."),
+        (
+            'type = "completion"\nsystem_prompt = "S"',
+            "dataset.x: rows of the type `completion` are not read by `system_prompt`, which would do nothing.",
+        ),
+        (
+            'type = "alpaca"\nprompt_style = "chat_template"\nformat = "{instruction}"',
+            "dataset.x: `format` is no part of a chat template, which `prompt_style` asks for.",
+        ),
+        (
+            'type = "alpaca"\nformat = "{instructon}"',
+            'dataset.x.format: expected a text with {instruction} in it, got "{instructon}".',
+        ),
         ("shuffle = 1", "dataset.x.shuffle: expected true or false, got 1."),
     ],
 )  # fmt: skip

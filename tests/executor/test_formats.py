@@ -182,6 +182,14 @@ def test_alpaca_can_be_written_in_words_of_ones_own() -> None:
     assert without == Segments((("[{input} of {x}?] ", False), ("3", True)), ended=True)
 
 
+@pytest.mark.parametrize(("name", "part"), [("input", {"input": "1 2"}), ("system", {"system": "S"})])
+def test_an_own_format_leaves_nothing_of_a_row_out(name: str, part: dict[str, str]) -> None:
+    row = {"instruction": "Add.", "output": "3", **part}
+    said = f"has a text for {{{name}}}, which the format of the recipe leaves out"
+    assert refusal("alpaca", row, format="[{instruction}]") == said
+    assert isinstance(example("alpaca", row, format=f"[{{instruction}}{{{name}}}]"), Segments)
+
+
 def test_an_alpaca_system_prompt_stands_above() -> None:
     row = {"instruction": "Add.", "output": "3"}
     wanted = Segments((("S\n\n### Instruction:\nAdd.\n\n### Response:\n", False), ("3", True)), ended=True)
@@ -310,6 +318,12 @@ REFUSALS = [
     ),
     ("chat_template", {"messages": [{**ASKED, "train": 2}]}, "has neither true nor false as `train` of message 1"),
     ("chat_template", {"messages": [ASKED], "tools": "f"}, "has no list of tools in the field `tools`"),
+    (
+        "chat_template",
+        {"messages": [ASKED, {"role": "Asistant", "content": "ho"}]},
+        "has the role 'Asistant' in message 2, which is nearly 'assistant'; name it in `roles`",
+    ),
+    ("chat_template", {"messages": [ASKED], "system": ["s"]}, "has a system prompt that is no text"),
     ("sharegpt", {}, "has no list of messages in the field `messages`"),
     ("alpaca", {"instruction": "a"}, "has no text in the field `output`"),
     ("completion", {"text": ""}, "has no text in the field `text`"),
@@ -353,6 +367,10 @@ DETECTED: list[tuple[dict[str, Any], list[tuple[str, dict[str, str]]]]] = [
     ({"conversations": [ASKED]}, [("chat_template", {"field_messages": "conversations"})]),
     ({"conversations": [{"from": "a", "value": "b"}]}, [("sharegpt", {"field_messages": "conversations"})]),
     ({"instruction": "a", "input": "", "output": "b", "text": "c"}, [("alpaca", {"field_output": "output"})]),
+    (
+        {"instruction": "a", "context": None, "response": "b"},
+        [("alpaca", {"field_output": "response", "field_input": "context"})],
+    ),
     ({"text": "a", "meta": {}}, [("completion", {"field": "text"})]),
     ({"segments": []}, [("input_output", {})]),
     ({"prompt": "a", "completion": "b"}, [("input_output", {})]),
