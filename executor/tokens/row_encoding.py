@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from array import array
 from collections import deque
 from collections.abc import Sequence
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-NEW_ROWS, ROWS_TO_COME = 1000, 8000
-"""So many rows must have been new, and so many must be left, for other processes to be worth their start."""
+WORTH_SECONDS = 1.0
+"""So much work must be left for one process for others to be worth their start, which takes a half of it."""
 _NO_DIGEST = bytes(16)
 """Of rows that cannot be read, which are never kept."""
 _AHEAD = 2
@@ -62,7 +63,12 @@ class RowEncoding:
     found: EncodedRows = field(factory=EncodedRows, init=False)
     _waiting: deque[WaitingRows | KnownRows] = field(factory=deque, init=False)
     _pool: ProcessPoolExecutor | None = field(default=None, init=False)
+    _seen: int = field(default=0, init=False)
+    """Rows that were looked up, and how many of these were new."""
     _new: int = field(default=0, init=False)
+    _encoded_rows: int = field(default=0, init=False)
+    """Rows that were encoded here, and how long that took."""
+    _seconds: float = field(default=0.0, init=False)
     _formatter: Formatter | None = field(default=None, init=False)
     _line: int = field(default=1, init=False)
     """The number of the line behind those of the file that is being read."""
@@ -89,6 +95,7 @@ class RowEncoding:
         first = 1 if isinstance(chunk, Stretch) and chunk.is_first else self._line
         if stretch is not None and known is not None:
             self._waiting.append(KnownRows(stretch.name, first, known))
+            self._seen += len(known.numbers)
             self._line = first + known.count
         elif isinstance(chunk, Stretch):
             lines = chunk.lines(first)
@@ -107,7 +114,7 @@ class RowEncoding:
         forgotten = self.settings.with_questions
         numbers = np.full(len(keys), UNKNOWN, np.int64) if forgotten else self.cache.find(keys)
         new = np.flatnonzero(numbers == UNKNOWN).tolist()
-        self._new += len(new)
+        self._seen, self._new = self._seen + len(keys), self._new + len(new)
         behind = chunk.behind if isinstance(chunk, Lines) else 0
         self._waiting.append(WaitingRows(dataset, chunk, digests, keys, numbers, new, first, behind, stretch_key))
         self._give()
@@ -142,12 +149,11 @@ class RowEncoding:
 
     def _give(self) -> None:
         """Give rows to other processes, once these are worth it, so that they have enough; the first are ours."""
-        to_come = self.expected - len(self.found.numbers)
-        if self._pool is None and self.processes and self._new >= NEW_ROWS and to_come >= ROWS_TO_COME:
+        waiting = [one for one in self._waiting if isinstance(one, WaitingRows)]
+        if self._pool is None and self.processes and self._seconds_left(waiting) > WORTH_SECONDS:
             self._pool = ProcessPoolExecutor(self.processes, get_context("spawn"), end_with_parent)
         if self._pool is None:
             return
-        waiting = [one for one in self._waiting if isinstance(one, WaitingRows)]
         running = sum(one.work is not None and not one.is_done for one in waiting)
         for one in [one for one in waiting[1:] if not one.is_taken][: _AHEAD * self.processes - running]:
             try:
@@ -156,8 +162,18 @@ class RowEncoding:
                 self._go_on_alone()
                 return
 
-    def _encode_here(self, dataset: Dataset, chunk: Chunk) -> EncodedChunk:
-        return encode_chunk(self._own_formatter(), dataset, chunk)
+    def _seconds_left(self, waiting: Sequence[WaitingRows]) -> float:
+        """What this process would need for all that is new, if it goes on as it began; 0 before it began."""
+        if not self._encoded_rows:
+            return 0.0
+        unread = max(0, self.expected - self._seen) * self._new / self._seen
+        return (unread + sum(len(one.new) for one in waiting if not one.is_taken)) * self._seconds / self._encoded_rows
+
+    def _encode_here(self, dataset: Dataset, chunk: Chunk, count: int) -> EncodedChunk:
+        formatter, began = self._own_formatter(), time.monotonic()
+        encoded = encode_chunk(formatter, dataset, chunk)
+        self._encoded_rows, self._seconds = self._encoded_rows + count, self._seconds + time.monotonic() - began
+        return encoded
 
     def _own_formatter(self) -> Formatter:
         if self._formatter is None:
@@ -214,7 +230,7 @@ class RowEncoding:
                 return encoded
         except BrokenProcessPool:
             self._go_on_alone()
-        return self._encode_here(one.dataset, one.new_rows)
+        return self._encode_here(one.dataset, one.new_rows, len(one.new))
 
     def _encode_until(self, work: Future[EncodedChunk]) -> None:
         """Encode what nobody has begun, rather than wait for another process."""
@@ -222,7 +238,7 @@ class RowEncoding:
             if work.done():
                 return
             if isinstance(other, WaitingRows) and not other.is_taken:
-                other.encoded = self._encode_here(other.dataset, other.new_rows)
+                other.encoded = self._encode_here(other.dataset, other.new_rows, len(other.new))
                 self._give()
 
     def _go_on_alone(self) -> None:

@@ -287,7 +287,7 @@ def test_processes_and_chunks_change_nothing(folder: Path, monkeypatch: pytest.M
     rows, kept = encode(folder, "alone", 0)
     assert [one.place.line for one in rows.broken.diagnostics()] == [6]
     assert [rows.place(at).line for at in range(len(rows.numbers))] == [1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12]
-    monkeypatch.setattr(row_encoding, "NEW_ROWS", 1)
+    monkeypatch.setattr(row_encoding, "WORTH_SECONDS", 0.0)
     for block in (1, 100, 500, 1 << 19):
         monkeypatch.setattr(row_chunks, "_BLOCK_BYTES", block)
         for again in range(2):
@@ -301,7 +301,7 @@ def test_processes_and_chunks_change_nothing(folder: Path, monkeypatch: pytest.M
 def test_what_a_process_left_undone_when_it_died_is_done_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in QUESTIONS))
     _, kept = encode(folder, "alone", 0)
-    monkeypatch.setattr(row_encoding, "NEW_ROWS", 1)
+    monkeypatch.setattr(row_encoding, "WORTH_SECONDS", 0.0)
     monkeypatch.setattr(row_chunks, "_BLOCK_BYTES", 1)
     monkeypatch.setattr(row_encoding, "end_with_parent", partial(os._exit, 1))
     _, kept_by_others = encode(folder, "with others", 1)
@@ -319,7 +319,7 @@ def test_rows_that_nobody_has_begun_are_encoded_here_while_another_process_works
         encoded_here.append(chunk)
         return encode_chunk(formatter, dataset, chunk)
 
-    monkeypatch.setattr(row_encoding, "NEW_ROWS", 1)
+    monkeypatch.setattr(row_encoding, "WORTH_SECONDS", 0.0)
     monkeypatch.setattr(row_encoding, "encode_chunk", noting)
     monkeypatch.setattr(row_encoding, "end_with_parent", partial(time.sleep, 0.5))
     monkeypatch.setattr(row_chunks, "_BLOCK_BYTES", 1)
