@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from executor.data.chat_messages import ASSISTANT, Message, RowError
+from executor.data.embedded_json import from_text
 from executor.data.examples import Tools
 from state.canonical import Plain
 from state.values import frozen
@@ -159,16 +159,6 @@ def is_chat(value: object, *needed: str) -> bool:
     given = objects(value)
     first = given[0] if isinstance(given, list) and given else None
     return isinstance(first, Mapping) and first.keys() >= set(needed or ("role",))
-
-
-def from_text(value: object) -> object:
-    """Lists and objects that were written as text, which tables and Parquet files often hold; else the value itself."""
-    if not isinstance(value, str) or value[:1] not in ("[", "{"):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return value
 
 
 def objects(value: object) -> object:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from executor.data.chat_messages import ASSISTANT, Message, RowError
+from executor.data.embedded_json import from_text
 from executor.data.examples import Conversation, Example
 from executor.data.format import Values
-from executor.data.message_fields import USUAL, Convention, from_text, is_chat, names, tools, with_system
+from executor.data.message_fields import USUAL, Convention, is_chat, names, tools, with_system
 from executor.formats.chat_template import FORMAT as CHAT_TEMPLATE
 from state.canonical import Plain
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from executor.data.chat_messages import RowError
+from executor.data.embedded_json import from_text
 from executor.data.examples import Example, Steps
 from executor.data.flags import flag
 from executor.data.format import Format, Values
-from executor.data.message_fields import from_text
 from state.canonical import Plain
 
 if TYPE_CHECKING:

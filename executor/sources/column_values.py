@@ -7,9 +7,9 @@ import datetime as dt
 import decimal
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
-from executor.sources.json_lines import DECODER
+from executor.data.embedded_json import decoded
 from state.canonical import Plain
 
 Reader: TypeAlias = Callable[[Any], Plain]
@@ -24,7 +24,7 @@ def reader(kind: Any) -> Reader:  # noqa: ANN401  a type of pyarrow's
 
     kinds = pa.types
     if isinstance(kind, pa.JsonType):
-        return _or_none(_parsed)
+        return _or_none(lambda text: cast("Plain", decoded(text)))
     if isinstance(kind, pa.BaseExtensionType) or kinds.is_dictionary(kind) or kinds.is_run_end_encoded(kind):
         return reader(kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind.value_type)
     if kinds.is_struct(kind):
@@ -58,17 +58,8 @@ def _or_none(read: Reader) -> Reader:
     return lambda value: None if value is None else read(value)
 
 
-def _parsed(text: str) -> Plain:
-    """What a column of JSON holds, as `datasets` writes it; a text that is none stays a text."""
-    try:
-        value: Plain = DECODER.decode(text)
-    except (ValueError, RecursionError):
-        return text
-    return value
-
-
-def _text(value: object) -> str:
-    """Times in ISO 8601; bytes as the text that they are, else in base 64."""
+def _text(value: object) -> Plain:
+    """Times in ISO 8601; bytes as the text that they are, else as an object that nobody takes for a text to train."""
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
     if not isinstance(value, bytes):
@@ -76,4 +67,4 @@ def _text(value: object) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError:
-        return base64.b64encode(value).decode()
+        return {"base64": base64.b64encode(value).decode()}

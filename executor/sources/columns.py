@@ -64,6 +64,10 @@ def _rows(batches: Iterable[Any], name: str, form: str) -> Iterator[Row | Broken
         for batch in batches:
             batch.validate(full=True)  # else damaged offsets lead anywhere in memory
             read = {one.name: reader(one.type) for one in batch.schema}
+            if len(read) < batch.num_columns:
+                twice = next(name for name in batch.schema.names if batch.schema.names.count(name) > 1)
+                yield BrokenRow(Place(name, 1), f"has the column `{twice}` twice", ends_file=True)
+                return
             for start in range(0, batch.num_rows, _BATCH_ROWS):
                 for values in batch.slice(start, _BATCH_ROWS).to_pylist():
                     number += 1

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from attrs import define, field
 
+from executor.data.embedded_json import DECODER
 from executor.data.rows import BrokenRow, Row
 from executor.sources import json_lines
 from state.diagnostic import Place
@@ -144,7 +145,7 @@ class _Document:
         wanted = _PIECE_BYTES
         while True:
             try:
-                value, end = json_lines.DECODER.raw_decode(self.text, self.at)
+                value, end = DECODER.raw_decode(self.text, self.at)
                 if end < len(self.text) or self.finished:  # a number at the end might go on
                     self._skip(end - self.at)
                     return value

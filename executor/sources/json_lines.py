@@ -7,11 +7,9 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import BinaryIO
 
+from executor.data.embedded_json import DECODER
 from executor.data.rows import BrokenRow, Row
 from state.diagnostic import Place
-
-DECODER = json.JSONDecoder(parse_constant=lambda _: None)
-"""NaN and the infinities, which JSON does not have and many files do, are null."""
 
 _DEEPEST = 100
 

@@ -101,6 +101,14 @@ def test_messages_may_be_written_as_text() -> None:
     assert example("chat_template", row) == Conversation((ASKED,))
 
 
+def test_messages_as_text_that_nothing_could_encode_are_none() -> None:
+    half = '[{"role": "user", "content": "\\ud800"}]'
+    assert refusal("chat_template", {"messages": half}) == "has no list of messages in the field `messages`"
+    assert formats.load()["chat_template"].recognises({"messages": half}) is None
+    whole = half.replace("ud800", "ud83d\\ude00")
+    assert example("chat_template", {"messages": whole}) == Conversation((said("user", "😀"),))
+
+
 def test_lists_of_objects_may_be_kept_as_an_object_of_lists() -> None:
     chat: dict[str, Any] = {"role": ["user", "assistant"], "content": ["hi", "ho"], "train": [None, False]}
     assert example("chat_template", {"messages": chat}) == Conversation((ASKED, said("assistant", "ho", train=False)))

@@ -184,7 +184,7 @@ def test_columns_are_read_whatever_form_they_have(tmp_path: Path) -> None:
         writer.write_table(table)
     rows = [
         {"messages": [{"role": "user", "content": "hi"}], "when": "2026-01-02", "score": 1.5, "raw": "text"},
-        {"messages": None, "when": None, "score": None, "raw": "/w=="},
+        {"messages": None, "when": None, "score": None, "raw": {"base64": "/w=="}},
     ]
     for name in ("x.parquet", "stream.arrow", "file.arrow"):
         expected = [(f"{name}:{at}", row) for at, row in enumerate(rows, start=1)]
@@ -217,6 +217,10 @@ def test_objects_in_columns_are_what_they_were_before(tmp_path: Path) -> None:
     parquet.write_table(pa.table(kinds), tmp_path / "x.parquet")
     found = read(tmp_path / "x.parquet", (tmp_path / "x.parquet").read_bytes())
     assert found == [("x.parquet:1", {"map": {"a": 1}, "word": "w", "large": [12345678901234567890]})]
+    parquet.write_table(pa.table([["a"], ["b"]], names=["text", "text"]), tmp_path / "x.parquet")
+    assert read(tmp_path / "x.parquet", (tmp_path / "x.parquet").read_bytes()) == [
+        ("x.parquet:1", "has the column `text` twice")
+    ]
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstandard.compress)])
