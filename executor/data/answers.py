@@ -41,6 +41,9 @@ def prompt(values: Values, dataset: Dataset) -> Turns | None:
     if field is None:
         return None
     asked, system = turns(values, field, dataset), values.get(dataset.field_system)
+    more = values.get("input") if field == "instruction" and not dataset.field_prompt else None
+    if more and isinstance(more, str) and isinstance(asked, str):  # which belong together, as in Alpaca's rows
+        asked = f"{asked}\n{more}"
     if isinstance(asked, str):
         return asked if not system else with_system(as_messages(asked, "user"), system)
     return with_system(asked, system)

@@ -286,6 +286,13 @@ def test_judged_answers_are_read(label: object, good: bool) -> None:  # noqa: FB
     assert example("kto", chat) == Judged((ASKED,), (ANSWERED,), good)
 
 
+def test_an_instruction_has_its_input_with_it() -> None:
+    row = {"instruction": "Add.", "input": "1 2", "chosen": "3", "rejected": "4"}
+    assert example("preference", row) == Preference("Add.\n1 2", "3", "4")
+    assert example("preference", {**row, "input": ""}) == Preference("Add.", "3", "4")
+    assert example("preference", row, field_prompt="instruction") == Preference("Add.", "3", "4")
+
+
 def test_prompts_take_the_other_columns_along() -> None:
     assert example("prompt", {"prompt": "2+2?", "answer": 4}) == Prompt("2+2?", {"answer": 4})
     chat = {"prompt": [ASKED], "answer": "4", "tools": [{"name": "f"}], "system": "s"}
