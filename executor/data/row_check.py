@@ -64,9 +64,8 @@ def _empty(address: str, dataset: Dataset, folder: Path, *, broken: bool) -> Dia
 def _unknown(address: str, named: Named, hint: str, place: Place) -> Diagnostic:
     """What is said of a name that no row has, and that would thus do nothing."""
     what, who = ("property", "message") if named.inside else ("field", "row")
-    detail = (
-        f"{address}.{named.setting} names the {what} `{named.column}`, which no {who} has, so that it does nothing."
-    )
+    has = "which holds such a value in no row" if hint == named_columns.OTHERS else f"which no {who} has"
+    detail = f"{address}.{named.setting} names the {what} `{named.column}`, {has}, so that it does nothing."
     return Diagnostic("Unknown column", detail, hint or "Correct the name, or remove it.", place)
 
 

@@ -95,6 +95,21 @@ def has_field(values: Mapping[str, Plain], path: str) -> bool:
     return _looked_up(values, path) is not _ABSENT
 
 
+def holds(values: Mapping[str, Plain], path: str) -> bool:
+    """Whether a row has a field, or a dotted path into tables, and something in it."""
+    return _looked_up(values, path) not in (_ABSENT, None)
+
+
+def is_compared(condition: Filter, values: Mapping[str, Plain]) -> bool:
+    """Whether a row has the field of a condition, with a value of a kind that could be the condition's."""
+    value = _looked_up(values, condition.field)
+    wanted: object = condition.value[0] if isinstance(condition.value, tuple) and condition.value else condition.value
+    if isinstance(value, str) and not isinstance(wanted, str):
+        value = _number(value, wanted)
+    kinds = (lambda one: isinstance(one, str), lambda one: isinstance(one, bool), _is_number)
+    return any(is_one(value) and is_one(wanted) for is_one in kinds)
+
+
 def _looked_up(values: object, path: str) -> object:
     """The value at a field, or at a dotted path into tables; _ABSENT where there is none."""
     if isinstance(values, Mapping) and path in values:

@@ -89,7 +89,7 @@ def test_filters_that_no_row_meets_are_told_with_fields_that_no_row_has(tmp_path
 
 def test_names_of_columns_that_no_row_has_are_told_where_they_would_do_nothing(tmp_path: Path) -> None:
     chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "learn": True}]
-    write(tmp_path, {"messages": chat}, {"messages": json.dumps(chat), "lang": "de", "meta": {"score": 1}})
+    write(tmp_path, {"messages": chat}, {"messages": json.dumps(chat), "lang": 7, "meta": {"score": 1}})
     chats = SOURCE + 'type = "chat_template"\n'
     one, other = (
         'filters = [{{field = "{}", operator = "not in", value = [2]}}',
@@ -114,6 +114,31 @@ message_property_mappings = {thinking = "thought"}"""
     with pytest.raises(ProblemError) as refused:
         desired(tmp_path, SOURCE + 'field_input = "contxt"')
     assert [one.hint for one in refused.value.diagnostics] == ["Did you mean `context`?"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ('field = "n", operator = "!=", value = "3"', True),
+        ('field = "n", operator = "not in", value = ["3", "4"]', True),
+        ('field = "n", operator = "!=", value = true', True),
+        ('field = "tags", operator = "!=", value = "x"', True),
+        ('field = "n", operator = "!=", value = 4', False),
+        ('field = "spelt", operator = "!=", value = 4', False),
+        ('field = "nothing", operator = "!=", value = "x"', False),
+    ],
+)
+def test_conditions_that_compare_what_no_row_holds_are_told(condition: str, told: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    row = {"text": "a", "spelt": "3.5", "nothing": None, "tags": ["x"]}
+    write(tmp_path, {**row, "n": None}, {**row, "n": 3})
+    table = SOURCE + f'type = "completion"\nfilters = [{{{condition}}}]'
+    if told:
+        with pytest.raises(ProblemError) as refused:
+            desired(tmp_path, table)
+        hint = "Rows hold values of another kind there: texts stand in quotes, numbers, true and false do not."
+        assert [(one.summary, one.hint) for one in refused.value.diagnostics] == [("Unknown column", hint)]
+    else:
+        assert desired(tmp_path, table).facts == {"rows": 2}
 
 
 def test_rows_in_which_nothing_is_set_tell_nothing(tmp_path: Path) -> None:
