@@ -11,6 +11,8 @@ from attrs import Factory, evolve
 
 from executor.applying.probe import Surroundings, assumed
 from executor.models import hub
+from executor.models.dropout_rates import fact
+from executor.models.model_configuration import configuration
 from executor.models.model_fields import check, is_made, is_template, where_drawn, without_positions
 from executor.templates import built_in
 from executor.tokens.tokenizer_files import has_tokenizer, own_template, tokenizer_digest
@@ -100,7 +102,8 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     if is_made(settings_of(model)):
         diagnostics = without_positions(resource, folder)
         return Probe(content={"weights": weights, **content}, known=known, diagnostics=diagnostics)
-    return Probe(content={"weights": weights, **content}, known={"": weights, **known}, builds=False)
+    facts = fact(configuration(folder))
+    return Probe(content={"weights": weights, **content}, known={"": weights, **known}, facts=facts, builds=False)
 
 
 def _template(resource: Resource, folder: Path) -> tuple[str | None, Diagnostic | None]:
@@ -164,9 +167,9 @@ def build(task: Task, reporter: Reporter) -> Outcome:
     settings, commit = task.settings, task.content.get("commit")
     if commit:
         reporter.message(f"downloading {settings['source']}")
-        hub.download(str(settings["source"]), commit)
+        drops = fact(configuration(hub.download(str(settings["source"]), commit)))
         if not is_made(settings):
-            return Outcome(digest({"hub": commit}), has_artifact=False)
+            return Outcome(digest({"hub": commit}), facts=drops, has_artifact=False)
     folder = Path(task.recipe_folder)
     if settings["config"]:
         return _initialise(task)

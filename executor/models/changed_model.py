@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from executor.merging.lora_merge import MODEL_FILES
+from executor.models.dropout_rates import fact
+from executor.models.model_configuration import configuration
 from executor.models.model_files import copy_tokenizer, identity
 from executor.models.tensor_files import INDEX_FILE, parameter_count, weight_files
 from executor.models.trust import TRUST, load
@@ -49,7 +51,7 @@ def change(source: Path, settings: Mapping[str, Any], template: str | None, outp
         else:
             _copy_weights(source, config, output)
         copy_tokenizer(tokenizer, template, output)
-    facts["parameters"] = parameter_count(output)
+    facts |= {"parameters": parameter_count(output), **fact(configuration(output))}
     return Outcome(identity(output), facts=facts, versions=versions("torch"), hardware=hardware())
 
 

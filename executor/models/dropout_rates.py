@@ -6,6 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from state.canonical import Plain
+
+DROPOUT = "dropout"
+"""The fact whether a model has dropout of its own, which no field of a run says."""
 RATE = re.compile(r"(?!classifier|summary)\w*(drop|jitter_noise)\w*")
 """The names of rates, in configurations and in modules, but for those of heads that no language model has."""
 _BERT = ("attention_probs_dropout_prob", "hidden_dropout_prob")
@@ -28,6 +32,11 @@ UNLESS_SAID: Mapping[str, tuple[str, ...]] = {
     "xlnet": ("dropout",),
 }
 """The rates above zero that transformers assumes where a configuration leaves them out, by `model_type`."""
+
+
+def fact(config: Mapping[str, Any], *, disabled: bool = False) -> dict[str, Plain]:
+    """The fact as a configuration has it."""
+    return {DROPOUT: drops_out(config) and not disabled}
 
 
 def drops_out(config: Mapping[str, Any]) -> bool:

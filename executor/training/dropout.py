@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from executor.models.dropout_rates import drops_out
+from executor.models.dropout_rates import DROPOUT, fact
+from executor.models.lineage import root_model
 from executor.models.model_configuration import root_configuration
 from planner.effects import Effect
 from state.canonical import Plain
@@ -18,8 +19,6 @@ ANSWERS = "max_completion_length"
 """The field that runs have whose model answers while it trains."""
 DISABLED = "disable_dropout"
 """The field that the methods have which can do without."""
-DROPOUT = "dropout"
-"""The fact whether what is trained has dropout of its own, which no field of the run says."""
 
 
 def neutral_without_dropout(settings: Mapping[str, Plain], facts: Mapping[str, Plain]) -> Effect:
@@ -34,15 +33,16 @@ def neutral_without_dropout(settings: Mapping[str, Plain], facts: Mapping[str, P
 
 
 def found(resource: Resource, surroundings: Surroundings) -> dict[str, Plain]:
-    """The fact as far as it can be told before the model is loaded: from its configuration, else from the record."""
+    """The fact as far as it can be told before the model is loaded: from its configuration, else from records."""
     stage: Any = resource.specification
     config = root_configuration(stage.model, surroundings.resources, surroundings.folder)
+    disabled = bool(getattr(stage, DISABLED, False))
     if config:
-        return fact(config, disabled=getattr(stage, DISABLED, False))
+        return fact(config, disabled=disabled)
     record = surroundings.record(resource)
-    return {DROPOUT: record.facts[DROPOUT]} if record is not None and DROPOUT in record.facts else {}
-
-
-def fact(config: Mapping[str, Any], *, disabled: bool) -> dict[str, Plain]:
-    """The fact as a configuration has it."""
-    return {DROPOUT: drops_out(config) and not disabled}
+    if record is not None and DROPOUT in record.facts:
+        return {DROPOUT: record.facts[DROPOUT]}
+    # A run that was cut off told nothing, but what it trains was recorded before.
+    base = surroundings.record(surroundings.resources[root_model(stage.model, surroundings.resources)])
+    known = base is not None and DROPOUT in base.facts
+    return {DROPOUT: bool(base.facts[DROPOUT]) and not disabled} if base is not None and known else {}

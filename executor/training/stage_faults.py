@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
+from executor.models.dropout_rates import DROPOUT
 from executor.tokens.row_layout import WANTED
 from executor.training import scheduler_arguments
-from executor.training.dropout import DROPOUT, neutral_without_dropout
+from executor.training.dropout import neutral_without_dropout
 from executor.training.evaluation_fields import evaluation_faults
 from executor.training.method import Fault, Method
 from executor.training.stage import Stage

@@ -13,7 +13,7 @@ from executor.evaluation.metrics_file import NAME as METRICS
 from executor.evaluation.metrics_file import MetricsFile
 from executor.evaluation.selection import chosen_facts, evaluation_at
 from executor.kinds.model import delivered
-from executor.models import lora, model_files
+from executor.models import dropout_rates, lora, model_files
 from executor.models.adapter_fields import ALL_LINEAR
 from executor.models.sharded_checkpoint import is_sharded, load
 from executor.models.trained_rows import prove_trained
@@ -206,7 +206,7 @@ def _facts(model: Any, run: Run) -> dict[str, Plain]:  # noqa: ANN401  transform
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "trainable_parameters": trainable,
     }
-    facts |= dropout.fact(model.config.to_dict(), disabled=bool(run.settings.get(dropout.DISABLED)))
+    facts |= dropout_rates.fact(model.config.to_dict(), disabled=bool(run.settings.get(dropout.DISABLED)))
     facts["attn_implementation"] = model.config._attn_implementation  # noqa: SLF001  transformers tells it nowhere else
     if "cross_entropy" in run.settings:
         facts["cross_entropy"] = cross_entropy.chosen(run.settings)

@@ -9,8 +9,7 @@ import attrs
 import pytest
 
 from executor import kinds, methods
-from executor.models.dropout_rates import RATE, UNLESS_SAID, drops_out, switch_off
-from executor.training.dropout import DROPOUT, fact
+from executor.models.dropout_rates import DROPOUT, RATE, UNLESS_SAID, drops_out, fact, switch_off
 from planner.desired import effect_of
 from planner.diff import Action
 from planner.effects import Effect
@@ -28,6 +27,16 @@ CHAIN = f"""\
 method = "sft"
 model = "train.it"
 datasets = ["dataset.chats"]
+learning_rate = 1e-4
+"""
+PREFERRING = f"""\
+{RECIPE}[dataset.pairs]
+source = "pairs.jsonl"
+type = "preference"
+[train.after]
+method = "dpo"
+model = "train.it"
+datasets = ["dataset.pairs"]
 learning_rate = 1e-4
 """
 CONFIGURATIONS: list[tuple[dict[str, Any], bool]] = [
@@ -53,15 +62,14 @@ FAMILIES: dict[str, dict[str, Plain]] = {
 }
 
 
-def probed(folder: Path, line: str = "", config: str = "", record: Record | None = None) -> Probe:
+def probed(folder: Path, line: str = "", config: str = "", chain: str = CHAIN, **records: Record) -> Probe:
     """What a plan finds out of the second run of a chain, where the first model's configuration can be read or not."""
     if config:
         (folder / "tiny").mkdir()
         (folder / "tiny/config.json").write_text(config)
-    resources = parse(CHAIN + line, "recipe.toml", kinds.load()).resources
-    state = NOTHING_AROUND.state
-    if record is not None:
-        state = attrs.evolve(state, records={"train.after": record})
+    resources = parse(chain + line, "recipe.toml", kinds.load()).resources
+    named = {address.replace("_", "."): record for address, record in records.items()}
+    state = attrs.evolve(NOTHING_AROUND.state, records=named)
     around = attrs.evolve(NOTHING_AROUND, folder=folder, resources=resources, state=state)
     found: Probe = resources["train.after"].kind.probe(resources["train.after"], around)
     return found
@@ -131,7 +139,20 @@ def test_a_plan_reads_it_where_the_model_is(tmp_path: Path, config: str) -> None
 def test_a_plan_elsewhere_takes_the_word_of_the_record(tmp_path: Path) -> None:
     assert probed(tmp_path).facts == {}
     trained = Record("train", {}, {}, {}, 1, "key", Status.READY, "made", facts={DROPOUT: True, "steps": 3})
-    assert probed(tmp_path, record=trained).facts == {DROPOUT: True}
+    assert probed(tmp_path, train_after=trained).facts == {DROPOUT: True}
+
+
+@pytest.mark.parametrize("disabled", [True, False])
+def test_a_run_without_the_dropout_of_its_base_has_none(tmp_path: Path, *, disabled: bool) -> None:
+    base = Record("model", {}, {}, {}, 1, "key", Status.READY, "made", facts={DROPOUT: True})
+    chain = f"{PREFERRING}disable_dropout = {str(disabled).lower()}\n"
+    assert probed(tmp_path, chain=chain, model_tiny=base).facts == {DROPOUT: not disabled}
+
+
+def test_of_a_run_that_was_cut_off_the_record_of_its_base_tells(tmp_path: Path) -> None:
+    base = Record("model", {}, {}, {}, 1, "key", Status.READY, "made", facts={DROPOUT: True})
+    cut_off = Record("train", {}, {}, {}, 1, "key", Status.INTERRUPTED)
+    assert probed(tmp_path, train_after=cut_off, model_tiny=base).facts == {DROPOUT: True}
 
 
 def test_a_micro_batch_that_may_shrink_is_refused(tmp_path: Path) -> None:

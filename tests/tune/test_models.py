@@ -105,6 +105,7 @@ def test_a_hub_model_at_a_commit_is_planned_without_network_and_trained_with_the
     assert empty.actions()["model.base"] == "build"
     assert empty.apply()["train.sft"] == "built"
     assert empty.record("model.base")["content"]["commit"] == COMMIT
+    assert empty.record("model.base")["facts"] == {"dropout": False}
     assert empty.summary() == {"reuse": 4}
     trained = Path(empty.tune("output", "train.sft").stdout.strip())
     assert (trained / "chat_template.jinja").read_text() == (empty.path / "mine.jinja").read_text()
