@@ -99,6 +99,10 @@ def _as_torch_writes(_: Mapping[str, Plain]) -> Layout:
     return Layout()
 
 
+def _one_process(_: Mapping[str, Plain]) -> int:
+    return 1
+
+
 def _nothing_to_build(*_: object) -> Any:  # noqa: ANN401  never returns
     message = "a kind without a build is only recorded"
     raise TypeError(message)
@@ -134,6 +138,8 @@ class Kind:
     """The learning rates that settings and input records imply; None for kinds that cannot be resumed."""
     layout: Callable[[Mapping[str, Plain]], Layout] = _as_torch_writes
     """How a run with these settings reads and writes its checkpoints."""
+    processes: Callable[[Mapping[str, Plain]], int] = _one_process
+    """How many run at once on a host with these settings, as far as these say it."""
     judge: Callable[[Mapping[str, Plain], Mapping[str, Plain], Sequence[Measured]], tuple[str, ...]] = _no_objection
     """(settings, metrics, those of earlier results) -> why it is not good enough, in sentences; empty if it is."""
     compares: bool = False

@@ -42,8 +42,10 @@ class Policy:
 class Hardware:
     """The fields of `[hardware.NAME]`: never identity."""
 
-    hourly_price: float = setting(effect=Effect.METADATA, why=WHY, validator=positive)
+    hourly_price: float | None = setting(None, effect=Effect.METADATA, why=WHY, validator=positive)
     """Of one GPU for one hour."""
+    gpus: int | None = setting(None, effect=Effect.METADATA, why=WHY, validator=positive)
+    """How many a host has: no run may ask for more processes on one."""
     gpu: str = setting("", effect=Effect.METADATA, why=WHY)
     """Words of the GPU's own name, such as "H100-80GB": the price is for what was done on such a one."""
 
@@ -68,14 +70,14 @@ class Limits:
 
     def price(self, device: str) -> float:
         """What an hour of a device costs at most: of hardware that is such a one, or of any where none is."""
-        prices = [(one.hourly_price, one.is_of(device)) for one in self.hardware.values()]
+        prices = [(one.hourly_price, one.is_of(device)) for one in self.hardware.values() if one.hourly_price]
         fitting = [price for price, is_such in prices if is_such]
         return max(fitting or [price for price, _ in prices], default=0.0)
 
 
 def unpriced(limits: Limits) -> Iterator[Diagnostic]:
-    """A limit on cost in a recipe that has no hardware."""
-    if limits.policy.max_cost is not None:
+    """A limit on cost in a recipe whose hardware has no price."""
+    if limits.policy.max_cost is not None and not any(one.hourly_price for one in limits.hardware.values()):
         detail = "`policy.max_cost` needs the price of a GPU for an hour, and the recipe names none."
         hint = "Write `[hardware.NAME]` with `hourly_price = 2.5`."
         yield Diagnostic("Missing price", detail, hint, limits.place("max_cost"))
@@ -86,6 +88,7 @@ def exceeded(
 ) -> list[Diagnostic]:
     """An error for each limit that a plan exceeds, and a warning where that cannot be told."""
     found = list(_unpinned(plan, desired, resources)) if limits.policy.require_pinned_revisions else []
+    found += _crowded(plan, resources, limits)
     if limits.policy.max_gpu_hours is None and limits.policy.max_cost is None:
         return found
     working = [step for step in plan.steps if step.action in WORKS and step.inputs]
@@ -114,6 +117,21 @@ def _over(limits: Limits, hours: Mapping[str, float], prices: Mapping[str, float
         parts = ", ".join(f"{address} {one:.3g} at {prices[address]:g}" for address, one in hours.items() if one)
         detail = f"The plan costs about {whole:.4g}, and {cost:g} is allowed. GPU-hours: {parts}."
         yield Diagnostic("Policy", detail, hint, limits.place("max_cost"))
+
+
+def _crowded(plan: Plan, resources: Resources, limits: Limits) -> Iterator[Diagnostic]:
+    """Runs that ask for more processes on a host than any has GPUs; nothing where the recipe does not say of all."""
+    having = [one.gpus for one in limits.hardware.values()]
+    most = max((one for one in having if one is not None), default=0) if None not in having else 0
+    for step in plan.steps if most else ():
+        asked = resources[step.address].kind.processes(step.settings) if step.action in WORKS else 0
+        if asked > most:
+            detail = (
+                f"{step.address} asks for {asked} processes on a host, and no hardware of the recipe has so many GPUs"
+            )
+            hint = "Lower `distributed.processes`, or correct `gpus` of `[hardware.NAME]`."
+            place = resources[step.address].place("distributed.processes")
+            yield Diagnostic("More processes than GPUs", f"{detail}: {most} at most.", hint, place)
 
 
 def _gpu_hours(step: Step) -> float:

@@ -206,7 +206,7 @@ class _Reader:
             self._wrong("Table without a name", f"`{HARDWARE}` must hold named tables.", hint, HARDWARE)
         places = Places(lambda: {one.name: self.written.place(f"{POLICY}.{one.name}") for one in fields(Policy)})
         found = Limits(policy, {name: one for name, one in hardware.items() if one is not None}, places)
-        self.found += () if tables else unpriced(found)  # a price that is written wrong is told as that
+        self.found += () if None in hardware.values() else unpriced(found)  # a price that is wrong is told as that
         return found
 
     def _or_default(self, name: str, specification: type) -> Any:  # noqa: ANN401  an instance of it

@@ -212,6 +212,12 @@ def layout(settings: Mapping[str, Plain]) -> Layout:
     return Layout(form, table["processes"] * table["nodes"] if bound else None)
 
 
+def processes(settings: Mapping[str, Plain]) -> int:
+    """How many are asked for on each node; one where the machine decides."""
+    table: Any = settings["distributed"]
+    return 1 if table["processes"] == "auto" else int(table["processes"])
+
+
 def lacks(address: str, settings: Mapping[str, Any]) -> tuple[Diagnostic, ...]:
     """Libraries that the run uses and that are not installed here, or in versions that are known not to work."""
     from executor.doctor.tested_versions import lacking_here, unfit_here
@@ -246,6 +252,7 @@ KIND = Kind(
     probe=probe,
     schedule=schedule,
     layout=layout,
+    processes=processes,
     lacks=lacks,
     libraries=("torch", "datasets", "peft", "transformers.trainer", "trl.trainer.sft_trainer", "deepspeed"),
     build=build,

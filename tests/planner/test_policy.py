@@ -87,7 +87,7 @@ def test_what_was_done_on_a_gpu_costs_what_that_costs(finished: Workshop) -> Non
     ],
 )
 def test_a_gpu_is_known_by_the_words_of_its_name(gpu: str, device: str, *, is_such: bool) -> None:
-    assert Hardware(1.0, gpu).is_of(device) is is_such
+    assert Hardware(gpu=gpu).is_of(device) is is_such
 
 
 def test_what_was_never_made_is_not_counted_and_that_is_said(workshop: Workshop) -> None:
@@ -140,7 +140,12 @@ def test_a_commit_that_the_recipe_does_not_name_is_refused(finished: Workshop) -
         ("[policy]\nmax_gpu_hour = 3", "policy.max_gpu_hour: there is no such field.", 2),
         ("[policy]\nmax_gpu_hours = 0", "policy.max_gpu_hours: expected a number above 0, got 0.0.", 2),
         ("[hardware.a]\nhourly_price = 'much'", 'hardware.a.hourly_price: expected a number, got "much".', 2),
-        ("[hardware.a]", "hardware.a.hourly_price: this field is required.", 1),
+        ("[hardware.a]\ngpus = 0", "hardware.a.gpus: expected a number above 0, got 0.", 2),
+        (
+            "[policy]\nmax_cost = 3\n[hardware.a]\ngpus = 8",
+            "`policy.max_cost` needs the price of a GPU for an hour, and the recipe names none.",
+            2,
+        ),
         (
             "[policy]\nmax_cost = 3",
             "`policy.max_cost` needs the price of a GPU for an hour, and the recipe names none.",

@@ -314,3 +314,26 @@ def test_a_path_of_a_thousand_characters_does_not_fill_the_screen(fresh: Any) ->
     assert refused.startswith("recipe.toml:4:1: Error: Missing file [TUNE100]\n")
     said = "".join(line.strip() for line in refused.splitlines()[1:])
     assert f"`{'x' * 199}...{'x' * 18}`, which holds no tokenizer." in said
+
+
+@pytest.mark.parametrize(
+    ("hardware", "most"),
+    [
+        ("[hardware.a]\ngpus = 2\n[hardware.b]\ngpus = 4\n", "4"),
+        ("[hardware.a]\ngpus = 8\n", ""),
+        ("[hardware.a]\ngpus = 4\n[hardware.b]\nhourly_price = 1\n", ""),
+        ("", ""),
+    ],
+)
+def test_a_run_asks_for_no_more_processes_than_a_host_has_gpus(fresh: Any, hardware: str, most: str) -> None:
+    fresh.edit("[train.base.checkpoints]", "[train.base.distributed]\nprocesses = 8\n\n[train.base.checkpoints]")
+    fresh.edit("[model.tiny]", f"{hardware}[model.tiny]")
+    planned = fresh.tune("plan", expect=1 if most else 0).stderr
+    lines = fresh.path.joinpath("recipe.toml").read_text().splitlines()
+    told = (
+        f"recipe.toml:{lines.index('processes = 8') + 1}:1: Error: More processes than GPUs [TUNE063]\n"
+        "  train.base asks for 8 processes on a host, and no hardware of the recipe has so many GPUs: "
+        f"{most} at\n  most.\n"
+        "  hint: Lower `distributed.processes`, or correct `gpus` of `[hardware.NAME]`.\n"
+    )
+    assert planned == (told if most else "")
