@@ -74,3 +74,12 @@ def test_what_is_below_stays_until_the_step_is_over_and_holds_what_is_urgent() -
         *("train.sft: build ...", "train.sft: a word", "Interrupted.", "train.sft: another"),
         *("train.sft: interrupted in 1.0 s", "The time is over."),
     ]
+
+
+@pytest.mark.parametrize(("is_terminal", "lines"), [(False, 1), (True, 3)])
+def test_what_is_told_in_a_log_is_one_line(lines: int, *, is_terminal: bool) -> None:
+    text = "train.it: steps 432/1,200, epoch 1.08, loss 0.4321, lr 0.000183, grad norm 0.876, 12 min 30 s left"
+    stream = io.StringIO()
+    LineView(Console(file=stream, width=40, force_terminal=is_terminal, color_system=None, highlight=False)).note(text)
+    assert len(stream.getvalue().splitlines()) == lines
+    assert stream.getvalue().split() == text.split()

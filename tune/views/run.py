@@ -110,8 +110,11 @@ class LineView(View):
         self.line(text)
 
     def line(self, text: str) -> None:
-        """One paragraph, broken between words."""
-        self.out.print(hanging(text, 0))
+        """One paragraph, broken between words on a terminal; a line of a log stays a line, whose words can be found."""
+        if self.out.is_terminal:
+            self.out.print(hanging(text, 0))
+        else:
+            self.out.print(Text(text), soft_wrap=True)
 
     def end(self, result: Result) -> None:
         """How many of what, and how long it took."""
