@@ -9,8 +9,7 @@ from attrs import Factory
 from executor.models.adapter_fields import OTHER_PARAMETERS, Adapter
 from executor.templating.turn_ends import TrainOnEos
 from executor.training.checkpoint_fields import Checkpoints
-from executor.training.distributed_fields import DRAWS, Distributed
-from executor.training.dropout import neutral_without_dropout
+from executor.training.distributed_fields import DRAWS, Distributed, neutral_among_processes
 from executor.training.evaluation_fields import MEASURED, Evaluation, where_it_selects
 from executor.training.guard_fields import Guards
 from executor.training.kernel_fields import Kernels
@@ -66,6 +65,6 @@ class Stage(Kernels, Precision, Optimization):
     evaluation: Evaluation | None = setting(None, effect=where_it_selects, why=MEASURED)
     guards: Guards = setting(Factory(Guards), effect=Effect.RUNTIME, why="they watch")
     logging: Logging = setting(Factory(Logging), effect=Effect.RUNTIME, why="logs do not change the weights")
-    distributed: Distributed = setting(Factory(Distributed), effect=neutral_without_dropout, why=DRAWS)
+    distributed: Distributed = setting(Factory(Distributed), effect=neutral_among_processes, why=DRAWS)
     trainer: dict[str, Plain] = setting(Factory(dict), effect=Effect.REBUILD, why="the trainer is configured by it")
     """Passed to the trainer's configuration class as it is."""

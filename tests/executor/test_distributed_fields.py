@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from executor.kinds.train import layout
+from executor.methods.kto import Kto
 from executor.methods.sft import Sft
 from executor.training.distributed_fields import Distributed, checkpoint_format, faults
 from planner.desired import effect_of
@@ -100,6 +101,22 @@ def test_what_a_change_costs(path: str, strategy: str, bf16: bool, dropout: floa
         "distributed": {"strategy": strategy},
     }
     assert effect_of(Sft, f"distributed.{path}", settings, {}) is effect
+
+
+@pytest.mark.parametrize(
+    ("said", "effect"),
+    [
+        ({"loss_type": "kto"}, Effect.REBUILD),
+        ({"loss_type": "apo_zero_unpaired"}, Effect.NUMERICS),
+        ({"trainer": {"average_tokens_across_devices": False}}, Effect.REBUILD),
+        ({"trainer": {"average_tokens_across_devices": True}}, Effect.NUMERICS),
+    ],
+)
+def test_losses_of_what_processes_have_at_once_are_others_on_other_processes(
+    said: dict[str, Plain], effect: Effect
+) -> None:
+    for path in ("distributed.processes", "distributed.nodes", "distributed.strategy", "distributed"):
+        assert effect_of(Kto, path, {"bf16": False, "distributed": {}, "trainer": {}, **said}, {}) is effect
 
 
 @pytest.mark.parametrize(
