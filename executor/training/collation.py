@@ -20,12 +20,15 @@ class Collator:
 
     pad_id: int
     packed: bool
+    multiple: int = 1
+    """What the width of a batch is a multiple of, as some kernels like it."""
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """One batch."""
         import torch
 
-        width = max(len(row["input_ids"]) for row in rows)
+        longest = max(len(row["input_ids"]) for row in rows)
+        width = longest + -longest % self.multiple
         batch = {
             "input_ids": [padded(row["input_ids"], width, self.pad_id) for row in rows],
             "labels": [padded(_labels(row), width, IGNORED) for row in rows],

@@ -153,4 +153,5 @@ class Run:
     def collator(self, tokenizer: Any) -> Collator:  # noqa: ANN401  transformers has no types
         """How rows become batches."""
         packed = bool(self.task.one("tokens").settings["sample_packing"])
-        return Collator(padding_id(tokenizer), packed)
+        multiple = self.settings["trainer"].get("pad_to_multiple_of")
+        return Collator(padding_id(tokenizer), packed, multiple if isinstance(multiple, int) else 1)

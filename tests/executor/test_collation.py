@@ -57,6 +57,13 @@ def test_a_single_row_needs_no_padding() -> None:
     }
 
 
+@pytest.mark.parametrize(("multiple", "width"), [(1, 3), (2, 4), (3, 3), (64, 64)])
+def test_widths_are_a_multiple_of_what_is_asked_for(multiple: int, width: int) -> None:
+    rows = [{"input_ids": [1] * length, "labels": [1] * length, "seq_lengths": [length]} for length in (3, 2)]
+    for packed in (False, True):
+        assert {one.shape for one in Collator(PAD, packed, multiple)(rows).values()} == {(2, width)}
+
+
 def test_rows_are_left_as_they_are() -> None:
     row = {"input_ids": [1, 2], "labels": [1, 2], "seq_lengths": [2]}
     Collator(PAD, packed=False)([row, {"input_ids": [1, 2, 3], "labels": [1, 2, 3], "seq_lengths": [3]}])

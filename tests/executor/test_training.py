@@ -23,6 +23,7 @@ from executor.kinds.train import KIND as TRAIN
 from executor.merging.lora_merge import merge
 from executor.methods.sft import METHOD, Sft
 from executor.models.adapter_fields import Adapter
+from executor.models.loading import load_tokenizer
 from executor.models.model_files import initialise
 from executor.tokens.token_files import VALIDATION, read_columns
 from executor.training.checkpoint_fields import Checkpoints
@@ -797,6 +798,16 @@ def test_no_recipe_can_overrule_what_tune_tells_the_trainer(laboratory: Laborato
     task = laboratory.task(BASIC)
     told = Run(task, Reporter(task.address, lambda _: None)).arguments()
     assert told.keys() <= OWNED.keys() | FORBIDDEN
+
+
+def test_batches_are_as_wide_as_the_trainer_table_says(laboratory: Laboratory) -> None:
+    made = []
+    for wanted in ({}, {"pad_to_multiple_of": 64}):
+        task = laboratory.task(evolve(BASIC, max_steps=2, trainer=wanted))
+        collator = Run(task, Reporter(task.address, lambda _: None)).collator(load_tokenizer(task.inputs["model"]))
+        assert collator.multiple == (64 if wanted else 1)
+        made.append([row["loss"] for row in metrics(run(task))])
+    assert made[0] == pytest.approx(made[1], abs=1e-5)
 
 
 def test_a_training_tells_its_progress_to_the_end(laboratory: Laboratory) -> None:
