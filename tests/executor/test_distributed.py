@@ -183,6 +183,7 @@ def check(task: Task, layout: str, alone: Trained | None) -> None:
     assert evaluations == [evaluations[0]] * 3
     assert (evaluations[0] is not None) is bool(task.settings["evaluation"])
     if alone is not None:
+        assert evaluations[0] == pytest.approx(alone.outcome.metrics.get("eval_loss"), abs=1e-4)
         assert straight["loss"] == pytest.approx(alone.outcome.metrics["loss"], abs=1e-4)
         found = _losses(Path(task.tune_folder) / "straight-checkpoints", straight["steps"])
         assert found == pytest.approx([one["loss"] for one in alone.log if "loss" in one], abs=1e-4)
@@ -232,7 +233,8 @@ def test_ddp_on_rows_that_two_ranks_cannot_share_evenly_goes_on_after_a_rank_was
     tmp_path: Path,
 ) -> None:
     act("train_and_lose_one")
-    tokens = laboratory.tokens(LEARNT[:14], EVALUATED)
+    tokens = laboratory.tokens(LEARNT[4:], EVALUATED)
+    assert (tokens.facts["rows"], tokens.facts["validation_rows"]) == (9, 3)
     task = distributed(laboratory.task(EVALUATED, tokens), DDP)
     chosen, said = choosing(laboratory, DDP), list[Event]()
     with pytest.raises(ProblemError) as failed:

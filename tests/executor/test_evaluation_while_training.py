@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 
 from executor.methods.sft import METHOD, Sft
-from executor.tokens.token_files import TRAIN
+from executor.tokens.token_files import TRAIN, VALIDATION, read_columns
 from executor.training.evaluation_fields import Evaluation
 from executor.training.training import train
 from executor.workers.task import Task
@@ -20,6 +20,7 @@ from state.diagnostic import ProblemError
 from state.record import Checkpoint
 from tests.executor.test_training import (
     BASIC,
+    CONVERSATIONS,
     DROPPED_OUT,
     MANY,
     Laboratory,
@@ -69,6 +70,19 @@ def test_evaluating_leaves_every_random_number_to_the_training(laboratory: Labor
     assert list(evaluated(made[0])) == [4]
     assert list(evaluated(made[1])) == [1, 2, 3, 4]
     assert [row["step"] for row in metrics(made[1])] == [1, 2, 3, 4]
+
+
+def test_measures_are_means_over_tokens_whatever_batches_they_are_in(laboratory: Laboratory) -> None:
+    """Rows of other lengths would else count for more or less, and another model could be found the best."""
+    stage = evolve(BASIC, val_set_size=0.5, max_steps=1, learning_rate=1e-6, evaluation=Evaluation(eval_steps=1))
+    tokens = laboratory.tokens([*CONVERSATIONS, *MANY[:4]], stage)
+    learned = [sum(label >= 0 for label in row) for row in read_columns(Path(tokens.folder), VALIDATION)["labels"]]
+    assert sorted(learned) == [3, 9, 9, 9]
+    made = [run(laboratory.task(evolve(stage, micro_batch_size=micro), tokens)) for micro in (4, 2, 1)]
+    for name in ("eval_loss", "eval_perplexity", "eval_mean_token_accuracy", "eval_entropy"):
+        found = [next(row[name] for row in metrics(one) if name in row) for one in made]
+        assert found == pytest.approx([found[0]] * 3, rel=1e-5), name
+    assert evaluated(made[2])[1] == pytest.approx(_held_back_loss(made[2], tokens), abs=1e-5)
 
 
 def test_a_run_ends_when_it_no_longer_becomes_better_and_yields_its_best_model(overfitted: Trained) -> None:

@@ -802,7 +802,8 @@ def test_no_recipe_can_overrule_what_tune_tells_the_trainer(laboratory: Laborato
 
 def test_batches_are_as_wide_as_the_trainer_table_says(laboratory: Laboratory) -> None:
     made = []
-    for wanted in ({}, {"pad_to_multiple_of": 64}):
+    tables: tuple[dict[str, Plain], ...] = ({}, {"pad_to_multiple_of": 64})
+    for wanted in tables:
         task = laboratory.task(evolve(BASIC, max_steps=2, trainer=wanted))
         collator = Run(task, Reporter(task.address, lambda _: None)).collator(load_tokenizer(task.inputs["model"]))
         assert collator.multiple == (64 if wanted else 1)
