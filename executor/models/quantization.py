@@ -35,3 +35,15 @@ def fold(foundations: Sequence[Input], scratch: Path) -> Path:
         merge_with_parameters(folder, Path(adapter.folder), output, None, trusted=trusts([whole]))
         folder = output
     return folder
+
+
+def keep_scales(model: Any) -> Any:  # noqa: ANN401  transformers has no types
+    """The model, whose weights in four bits stay what they are when it is asked without gradients.
+
+    On some CPUs bitsandbytes would then round their scales for good: after its first evaluation, a run would train
+    beside other weights.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model

@@ -104,7 +104,7 @@ def faults(stage: Any, written: Mapping[str, Any]) -> Iterator[tuple[str, str, s
         detail = "the reentrant kind computes no gradients behind parameters that are frozen"
         yield "gradient_checkpointing_kwargs.use_reentrant", detail, "Remove it."
     if stage.gradient_checkpointing_kwargs.use_reentrant and stage.distributed.strategy == "fsdp":
-        detail = "FSDP computes activations again in a way of its own, which is not the reentrant one"
+        detail = "FSDP goes with the other kind only"
         yield "gradient_checkpointing_kwargs.use_reentrant", detail, "Remove it."
 
 

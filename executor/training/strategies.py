@@ -24,12 +24,13 @@ def trainer_arguments(settings: Mapping[str, Any], world: World) -> dict[str, An
     """The arguments of transformers' trainer for the strategy."""
     match world.strategy:
         case "fsdp":
-            # FSDP computes activations again itself: it must gather parameters for that.
-            again = {"activation_checkpointing": settings["gradient_checkpointing"]}
-            config = {**_fsdp_configuration(settings["distributed"]), **again}
-            return {"fsdp": True, "fsdp_config": config, "activation_checkpointing": False}
+            return {"fsdp": True, "fsdp_config": _fsdp_configuration(settings["distributed"])}
         case "deepspeed":
             return {"deepspeed": deepspeed_configuration(settings, world)}
+        case "ddp" if settings["gradient_checkpointing"]:
+            # Looking for parameters without a gradient takes what is computed again for a second gradient; transformers
+            # does not look either, except beside an adapter.
+            return {"ddp_find_unused_parameters": False}
     return {}
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 from executor.evaluation.sample_file import NAME as SAMPLES
 from executor.evaluation.sample_file import SampleFile
 from executor.models.loading import has_gpu, load_model, load_quantized, load_tokenizer, padding_id, usable_attention
-from executor.models.quantization import quantization
+from executor.models.quantization import keep_scales, quantization
 from executor.tokens import token_files
 from executor.tokens.token_files import TRAIN, VALIDATION
 from executor.training import filling, kernel_fields, learning, optimizers, precision_fields, strategies
@@ -123,7 +123,8 @@ class Run:
         settings, foundations = self.settings, self.task.inputs["model"]
         quantized = quantization(settings)
         if quantized is not None:
-            return load_quantized(foundations, self.dtype, self.attention, quantized, Path(self.task.tune_folder))
+            scratch = Path(self.task.tune_folder)
+            return keep_scales(load_quantized(foundations, self.dtype, self.attention, quantized, scratch))
         with strategies.whole_if(len(foundations) > 1):
             model = load_model(foundations, self.dtype, self.attention)
         learning.freeze(model, settings["unfrozen_parameters"])

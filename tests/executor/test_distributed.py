@@ -18,6 +18,7 @@ from executor.models.adapter_fields import Adapter
 from executor.training.best_model import KEPT
 from executor.training.distributed_fields import Distributed
 from executor.training.evaluation_fields import Evaluation
+from executor.training.kernel_fields import GradientCheckpointing
 from executor.workers import rank_process
 from executor.workers.events import CheckpointWritten, Event
 from executor.workers.launch import Emit, Stop, run_in_worker
@@ -144,6 +145,18 @@ run_in_worker(IDLE, lambda _: None, Stop(), Path({str(tmp_path)!r}) / "it.log")
 LEARNT = [*MANY, *CONVERSATIONS]
 EVALUATED = evolve(BASIC, micro_batch_size=2, val_set_size=0.25, evaluation=Evaluation(eval_steps=3))
 """Twelve rows to train on, and an evaluation in the middle and at the end."""
+REENTRANT = GradientCheckpointing(use_reentrant=True)
+PACKED = evolve(
+    EVALUATED,
+    adapter=Adapter(r=4),
+    sample_packing=True,
+    sequence_len=64,
+    batch_size=2,
+    micro_batch_size=1,
+    gradient_checkpointing=True,
+    gradient_checkpointing_kwargs=REENTRANT,
+)
+"""Rows of several documents, and activations that are computed again in the way that DDP is wary of."""
 CHOOSING = Evaluation(
     eval_steps=1,
     metrics=("exact_match", "own.py:worse"),
@@ -252,9 +265,12 @@ def test_ddp_on_rows_that_two_ranks_cannot_share_evenly_goes_on_after_a_rank_was
     methods = {name: distributed(bench.task(name), DDP) for name in ("dpo lora", "reward full", "grpo full")}
     together = evolve(EVALUATED, group_by_length=True)
     grouped = distributed(laboratory.task(together, tokens), DDP)
+    packed = laboratory.tokens(LEARNT, PACKED)
+    joined = distributed(laboratory.task(PACKED, packed), DDP)
     sharded = distributed(laboratory.task(EVALUATED, tokens), Distributed("fsdp", 2))
-    launch([lost, grouped, *methods.values(), sharded], tmp_path / "again.log")
+    launch([lost, grouped, joined, *methods.values(), sharded], tmp_path / "again.log")
     check(grouped, "torch", run(laboratory.task(evolve(together, micro_batch_size=4), tokens)))
+    check(joined, "torch", run(laboratory.task(evolve(PACKED, micro_batch_size=2), packed)))
     folders = [Path(task.tune_folder) / name for name in ("lost", "straight")]
     assert digest_file(folders[0] / "model.safetensors") == digest_file(folders[1] / "model.safetensors")
     for name, one in methods.items():
@@ -311,18 +327,26 @@ def test_sharded(
     act(name)
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path / "compiled"))
     tokens = laboratory.tokens(LEARNT, EVALUATED)
-    stages = {"full": EVALUATED, "lora": evolve(EVALUATED, adapter=Adapter(r=4))}
+    adapted = evolve(EVALUATED, adapter=Adapter(r=4))
+    stages = {"full": EVALUATED, "lora": adapted, "again": evolve(adapted, gradient_checkpointing=True)}
+    stages["in bfloat16"] = evolve(adapted, bf16=True)
+    tried = {
+        "fsdp-sharded": ("full", "again"),
+        "fsdp-full": ("full", "lora"),
+        "zero-3": ("full", "lora", "in bfloat16"),
+    }
     tasks = {
         (layout, stage): distributed(laboratory.task(stages[stage], tokens), table)
         for layout, table in tables.items()
-        for stage in ("full", "lora")
-        if stage == "full" or layout in ("fsdp-full", "zero-3")
+        for stage in tried.get(layout, ("full",))
     }
     chosen = choosing(laboratory, tables["zero-3"]) if name == "train" else None
     launch([*tasks.values(), *([chosen] if chosen else [])], tmp_path / "it.log")
-    alone = {stage: run(laboratory.task(evolve(one, micro_batch_size=4), tokens)) for stage, one in stages.items()}
+    # With bfloat16, DeepSpeed alone holds weights in it too.
+    compared = {stage for _, stage in tasks} - {"in bfloat16"}
+    alone = {stage: run(laboratory.task(evolve(stages[stage], micro_batch_size=4), tokens)) for stage in compared}
     for (layout, stage), task in tasks.items():
-        check(task, layout, alone[stage])
+        check(task, layout, alone.get(stage))
     # DeepSpeed would have compiled for a minute, where there is a compiler.
     assert not (tmp_path / "compiled").exists()
     if chosen is not None:

@@ -103,9 +103,7 @@ FAULTS = {
         "Remove it."
     ),
     f'{REENTRANT}\ngradient_checkpointing = true\ndistributed.strategy = "fsdp"': (
-        "train.it.gradient_checkpointing_kwargs.use_reentrant: FSDP computes activations again in a way of its own, "
-        "which is not the reentrant one.\n"
-        "Remove it."
+        "train.it.gradient_checkpointing_kwargs.use_reentrant: FSDP goes with the other kind only.\nRemove it."
     ),
     'distributed.zero_stage = 3\ndistributed.strategy = "fsdp"': (
         'train.it.distributed.zero_stage: it means nothing to the strategy "fsdp".\nIt is for strategy = deepspeed.'
