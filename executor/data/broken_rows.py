@@ -10,7 +10,7 @@ from typing import Self
 from attrs import field
 
 from executor.data.rows import MOST_REPORTED, BrokenRow
-from state.diagnostic import Diagnostic, Place
+from state.diagnostic import Diagnostic, Place, Severity
 from state.values import mutable
 
 
@@ -41,6 +41,16 @@ class BrokenRows:
     def __len__(self) -> int:
         """How many there are."""
         return self._counts.total()
+
+    def skipped(self, address: str, count: int) -> tuple[Diagnostic, ...]:
+        """A warning that these, of so many rows, are left out, as the recipe allows; none if there are none."""
+        first = next((rows[0] for rows in self._first.values()), None)
+        if first is None:
+            return ()
+        rows = f"{len(self):,} of {count:,} row{'s' if count > 1 else ''}"
+        detail = f"{address} leaves out {rows}, first {first.place}, which {first.why}."
+        hint = 'That is what `on_bad_row = "skip"` asks for; correct them to have them trained.'
+        return (Diagnostic("Skipped rows", detail, hint, first.place, Severity.WARNING),)
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """The report: files share in the rows that are told one by one, so that none hides behind another."""

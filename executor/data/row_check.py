@@ -45,6 +45,8 @@ def examine(address: str, dataset: Dataset, folder: Path, place: Callable[[str],
                 ends.add(fault)
     skips = dataset.on_bad_row == "skip"
     wrong = ends.diagnostics() if skips else broken.diagnostics()
+    if skips and count and not wrong:
+        wrong = broken.skipped(address, count + len(broken))
     if not count and not wrong:
         wrong = (_empty(address, dataset, folder, broken=bool(broken)),)
     elif unseen:

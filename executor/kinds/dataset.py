@@ -21,7 +21,7 @@ from executor.sources.origin import Origin, origin_of, sources_of
 from planner.kind import Kind, Probe, Resource, Resources
 from planner.structure import are_as_recorded, settings_of
 from state.canonical import Plain, digest
-from state.diagnostic import Diagnostic, ProblemError, Severity
+from state.diagnostic import Diagnostic, ProblemError, Severity, errors
 from state.files import FileDigests
 from state.record import Record
 
@@ -245,8 +245,10 @@ def build(task: Task, reporter: Reporter) -> Outcome:
     dataset = dataset_of(task.settings)
     reporter.message(f"downloading {', '.join(sources_of(dataset))}")
     seen = examine(task.address, dataset, fetching.fetch(dataset, task.content))
-    if seen.wrong:
-        raise ProblemError(seen.wrong)
+    if found := errors(seen.wrong):
+        raise ProblemError(found)
+    for one in seen.wrong:
+        reporter.message(one.detail)
     known = identity(task.settings, list(task.content.values()))
     return Outcome(known, facts=seen.facts, has_artifact=False)
 

@@ -6,19 +6,21 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
+from math import ceil
 from pathlib import Path
 
 from executor.applying.probe import Surroundings
 from executor.data.broken_rows import BrokenRows
+from executor.data.dataset_fields import Dataset
 from executor.data.row_check import faults
-from executor.data.rows import BrokenRow
+from executor.data.rows import BrokenRow, Row
 from executor.kinds.tokens import Tokens, readable_with
 from executor.sources.detection import resolved
 from executor.sources.origin import rows
 from executor.templating.template_lint import lint_model
 from executor.tokens.documents import Document
 from executor.tokens.length_limit import too_long
-from executor.tokens.supervision import RowSummary, overlap, summarise, supervision
+from executor.tokens.supervision import RowSummary, dropped, overlap, summarise, supervision
 from executor.tokens.tokenizing import formatter_settings, template_for
 from planner.kind import Resource
 from planner.structure import settings_of
@@ -71,9 +73,9 @@ def _sample(resource: Resource, tokenizer: Path, surroundings: Surroundings) -> 
     template = template_for(settings_of(model.specification), tokenizer, folder, datasets)
     formatting = formatter_settings(settings_of(tokens), tokenizer, template).formatter(tables=False)
     found: list[RowSummary] = []
-    broken: list[BrokenRow] = []
-    complete = True
-    for dataset in (resolved(one.specification, folder) for one in datasets):
+    broken, skipped = list[BrokenRow](), list[Diagnostic]()
+    complete, left_out = True, 0
+    for source, dataset in ((one.address, resolved(one.specification, folder)) for one in datasets):
         remaining = rows(dataset, folder)
         first, refused = list(islice(remaining, MOST_ROWS)), list[BrokenRow]()
         for one in formatting.documents(dataset, iter(first)):
@@ -82,11 +84,42 @@ def _sample(resource: Resource, tokenizer: Path, surroundings: Surroundings) -> 
                 found.append(summarise(one.place, one.encoded, cut, tokens.layout))
             else:
                 refused.append(one)
-        if refused and dataset.on_bad_row == "error":
-            told = {row.place for row in first if isinstance(row, BrokenRow) or any(faults(row, dataset))}
-            broken += [one for one in refused if one.place not in told]
+        refused = _untold(refused, first, dataset)
+        if dataset.on_bad_row == "skip":
+            left_out += len(refused)
+            skipped += BrokenRows.of(refused).skipped(source, len(first))
+        else:
+            broken += refused
         complete = complete and next(remaining, None) is None
     broken += too_long([one.length for one in found], lambda at: found[at].place, limit, strategy)
-    losses = supervision(found, limit, complete=complete) if strategy == "truncate" else ()
+    if complete and not broken:
+        skipped += _nothing_left(resource, found, left_out)
     fitting = lint_model(model, tokenizer, formatting.tokenizer, formatting.template)
-    return Sample(tuple(found), complete, (*BrokenRows.of(broken).diagnostics(), *fitting, *losses))
+    told = (*BrokenRows.of(broken).diagnostics(), *fitting, *skipped, *_losses(tokens, found, complete=complete))
+    return Sample(tuple(found), complete, told)
+
+
+def _untold(refused: Sequence[BrokenRow], first: Sequence[Row | BrokenRow], dataset: Dataset) -> list[BrokenRow]:
+    """Those rows of the first ones whose dataset finds nothing wrong with them."""
+    told = {row.place for row in first if isinstance(row, BrokenRow) or any(faults(row, dataset))} if refused else ()
+    return [one for one in refused if one.place not in told]
+
+
+def _losses(tokens: Tokens, rows: Sequence[RowSummary], *, complete: bool) -> tuple[Diagnostic, ...]:
+    """Warnings about what the length limit does to rows."""
+    lost = {"truncate": supervision, "drop": dropped}.get(tokens.excess_length_strategy)
+    return lost(rows, tokens.sequence_len, complete=complete) if lost is not None else ()
+
+
+def _nothing_left(resource: Resource, rows: Sequence[RowSummary], skipped: int) -> tuple[Diagnostic, ...]:
+    """An error where no row of all is left to train on, which the build would find out later."""
+    tokens: Tokens = resource.specification
+    drops = tokens.excess_length_strategy == "drop"
+    gone = sum((row.trained and row.trains_nothing) or (drops and row.length > tokens.sequence_len) for row in rows)
+    held_back = ceil(tokens.val_set_size * (len(rows) - gone))
+    if gone + held_back < len(rows) or not (rows or skipped):
+        return ()
+    which = f"{skipped} are skipped, {gone} dropped, {held_back} held back"
+    detail = f"{resource.address} has no rows left: of {len(rows) + skipped}, {which}."
+    hint = "Raise `sequence_len`, or lower `val_set_size`."
+    return (Diagnostic("No rows", detail, hint, resource.place("sequence_len")),)

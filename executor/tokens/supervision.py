@@ -78,6 +78,16 @@ def supervision(rows: Sequence[RowSummary], limit: int, *, complete: bool = True
     return tuple(found)
 
 
+def dropped(rows: Sequence[RowSummary], limit: int, *, complete: bool = True) -> tuple[Diagnostic, ...]:
+    """A warning that rows over a length limit are left out, as the recipe asks for; none if there are none."""
+    long = [row for row in rows if row.length > limit]
+    if not long:
+        return ()
+    share = _share(long, rows, complete=complete)
+    detail = f"{share} are longer than `sequence_len` = {limit} and left out, first {long[0].place}."
+    return (Diagnostic("Dropped rows", detail, "Raise `sequence_len` to keep them.", long[0].place, Severity.WARNING),)
+
+
 def overlap(
     training: Sequence[RowSummary], evaluation: Sequence[RowSummary], *, complete: bool = True
 ) -> tuple[Diagnostic, ...]:

@@ -300,6 +300,35 @@ def test_a_plan_tells_what_a_length_limit_and_an_evaluation_undo(tokenizer: Any)
     )
 
 
+def test_a_plan_tells_how_many_rows_are_left_out_and_refuses_to_leave_none(tokenizer: Any) -> None:
+    mute = {"messages": [{"role": "user", "content": "Hi?"}]}
+    write(tokenizer, "rows.jsonl", chat("Hi?", "Hello."), mute, chat("Hi?", "Hello " * 40), "nonsense\n")
+    limit = 'sequence_len = 32\nexcess_length_strategy = "drop"\n'
+    recipe(tokenizer, TRAINED.format(dataset='type = "chat_template"\non_bad_row = "skip"\n', train=limit))
+    hint = '  hint: That is what `on_bad_row = "skip"` asks for; correct them to have them trained.\n'
+    assert tokenizer.tune("plan").stdout.partition("To make")[0] == (
+        "rows.jsonl:4: Warning: Skipped rows [TUNE119]\n"
+        "  dataset.rows leaves out 1 of 4 rows, first rows.jsonl:4, which is not JSON: Expecting value in\n"
+        "  column 1.\n" + hint + "rows.jsonl:2: Warning: Skipped rows [TUNE119]\n"
+        "  dataset.rows leaves out 1 of 4 rows, first rows.jsonl:2, which yields no trained token: it has no\n"
+        "  message of a role to train (assistant); see `roles_to_train`.\n"
+        + hint
+        + "rows.jsonl:3: Warning: Dropped rows [TUNE120]\n"
+        "  1 of 2 rows are longer than `sequence_len` = 32 and left out, first rows.jsonl:3.\n"
+        "  hint: Raise `sequence_len` to keep them.\n"
+    )
+    tokenizer.edit("sequence_len = 32", "sequence_len = 4")
+    assert (
+        "  tokens.it has no rows left: of 3, 1 are skipped, 2 dropped, 0 held back.\n"
+        in tokenizer.tune("plan", expect=1).stderr
+    )
+    tokenizer.edit("sequence_len = 4", "sequence_len = 32\nval_set_size = 0.5")
+    assert (
+        "  tokens.it has no rows left: of 3, 1 are skipped, 1 dropped, 1 held back.\n"
+        in tokenizer.tune("plan", expect=1).stderr
+    )
+
+
 def test_a_plan_refuses_a_template_that_does_not_fit(tokenizer: Any) -> None:
     write(tokenizer, "rows.jsonl", chat("What?", "That."))
     recipe(tokenizer, TRAINED.format(dataset="", train=""))
