@@ -96,7 +96,8 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     try:
         return Probe(notes=notes, diagnostics=sample(resource, tokenizer, surroundings).diagnostics)
     except ProblemError as error:
-        return Probe(diagnostics=error.diagnostics)
+        place = surroundings.resources[resource.specification.model].place("chat_template")
+        return Probe(diagnostics=tuple(one.at(place) for one in error.diagnostics))
 
 
 def readable_with(resource: Resource, surroundings: Surroundings) -> Path | None:

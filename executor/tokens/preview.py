@@ -247,8 +247,11 @@ def _formatter(
     if missing:
         detail = f"To see rows as a model does takes {' and '.join(missing)}."
         raise problem("Missing library", detail, f"Install: pip install {' '.join(missing)}")
-    template = template_for(settings_of(model.specification), tokenizer, folder, datasets)
-    return formatter_of(settings_of(tokens.specification), tokenizer, template)
+    try:
+        template = template_for(settings_of(model.specification), tokenizer, folder, datasets)
+        return formatter_of(settings_of(tokens.specification), tokenizer, template)
+    except ProblemError as error:
+        raise ProblemError(tuple(one.at(model.place("chat_template")) for one in error.diagnostics)) from None
 
 
 def tokenizer_folder(model: Resource, folder: Path, state: State) -> Path:

@@ -203,8 +203,20 @@ def test_a_template_that_cannot_be_read_is_told_once(tokenizer: Any, content: by
         (tokenizer.path / "own.jinja").write_bytes(content)
     said = f"  `chat_template` names `own.jinja`, which cannot be read: {why}.\n"
     hint = "  hint: Paths are relative to the recipe's folder.\n"
-    assert tokenizer.tune("plan", expect=1).stderr == f"recipe.toml:2:1: Error: Missing file [TUNE100]\n{said}{hint}"
-    assert tokenizer.tune("preview", expect=1).stderr == f"Error: Missing file [TUNE100]\n{said}{hint}"
+    for command in ("plan", "preview"):
+        told = tokenizer.tune(command, expect=1).stderr
+        assert told == f"recipe.toml:2:1: Error: Missing file [TUNE100]\n{said}{hint}"
+
+
+def test_a_template_that_is_no_template_is_told_where_it_is_named(tokenizer: Any) -> None:
+    write(tokenizer, "rows.jsonl", chat("What?", "That."))
+    named = TRAINED.replace("[model.tiny]\n", '[model.tiny]\nchat_template = "own.jinja"\n')
+    recipe(tokenizer, named.format(dataset="", train=""))
+    (tokenizer.path / "own.jinja").write_text("{% for")
+    for command in ("plan", "preview"):
+        assert tokenizer.tune(command, expect=1).stderr.startswith(
+            "recipe.toml:2:1: Error: Broken chat template [TUNE136]\n"
+        )
 
 
 @pytest.fixture
