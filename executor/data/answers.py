@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from executor.data.chat_messages import ASSISTANT, Message, RowError
 from executor.data.examples import Turns
 from executor.data.format import Values
-from executor.data.message_fields import is_chat, names, with_system
+from executor.data.message_fields import MESSAGES, is_chat, names, with_system
 
 if TYPE_CHECKING:
     from executor.data.dataset_fields import Dataset
@@ -35,9 +35,19 @@ def turns(values: Values, field: str, dataset: Dataset) -> Turns:
     return names(dataset).messages(value, field)
 
 
+def asked_in(values: Values, dataset: Dataset) -> str | None:
+    """The field that holds what is asked; raises RowError where the recipe names one that the row has not."""
+    given = dataset.field_prompt or (dataset.field_messages if dataset.field_messages != MESSAGES else "")
+    field = field_of(values, given, (*PROMPTS, MESSAGES))
+    if field is None and given:
+        reason = f"has nothing in the field `{given}`"
+        raise RowError(reason)
+    return field
+
+
 def prompt(values: Values, dataset: Dataset) -> Turns | None:
     """What is asked: a text or messages; messages where a system prompt or a list of messages comes with the row."""
-    field = field_of(values, dataset.field_prompt, (*PROMPTS, dataset.field_messages))
+    field = asked_in(values, dataset)
     if field is None:
         return None
     asked, system = turns(values, field, dataset), values.get(dataset.field_system)

@@ -15,6 +15,8 @@ from state.values import frozen
 if TYPE_CHECKING:
     from executor.data.dataset_fields import Dataset
 
+MESSAGES = "messages"
+"""The field of the messages where a recipe names none; where it does, no other one stands in for it."""
 _FLAGS = ("train", "training", "weight")
 _Pairs: TypeAlias = tuple[tuple[str, str], ...]
 

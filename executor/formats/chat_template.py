@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from executor.data.chat_messages import Message
 from executor.data.examples import Conversation, Example
 from executor.data.format import Format, Values
-from executor.data.message_fields import is_chat, names, tools, with_system
+from executor.data.message_fields import MESSAGES, is_chat, names, tools, with_system
 from state.canonical import Plain
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ _LISTS = ("messages", "conversations", "conversation")
 
 def example(values: Values, dataset: Dataset) -> Example:
     """The conversation of a row."""
-    if dataset.field_messages not in values and {"prompt", "completion"} <= values.keys():
+    usual = dataset.field_messages == MESSAGES and MESSAGES not in values
+    if usual and {"prompt", "completion"} <= values.keys():
         messages = _asked_and_answered(values, dataset)
     else:
         messages = names(dataset).messages(values.get(dataset.field_messages), dataset.field_messages)

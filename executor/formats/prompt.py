@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from executor.data.answers import CHOSEN, PROMPTS, REJECTED, field_of, prompt
+from executor.data.answers import CHOSEN, PROMPTS, REJECTED, asked_in, prompt
 from executor.data.chat_messages import RowError
 from executor.data.examples import Example, Prompt
 from executor.data.format import Format, Values
@@ -28,7 +28,7 @@ def example(values: Values, dataset: Dataset) -> Example:
         reason = f"has nothing in the field `{dataset.field_prompt or PROMPTS[0]}`"
         raise RowError(reason)
     taken = (
-        field_of(values, dataset.field_prompt, (*PROMPTS, dataset.field_messages)),
+        asked_in(values, dataset),
         dataset.field_system,
         dataset.field_tools,
     )

@@ -11,7 +11,7 @@ from executor.data.chat_messages import ASSISTANT, Message, RowError
 from executor.data.embedded_json import from_text
 from executor.data.examples import Conversation, Example
 from executor.data.format import Values
-from executor.data.message_fields import USUAL, Convention, is_chat, names, tools, with_system
+from executor.data.message_fields import MESSAGES, USUAL, Convention, is_chat, names, tools, with_system
 from executor.formats.chat_template import FORMAT as CHAT_TEMPLATE
 from state.canonical import Plain
 
@@ -34,9 +34,8 @@ _SHAREGPT = Convention(
 
 def example(values: Values, dataset: Dataset) -> Example:
     """The conversation of a row."""
-    field = dataset.field_messages if dataset.field_messages in values else "conversations"
-    if field not in values:
-        field = dataset.field_messages
+    usual = dataset.field_messages == MESSAGES and MESSAGES not in values and "conversations" in values
+    field = "conversations" if usual else dataset.field_messages
     naming = names(dataset, _SHAREGPT)
     messages = tuple(
         _called(one, number) for number, one in enumerate(naming.messages(values.get(field), field), start=1)

@@ -286,6 +286,32 @@ def test_judged_answers_are_read(label: object, good: bool) -> None:  # noqa: FB
     assert example("kto", chat) == Judged((ASKED,), (ANSWERED,), good)
 
 
+@pytest.mark.parametrize(
+    ("type_", "row", "fields", "name"),
+    [
+        ("preference", {"prompt": "a", "chosen": "bc", "rejected": "bd"}, {"field_prompt": "promt"}, "promt"),
+        ("kto", {"question": "a", "completion": "b", "label": 1}, {"field_messages": "talk"}, "talk"),
+        ("prompt", {"input": "a"}, {"field_messages": "talk"}, "talk"),
+    ],
+)
+def test_nothing_stands_in_for_a_field_that_is_named(
+    type_: str, row: dict[str, Any], fields: dict[str, str], name: str
+) -> None:
+    assert refusal(type_, row, **fields) == f"has nothing in the field `{name}`"
+
+
+@pytest.mark.parametrize(
+    ("type_", "row"),
+    [
+        ("sharegpt", {"conversations": [{"from": "human", "value": "a"}]}),
+        ("chat_template", {"prompt": [ASKED], "completion": [ANSWERED]}),
+    ],
+)
+def test_no_other_messages_stand_in_for_those_that_are_named(type_: str, row: dict[str, Any]) -> None:
+    assert isinstance(example(type_, row), Conversation)
+    assert refusal(type_, row, field_messages="talk") == "has no list of messages in the field `talk`"
+
+
 def test_an_instruction_has_its_input_with_it() -> None:
     row = {"instruction": "Add.", "input": "1 2", "chosen": "3", "rejected": "4"}
     assert example("preference", row) == Preference("Add.\n1 2", "3", "4")
