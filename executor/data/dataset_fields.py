@@ -111,7 +111,7 @@ class Dataset:
     roles: dict[str, Plain] = setting(Factory(dict), effect=Effect.REBUILD, why=_READ, validator=_lists)
     """Names of roles in the data: `{assistant = ["bot"]}`."""
     message_field_training: str = setting("", effect=Effect.REBUILD, why=_READ)
-    """The property that says whether a message is trained; left out: `train`, `training` or `weight`."""
+    """The property that says whether a message is trained; left out: `train`, `training`, `loss` or `weight`."""
     field_system: str = setting("system", effect=Effect.REBUILD, why=_READ)
     """The field with a system prompt, used where the messages bring none."""
     field_tools: str = setting("tools", effect=Effect.REBUILD, why=_READ)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 MESSAGES = "messages"
 """The field of the messages where a recipe names none; where it does, no other one stands in for it."""
-_FLAGS = ("train", "training", "weight")
+_LOSS = "loss"
+"""A flag if it is true or false, as ms-swift writes it; a number is what somebody measured."""
+_FLAGS = ("train", "training", "weight", _LOSS)
 _Pairs: TypeAlias = tuple[tuple[str, str], ...]
 
 
@@ -95,7 +97,7 @@ class Names:
         """Whether a message is trained, if it says so itself."""
         for name in self.flags:
             value = message.get(name)
-            if value is not None:
+            if value is not None and (name != _LOSS or isinstance(value, bool) or self.flags == (_LOSS,)):
                 if not isinstance(value, bool | int | float) or value not in (0, 1):
                     reason = f"has neither true nor false as `{name}` of message {number}"
                     raise RowError(reason)

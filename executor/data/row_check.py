@@ -56,7 +56,10 @@ def examine(address: str, dataset: Dataset, folder: Path, place: Callable[[str],
 
 
 def _empty(address: str, dataset: Dataset, folder: Path, *, broken: bool) -> Diagnostic:
+    fewer = {"split": dataset.split, "sample": dataset.sample, "weight": dataset.weight < 1}
+    taken = " and ".join(f"`{name}`" for name, takes in fewer.items() if takes)
     which = " that can be read" if broken else " that meet its `filters`" if dataset.filters else ""
+    which = which or (f" left by its {taken}" if taken else "")
     absent = {} if broken else named_columns.absent(named_columns.of_filters(dataset), dataset, folder)
     names = " or ".join(f"`{one.column}`" for one in absent)
     said = f": no row has the field {names}" if absent else ""

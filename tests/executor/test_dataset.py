@@ -163,6 +163,13 @@ def test_a_type_that_cannot_be_told_is_asked_for(tmp_path: Path) -> None:
     ]
 
 
+def test_rows_that_a_split_or_a_weight_leaves_out_are_missed(tmp_path: Path) -> None:
+    write(tmp_path, {"text": "a"})
+    for fields, by in (('split = "train[5:]"', "`split`"), ("weight = 0.001\nsample = 0.01", "`sample` and `weight`")):
+        said = f"recipe.toml:2:1: Empty dataset: dataset.x has no rows left by its {by}."
+        assert problems(tmp_path, SOURCE + 'type = "completion"\n' + fields) == [said]
+
+
 def test_broken_rows_are_skipped_only_if_that_is_asked_for(tmp_path: Path) -> None:
     write(tmp_path, SHARED, "nonsense\n", {"instruction": "a"}, SHARED)
     skipping = desired(tmp_path, SOURCE + 'on_bad_row = "skip"')

@@ -53,7 +53,9 @@ def test_chats_are_read_under_any_names() -> None:
     assert example("chat_template", row, **fields) == Conversation((said("user", "hi", lang="en"), ANSWERED))
 
 
-@pytest.mark.parametrize("flag", [{"train": False}, {"training": False}, {"weight": 0}, {"weight": 0.0}])
+@pytest.mark.parametrize(
+    "flag", [{"train": False}, {"training": False}, {"weight": 0}, {"weight": 0.0}, {"loss": False}]
+)
 def test_a_message_may_say_whether_it_is_trained(flag: dict[str, Any]) -> None:
     row = {"messages": [ASKED, {**ANSWERED, **flag}]}
     assert example("chat_template", row) == Conversation((ASKED, said("assistant", "ho", train=False)))
