@@ -103,6 +103,16 @@ def _untrained(stage: Stage, resources: Resources) -> Iterator[Fault]:
 def _data_faults(stage: Stage, resources: Resources) -> Iterator[Fault]:
     """Types of rows that do not go with the method or with splitting; one that is not known yet is asked later."""
     method = _method(stage)
+    if not stage.datasets:
+        yield "datasets", "there are no rows to train on", "Name a dataset."
+    for field, named_there in (("datasets", stage.datasets), ("test_datasets", stage.test_datasets)):
+        twice = [one for one in dict.fromkeys(named_there) if named_there.count(one) > 1]
+        if twice:
+            yield (
+                field,
+                f"{twice[0]} stands there more than once",
+                "Set `weight` of the dataset to have rows seen more often.",
+            )
     named = [("datasets", one) for one in stage.datasets] + [("test_datasets", one) for one in stage.test_datasets]
     for field, address in named:
         kind = resources[address].specification.type

@@ -337,6 +337,25 @@ def test_fields_that_cannot_be_meant_are_refused(field: str, said: str, tmp_path
     assert [one.detail for one in refused.value.diagnostics] == [said]
 
 
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("datasets = []", "train.t.datasets: there are no rows to train on."),
+        ('datasets = ["dataset.x", "dataset.x"]', "train.t.datasets: dataset.x stands there more than once."),
+        (
+            'datasets = ["dataset.x"]\ntest_datasets = ["dataset.y", "dataset.y"]',
+            "train.t.test_datasets: dataset.y stands there more than once.",
+        ),
+    ],
+)
+def test_a_run_names_datasets_and_each_of_them_once(named: str, said: str) -> None:
+    tables = "".join(f'[dataset.{name}]\nsource = "{name}.jsonl"\ntype = "completion"\n' for name in "xy")
+    stage = f'[train.t]\nmethod = "sft"\nmodel = "model.m"\nlearning_rate = 1e-3\n{named}\n'
+    with pytest.raises(BrokenRecipeError) as refused:
+        parse(f'[model.m]\nsource = "m"\n{tables}{stage}', "recipe.toml", kinds.load())
+    assert [one.detail for one in refused.value.diagnostics] == [said]
+
+
 def test_files_and_addresses_do_not_mix(tmp_path: Path) -> None:
     with pytest.raises(BrokenRecipeError, match="a list holds either files or addresses"):
         desired(tmp_path, 'source = ["a.jsonl", "s3://b/c.jsonl"]')
