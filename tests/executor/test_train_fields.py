@@ -64,6 +64,7 @@ GUARDS = (
 ANSWERED = (("metrics", '["bleu"]'), ("answers", "8"), ("max_new_tokens", "8"), ("samples", "8"))
 MIN_LR = "cosine_with_min_lr; lr_scheduler_kwargs.min_lr_rate = 0.1"
 WARMUP = "cosine_warmup_with_min_lr; lr_scheduler_kwargs.min_lr_rate = 0.1"
+WARMED = "lr_scheduler = constant_with_warmup"
 STABLE = "warmup_stable_decay; lr_scheduler_kwargs.num_decay_steps = 2"
 SHAPES = (
     ("num_cycles", "cosine", "1.5", Action.REBUILD),
@@ -357,6 +358,17 @@ def test_learning_rates_that_stay_the_same_are_recorded(before: str, after: str)
         ("max_steps = 13", "max_steps = 0; num_epochs = 1.1", Action.REBUILD),
         ("lr_scheduler = constant; max_steps = 13", "lr_scheduler = constant; max_steps = 15", Action.EXTEND),
         ("lr_scheduler = constant", "lr_scheduler = constant_with_warmup; warmup_steps = 2", Action.REBUILD),
+        (f"{WARMED}; warmup_steps = 3; max_steps = 13", f"{WARMED}; warmup_steps = 3; max_steps = 26", Action.EXTEND),
+        # A share of a longer run is a longer warm-up.
+        (
+            f"{WARMED}; warmup_ratio = 0.2; max_steps = 13",
+            f"{WARMED}; warmup_ratio = 0.2; max_steps = 26",
+            Action.REBUILD,
+        ),
+        ("lr_scheduler = inverse_sqrt; max_steps = 13", "lr_scheduler = inverse_sqrt; max_steps = 26", Action.EXTEND),
+        (f"lr_scheduler = {STABLE}; max_steps = 13", f"lr_scheduler = {STABLE}; max_steps = 26", Action.EXTEND),
+        # The checkpoint of step 5 is past the beginning of the shorter run's end.
+        (f"lr_scheduler = {STABLE}; max_steps = 6", f"lr_scheduler = {STABLE}; max_steps = 26", Action.REBUILD),
         # Equal on paper, and not in what a computer makes of it.
         ("lr_scheduler = linear", "lr_scheduler = polynomial; lr_scheduler_kwargs.lr_end = 1e-12", Action.REBUILD),
         ("max_steps = 1000000000000; lr_scheduler = constant", "lr_scheduler = constant_with_warmup", Action.REBUILD),

@@ -531,6 +531,27 @@ def test_a_longer_run_is_bitwise_a_straight_one(laboratory: Laboratory, name: st
     assert metrics(longer) == metrics(laboratory.straight(name))
 
 
+SO_FAR_ALIKE = {
+    "constant_with_warmup": (SchedulerArguments(), 4),
+    "inverse_sqrt": (SchedulerArguments(), 4),
+    # Of four steps, the last two decay, and the first of them has the full rate.
+    "warmup_stable_decay": (SchedulerArguments(num_decay_steps=2), 2),
+}
+
+
+@pytest.mark.parametrize("scheduler", SO_FAR_ALIKE)
+def test_learning_rates_that_are_alike_so_far_are_gone_on_with_bitwise(laboratory: Laboratory, scheduler: Any) -> None:
+    arguments, step = SO_FAR_ALIKE[scheduler]
+    stage = evolve(STAGES["lora"], lr_scheduler=scheduler, lr_scheduler_kwargs=arguments, warmup_steps=1, max_steps=6)
+    checkpoints = Checkpoints(save_steps=2, save_total_limit=10)
+    short = run(laboratory.task(evolve(stage, max_steps=4, checkpoints=checkpoints)))
+    kept = tuple(one for one in short.kept if one.step <= step)
+    assert kept[-1].step == step
+    longer, straight = run(resumed(short.task, kept, stage)), run(laboratory.task(stage))
+    assert longer.weights == straight.weights
+    assert metrics(longer) == metrics(straight)
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_a_shorter_run_takes_a_checkpoint_without_training(laboratory: Laboratory, name: str) -> None:
     stage = evolve(STAGES[name], checkpoints=Checkpoints(save_steps=2, save_total_limit=10))
