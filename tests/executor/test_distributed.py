@@ -20,24 +20,26 @@ from executor.training.distributed_fields import Distributed
 from executor.training.evaluation_fields import Evaluation
 from executor.training.kernel_fields import GradientCheckpointing
 from executor.workers import rank_process
-from executor.workers.events import CheckpointWritten, Event
+from executor.workers.events import CheckpointWritten, Event, Message
 from executor.workers.launch import Emit, Stop, run_in_worker
-from executor.workers.task import Task, to_plain
+from executor.workers.task import Input, Task, to_plain
 from executor.workers.world import World, free_port
 from planner.structure import settings_of
 from state.canonical import Plain
 from state.diagnostic import ProblemError
 from state.files import digest_file
 from tests.executor.rank_script import LAST_WORDS, TOGETHER
-from tests.executor.test_methods import Bench, bench  # noqa: F401  a fixture
+from tests.executor.test_methods import PAIRS, Bench, bench  # noqa: F401  a fixture
 from tests.executor.test_training import (  # noqa: F401  a fixture
     BASIC,
     CONVERSATIONS,
     MANY,
     Laboratory,
     Trained,
+    _keep_handler,
     laboratory,
     run,
+    stopped,
 )
 
 SCRIPT = Path(__file__).parent / "rank_script.py"
@@ -267,8 +269,15 @@ def test_ddp_on_rows_that_two_ranks_cannot_share_evenly_goes_on_after_a_rank_was
     grouped = distributed(laboratory.task(together, tokens), DDP)
     packed = laboratory.tokens(LEARNT, PACKED)
     joined = distributed(laboratory.task(PACKED, packed), DDP)
+    uneven, joining = _uneven_pairs(bench), _begun_alone(laboratory, tokens)
     sharded = distributed(laboratory.task(EVALUATED, tokens), Distributed("fsdp", 2))
-    launch([lost, grouped, joined, *methods.values(), sharded], tmp_path / "again.log")
+    told = list[Event]()
+    launch([lost, grouped, joined, uneven, joining, *methods.values(), sharded], tmp_path / "again.log", told.append)
+    check(uneven, "torch", None)
+    twice = "2 rows are seen twice in each epoch, so that all 2 processes get as many"
+    assert twice in {one.text for one in told if isinstance(one, Message)}
+    expected = _losses(Path(task.tune_folder) / "straight-checkpoints", 6)
+    assert _losses(Path(joining.tune_folder) / "lost-checkpoints", 6) == pytest.approx(expected, abs=1e-4)
     check(grouped, "torch", run(laboratory.task(evolve(together, micro_batch_size=4), tokens)))
     check(joined, "torch", run(laboratory.task(evolve(PACKED, micro_batch_size=2), packed)))
     folders = [Path(task.tune_folder) / name for name in ("lost", "straight")]
@@ -282,6 +291,20 @@ def test_ddp_on_rows_that_two_ranks_cannot_share_evenly_goes_on_after_a_rank_was
     )
     assert json.loads(Path(sharded.recipe_folder, "results.json").read_text()) == [refusal]
     _goes_on_alone(evolve(task, resume_from=kept[-1], earlier=kept))
+
+
+def _uneven_pairs(bench: Bench) -> Task:  # noqa: F811
+    """A training on pairs of answers, none of which can be left out of a loss."""
+    task = distributed(bench.task("dpo full"), DDP)
+    return evolve(task, inputs={**task.inputs, "tokens": (bench.tokens("pairs", "preference", PAIRS[:10]),)})
+
+
+def _begun_alone(laboratory: Laboratory, tokens: Input) -> Task:  # noqa: F811
+    """What one process began, for two to go on with."""
+    task = laboratory.task(evolve(EVALUATED, micro_batch_size=4), tokens)
+    begun = stopped(task, 1)
+    task = evolve(task, settings={**task.settings, "micro_batch_size": 2}, resume_from=begun[-1], earlier=begun)
+    return distributed(task, DDP)
 
 
 def _goes_on_alone(task: Task) -> None:
