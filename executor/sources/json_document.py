@@ -28,17 +28,19 @@ def read(stream: BinaryIO, name: str) -> Iterator[Row | BrokenRow]:
     blank = b""
     while (first := stream.readline(_GLANCE_BYTES)).isspace():
         blank += first
-    following = b""
     if first.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{"):
         first += b"" if first.endswith(b"\n") else stream.readline(json_lines.LONGEST_LINE)
         number = 1 + blank.count(b"\n")
         row = json_lines.parsed(first, Place(name, number))
-        following = stream.readline(json_lines.LONGEST_LINE + 1) if isinstance(row, Row) else b""
-        if following.strip():
+        between = following = b""
+        while isinstance(row, Row) and (following := stream.readline(json_lines.LONGEST_LINE + 1)).isspace():
+            between += following
+        if following:
             yield row
-            yield from json_lines.read_from(stream, name, following, number + 1)
+            yield from json_lines.read_from(stream, name, following, number + 1 + between.count(b"\n"))
             return
-    document = _Document(stream, name, blank + first + following)
+        first += between
+    document = _Document(stream, name, blank + first)
     try:
         yield from document.rows()
     except UnicodeDecodeError:

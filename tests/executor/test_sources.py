@@ -89,6 +89,8 @@ def test_rows_are_the_list_of_objects_in_an_object(tmp_path: Path) -> None:
 
 def test_json_lines_by_another_name_are_read_as_such(tmp_path: Path) -> None:
     assert read(tmp_path / "x.json", LINES) == [(f"x.json:{at + 1}", row) for at, row in enumerate(CHATS)]
+    apart = LINES.replace("\n", "\n\n")
+    assert read(tmp_path / "x.json", apart) == [(f"x.json:{2 * at + 1}", row) for at, row in enumerate(CHATS)]
     assert read(tmp_path / "x.json", "\n \n" + LINES) == [(f"x.json:{at + 3}", row) for at, row in enumerate(CHATS)]
 
 
