@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from executor.data.answers import CHOSEN, PROMPTS, REJECTED, asked_in, prompt
-from executor.data.chat_messages import RowError
+from executor.data.chat_messages import ASSISTANT, RowError
 from executor.data.examples import Example, Prompt
 from executor.data.format import Format, Values
 from executor.data.message_fields import tools
@@ -26,6 +26,9 @@ def example(values: Values, dataset: Dataset) -> Example:
     asked = prompt(values, dataset)
     if asked is None:
         reason = f"has nothing in the field `{dataset.field_prompt or PROMPTS[0]}`"
+        raise RowError(reason)
+    if not isinstance(asked, str) and asked[-1]["role"] == ASSISTANT:
+        reason = "has a prompt that ends with an answer already; only what comes before it is to be asked"
         raise RowError(reason)
     taken = (
         asked_in(values, dataset),

@@ -392,6 +392,11 @@ REFUSALS = [
     ("kto", {"completion": "b", "label": True}, "has nothing in the field `prompt`"),
     ("kto", {"prompt": "a", "completion": "b", "label": 2}, "has neither true nor false in the field `label`"),
     ("prompt", {"answer": "a"}, "has nothing in the field `prompt`"),
+    (
+        "prompt",
+        {"messages": [ASKED, ANSWERED]},
+        "has a prompt that ends with an answer already; only what comes before it is to be asked",
+    ),
     ("stepwise", {"prompt": "a", "completions": ["b"], "labels": []}, "has 1 completions and 0 labels"),
     ("tokenized", {"input_ids": [1.5]}, "has no list of whole numbers in the field `input_ids`"),
     ("tokenized", {"input_ids": [1], "labels": []}, "has 1 token ids and 0 numbers in the field `labels`"),

@@ -56,7 +56,7 @@ SOUND: dict[str, list[dict[str, Any]]] = {
         {"prompt": "a", "completion": "b", "label": True},
         {"prompt": CHAT, "completion": CHAT[1:], "label": "0"},
     ],
-    "prompt": [{"prompt": CHAT, "answer": 4}, {"question": "a"}],
+    "prompt": [{"prompt": CHAT[:1], "answer": 4}, {"question": "a"}],
     "stepwise": [{"prompt": "a", "completions": ["b", "c"], "labels": [True, False]}],
     "tokenized": [{"input_ids": [1, 2], "labels": [-100, 2], "attention_mask": [1, 1], "completion_mask": [0, 1]}],
 }
