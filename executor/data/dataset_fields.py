@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import attrs
 from attrs import Factory
@@ -71,6 +71,9 @@ def _lists(_: object, field: attrs.Attribute[Any], value: Mapping[str, Plain]) -
     for name, one in value.items():
         if not isinstance(one, list) or not all(isinstance(role, str) for role in one):
             raise FieldError(field.name, f"expected a list of names for {name}, got {show(one)}")
+    names = [role for one in value.values() for role in cast("list[str]", one)]
+    if twice := [role for role in names if names.count(role) > 1]:
+        raise FieldError(field.name, f"expected each name once, got {show(twice[0])} for several roles")
 
 
 @frozen

@@ -10,7 +10,7 @@ from executor.data import named_columns
 from executor.data.broken_rows import BrokenRows
 from executor.data.chat_messages import RowError
 from executor.data.dataset_fields import Dataset
-from executor.data.named_columns import Named
+from executor.data.named_columns import Named, What
 from executor.data.rows import BrokenRow, Row
 from executor.sources import origin
 from state.canonical import Plain
@@ -61,16 +61,17 @@ def _empty(address: str, dataset: Dataset, folder: Path, *, broken: bool) -> Dia
     which = " that can be read" if broken else " that meet its `filters`" if dataset.filters else ""
     which = which or (f" left by its {taken}" if taken else "")
     absent = {} if broken else named_columns.absent(named_columns.of_filters(dataset), dataset, folder)
-    names = " or ".join(f"`{one.column}`" for one in absent)
+    names = " or ".join(f"`{one.names[0]}`" for one in absent)
     said = f": no row has the field {names}" if absent else ""
     return Diagnostic("Empty dataset", f"{address} has no rows{which}{said}.", " ".join(filter(None, absent.values())))
 
 
 def _unknown(address: str, named: Named, hint: str, place: Place) -> Diagnostic:
     """What is said of a name that no row has, and that would thus do nothing."""
-    what, who = ("property", "message") if named.inside else ("field", "row")
+    who = "row" if named.what is What.FIELD else "message"
     has = "which holds such a value in no row" if hint == named_columns.OTHERS else f"which no {who} has"
-    detail = f"{address}.{named.setting} names the {what} `{named.column}`, {has}, so that it does nothing."
+    names = " or ".join(f"`{one}`" for one in named.names)
+    detail = f"{address}.{named.setting} names the {named.what} {names}, {has}, so that it does nothing."
     return Diagnostic("Unknown column", detail, hint or "Correct the name, or remove it.", place)
 
 

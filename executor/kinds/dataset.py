@@ -17,7 +17,9 @@ from executor.data.dataset_fields import Dataset, dataset_of
 from executor.models import hub
 from executor.sources import origin, splits
 from executor.sources.detection import not_given, resolved
+from executor.sources.file_formats import suffix
 from executor.sources.origin import Origin, origin_of, sources_of
+from executor.sources.paths import is_glob
 from planner.kind import Kind, Probe, Resource, Resources
 from planner.structure import are_as_recorded, settings_of
 from state.canonical import Plain, digest
@@ -66,7 +68,7 @@ def _wrong(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
         yield "source", "a list holds either files or addresses.", "Make two datasets of them."
     if dataset.revision and (len(addresses) > 1 or not hub.is_id(sources_of(dataset)[0])):
         yield "revision", "only a hub id has a revision.", "Remove `revision`."
-    if dataset.name and len(addresses) > 1:
+    if dataset.name and (len(addresses) > 1 or suffix(sources_of(dataset)[0]) or is_glob(sources_of(dataset)[0])):
         yield "name", "only a hub id or a folder has configurations.", "Remove `name`."
     yield from _unread(dataset)
 

@@ -90,6 +90,7 @@ def test_filters_that_no_row_meets_are_told_with_fields_that_no_row_has(tmp_path
 def test_names_of_columns_that_no_row_has_are_told_where_they_would_do_nothing(tmp_path: Path) -> None:
     chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "learn": True}]
     write(tmp_path, {"messages": chat}, {"messages": json.dumps(chat), "lang": 7, "meta": {"score": 1}})
+    strange = {"messages": [*chat, {"role": "bto", "content": "c"}], "meta": {}}
     chats = SOURCE + 'type = "chat_template"\n'
     one, other = (
         'filters = [{{field = "{}", operator = "not in", value = [2]}}',
@@ -98,16 +99,21 @@ def test_names_of_columns_that_no_row_has_are_told_where_they_would_do_nothing(t
     conditions = one.format("meta.scroe") + other.format("n")
     wrong = """field_system = "setup"
 message_field_training = "laern"
-message_property_mappings = {thinking = "thought"}"""
+message_property_mappings = {thinking = "thought"}
+roles = {assistant = ["bot", "gpt"], tool = ["assistant"]}"""
     lines = [
         "4:1: Unknown column: dataset.x.filters names the field `meta.scroe`, which no row",
         "4:1: Unknown column: dataset.x.filters names the field `n`, which no row",
         "5:1: Unknown column: dataset.x.field_system names the field `setup`, which no row",
         "6:1: Unknown column: dataset.x.message_field_training names the property `laern`, which no message",
         "7:1: Unknown column: dataset.x.message_property_mappings names the property `thought`, which no message",
+        "8:1: Unknown column: dataset.x.roles names the role `bot` or `gpt`, which no message",
     ]
     expected = [f"recipe.toml:{line} has, so that it does nothing." for line in lines]
+    assert problems(tmp_path, chats + conditions + wrong) == expected[:-1]
+    write(tmp_path, {"messages": chat, "meta": {}}, strange)
     assert problems(tmp_path, chats + conditions + wrong) == expected
+    write(tmp_path, {"messages": chat}, {"messages": json.dumps(chat), "lang": 7, "meta": {"score": 1}})
     conditions = one.format("meta.score") + other.format("lang")
     assert desired(tmp_path, chats + conditions + 'message_field_training = "learn"').facts == {"rows": 2}
     write(tmp_path, {**SHARED, "context": "c"})
@@ -317,6 +323,10 @@ TYPES = ", ".join(f'"{name}"' for name in sorted(formats.load()))
         ('roles = {user = "a"}', 'dataset.x.roles: expected a list of names for user, got "a".'),
         ('revision = "main"', "dataset.x: only a hub id has a revision."),
         (
+            'roles = {user = ["a"], assistant = ["b", "a"]}',
+            'dataset.x.roles: expected each name once, got "a" for several roles.',
+        ),
+        (
             'type = "completion"\nsystem_prompt = "S"',
             "dataset.x: rows of the type `completion` are not read by `system_prompt`, which would do nothing.",
         ),
@@ -354,6 +364,12 @@ def test_a_run_names_datasets_and_each_of_them_once(named: str, said: str) -> No
     with pytest.raises(BrokenRecipeError) as refused:
         parse(f'[model.m]\nsource = "m"\n{tables}{stage}', "recipe.toml", kinds.load())
     assert [one.detail for one in refused.value.diagnostics] == [said]
+
+
+def test_a_file_has_no_configurations(tmp_path: Path) -> None:
+    for source in ("x.jsonl", "d/*"):
+        with pytest.raises(BrokenRecipeError, match="only a hub id or a folder has configurations"):
+            desired(tmp_path, f'source = "{source}"\nname = "en"')
 
 
 def test_files_and_addresses_do_not_mix(tmp_path: Path) -> None:
