@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from executor.training.cross_entropy import adds_up_apart
 from executor.training.method import Fault
 from executor.training.stage import Stage
 from planner.effects import Effect, setting
@@ -59,5 +60,8 @@ def faults(stage: AnswerStage) -> Iterator[Fault]:
     if stage.is_referred and adapter.converted:
         detail = "the reference is the model with the adapter switched off, and such a start changes that model"
         yield "adapter.init_lora_weights", detail, 'Use "default".'
+    if adds_up_apart(stage.distributed.strategy, adapter):
+        detail = "with FSDP, each process would train the head on its own rows alone"
+        yield "adapter.modules_to_save", detail, "Use another strategy, or leave the head out."
     if "lm_head" in adapter.target_modules and adapter.target_modules != "all-linear":
         yield "adapter.target_modules", "the loss is computed past an adapter on lm_head", 'Remove "lm_head".'

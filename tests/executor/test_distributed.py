@@ -353,9 +353,10 @@ def test_sharded(
     adapted = evolve(EVALUATED, adapter=Adapter(r=4))
     stages = {"full": EVALUATED, "lora": adapted, "again": evolve(adapted, gradient_checkpointing=True)}
     stages["in bfloat16"] = evolve(adapted, bf16=True)
+    stages["with its head"] = evolve(adapted, adapter=Adapter(r=4, modules_to_save=("lm_head",)))
     tried = {
         "fsdp-sharded": ("full", "again"),
-        "fsdp-full": ("full", "lora"),
+        "fsdp-full": ("full", "with its head"),
         "zero-3": ("full", "lora", "in bfloat16"),
     }
     tasks = {

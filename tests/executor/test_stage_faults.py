@@ -105,6 +105,9 @@ FAULTS = {
     f'{REENTRANT}\ngradient_checkpointing = true\ndistributed.strategy = "fsdp"': (
         "train.it.gradient_checkpointing_kwargs.use_reentrant: FSDP goes with the other kind only.\nRemove it."
     ),
+    'cross_entropy = "chunked"\nadapter.modules_to_save = ["lm_head"]\ndistributed.strategy = "fsdp"': (
+        'train.it.cross_entropy: FSDP gathers the gradients of a trained head only from all logits.\nUse "auto".'
+    ),
     'distributed.zero_stage = 3\ndistributed.strategy = "fsdp"': (
         'train.it.distributed.zero_stage: it means nothing to the strategy "fsdp".\nIt is for strategy = deepspeed.'
     ),
@@ -162,6 +165,18 @@ def test_what_cannot_be_meant_together_is_refused_at_its_line(lines: str) -> Non
     found = error.value.diagnostics
     assert [f"{one.detail}\n{one.hint}" for one in found] == [FAULTS[lines]]
     assert (found[0].place.file, found[0].place.line) == ("recipe.toml", FIRST)
+
+
+def test_answers_are_not_compared_by_a_head_that_each_process_trains_alone() -> None:
+    recipe = RECIPE.replace('"sft"', '"dpo"').replace("chat_template", "preference")
+    lines = 'adapter.modules_to_save = ["lm_head"]\ndistributed.strategy = "fsdp"'
+    with pytest.raises(ProblemError) as error:
+        parse(recipe + lines, "recipe.toml", kinds.load())
+    (found,) = error.value.diagnostics
+    alone = "with FSDP, each process would train the head on its own rows alone"
+    assert found.detail == f"train.it.adapter.modules_to_save: {alone}."
+    assert found.place.line == FIRST
+    parse(recipe + lines.replace("fsdp", "ddp"), "recipe.toml", kinds.load())
 
 
 def test_qlora_is_resolved_to_what_it_says_of_the_base() -> None:
