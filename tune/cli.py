@@ -102,7 +102,7 @@ class Commands(LazyCommands):
         except ProblemError as error:
             from tune.views.diagnostics import print_diagnostics
 
-            print_diagnostics(error.diagnostics)
+            print_diagnostics(error.diagnostics, in_vain=True)
             ctx.exit(1)
 
 

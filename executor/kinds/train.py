@@ -12,6 +12,7 @@ from executor import formats, methods
 from executor.applying.probe import Surroundings
 from executor.kinds.tokens import Tokens, tokens_for
 from executor.models import adapter_fields
+from executor.models.adapted_modules import name_faults
 from executor.models.lineage import is_adapter, model_sources, root_model, scoring_run
 from executor.plugins import Derived
 from executor.tokens.vocabulary import named_tokens
@@ -187,6 +188,7 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     arguments = scheduler_arguments.resolved(stage.lr_scheduler, stage.lr_scheduler_kwargs)
     leaks = packing_faults(stage, surroundings.resources, surroundings.folder)
     foreign = teacher_faults(stage, surroundings.resources, surroundings.folder)
+    unnamed = name_faults(resource, surroundings)
     facts = dropout.found(resource, surroundings)
     split = stage_faults.split_faults(stage, root_model(stage.model, surroundings.resources), facts)
     return Probe(
@@ -203,7 +205,7 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
         diagnostics=(
             *wrong,
             *diagnostics,
-            *_told("Contradicting fields", resource, (*leaks, *foreign, *split)),
+            *_told("Contradicting fields", resource, (*leaks, *foreign, *unnamed, *split)),
             *evaluation_diagnostics(resource, surroundings),
         ),
     )

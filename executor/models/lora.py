@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def adapter_configuration(
     from peft import LoraConfig
 
     target, start = adapter["target_modules"], adapter["init_lora_weights"]
-    fields: dict[str, Any] = {name: adapter[name] for name in AS_THEY_ARE}
+    # Copies: PEFT puts patterns of its own into those of some models.
+    fields: dict[str, Any] = {name: copy(adapter[name]) for name in AS_THEY_ARE}
     fields |= {name: list(adapter[name]) or None for name in LISTS}
     if target == "all-linear" and model_type in FUSED:
         fields["exclude_modules"] = [*adapter["exclude_modules"], *FUSED_MODULES]

@@ -27,7 +27,7 @@ def freeze(model: Any, unfrozen: Sequence[str]) -> None:  # noqa: ANN401  transf
     for pattern in unfrozen:
         if not any(re.match(pattern, name) for name in names):
             detail = f'No parameter fits "{pattern}" of `unfrozen_parameters`.'
-            raise problem("No such parameter", detail, f"The model's begin like `{names[0]}` and `{names[-1]}`.")
+            raise problem("Nothing of that name", detail, f"The model's begin like `{names[0]}` and `{names[-1]}`.")
     for name, parameter in model.named_parameters():
         parameter.requires_grad = any(re.match(pattern, name) for pattern in unfrozen)
 

@@ -13,7 +13,7 @@ from executor.evaluation.metrics_file import NAME as METRICS
 from executor.evaluation.metrics_file import MetricsFile
 from executor.evaluation.selection import chosen_facts, evaluation_at
 from executor.kinds.model import delivered
-from executor.models import dropout_rates, lora, model_files
+from executor.models import adapted_modules, dropout_rates, lora, model_files
 from executor.models.adapter_fields import ALL_LINEAR
 from executor.models.sharded_checkpoint import is_sharded, load
 from executor.models.trained_rows import prove_trained
@@ -85,6 +85,7 @@ def _trainer(method: Method, run: Run) -> Any:  # noqa: ANN401  transformers has
     del loading
     strategies.prove(trainer, world)
     prove_trained(trainer.model, trainer.processing_class, run.task.inputs["model"])
+    adapted_modules.prove(trainer.model, run.settings["adapter"])
     trainer.data_collator = Unstopped(trainer.data_collator)
     if run.lacking_rows and filling.can_fill(trainer.train_dataset):
         filling.fill(trainer, len(trainer.train_dataset) - 1, micro_batch(run.settings, world) * world.size)

@@ -18,14 +18,14 @@ _ENDLESS = re.compile(r"(\S{200})\S{200,}(\S{20})")
 """A word of which a reader needs both ends at most: a path of a thousand characters, a file that became a name."""
 
 
-def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
-    """All of them to standard error, with their number at the end if there are many."""
+def print_diagnostics(diagnostics: Sequence[Diagnostic], *, in_vain: bool = False) -> None:
+    """All of them to standard error, with their number at the end if there are many; `in_vain`: nothing was done."""
     out = console(sys.stderr)
     for diagnostic in diagnostics:
         render(out, diagnostic)
     count = sum(one.severity is Severity.ERROR for one in diagnostics)
     if count > 1:
-        out.print(Text(f"{plural(count, 'problem')} found; nothing was done."))
+        out.print(Text(f"{plural(count, 'problem')} found{'; nothing was done' if in_vain else ''}."))
 
 
 def render(out: Console, diagnostic: Diagnostic) -> None:
