@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 Message: TypeAlias = Mapping[str, Any]
 
 ASSISTANT = "assistant"
+REASONING = ("reasoning_content", "thinking", "reasoning")
+"""The properties of a message that may hold what is thought before an answer."""
 
 
 class RowError(Exception):
@@ -128,7 +130,7 @@ def called(message: Message) -> Iterator[Mapping[str, Any]]:
 def _message(message: Message) -> Message:
     """A message without nulls, its reasoning under the names that templates read, as transformers gives it."""
     given = {name: value for name, value in message.items() if value is not None and name != "train"}
-    for name in ("reasoning_content", "thinking", "reasoning"):
+    for name in REASONING:
         if name in given:
             return {"thinking": given[name], **given, "reasoning_content": given[name]}
     return given

@@ -115,18 +115,19 @@ def _fields(values: Mapping[str, Plain]) -> Iterator[str]:
 
 def _properties(values: Mapping[str, Plain]) -> Iterator[str]:
     """The properties of everything that lists in a row hold, such as messages."""
-    for one in _objects(values):
+    for one in listed(values):
         yield from one
 
 
-def _objects(values: Mapping[str, Plain]) -> Iterator[Mapping[str, Plain]]:
+def listed(values: Mapping[str, Plain]) -> Iterator[Mapping[str, Plain]]:
+    """The objects that lists in a row hold, such as messages."""
     for value in map(objects, values.values()):
         yield from (one for one in value if isinstance(one, Mapping)) if isinstance(value, list) else ()
 
 
 def _words(values: Mapping[str, Plain]) -> Iterator[str]:
     """The texts that objects in lists hold, the roles of messages among them."""
-    for one in _objects(values):
+    for one in listed(values):
         yield from (text for text in one.values() if isinstance(text, str))
 
 
@@ -134,5 +135,5 @@ def _strange(values: Mapping[str, Plain], dataset: Dataset) -> Iterator[str]:
     """The roles of messages that neither the recipe nor custom knows."""
     given = {role for group in dataset.roles.values() for role in cast("list[str]", group)}
     keys = (str(dataset.message_property_mappings.get("role", "role")), "from")
-    roles = (one[key] for one in _objects(values) for key in keys if key in one)
+    roles = (one[key] for one in listed(values) for key in keys if key in one)
     yield from (role for role in roles if isinstance(role, str) and role not in given and role not in USUAL.roles)

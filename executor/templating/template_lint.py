@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from executor.data.chat_messages import ASSISTANT, RowError
+from executor.data.chat_messages import ASSISTANT, REASONING, RowError
 from executor.kinds.model import Model
 from executor.templates import BuiltIn, built_in
 from executor.templating.chat_template import ChatTemplate, Rendered
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _CHAT = ({"role": "user", "content": "Hi"}, {"role": ASSISTANT, "content": "Hello"})
+_THOUGHT = "Somebody greets me."
 _CONTROL = re.compile(r"(<[^<>\s]+>|\[[^\[\]\s]+\])$")
 
 
@@ -58,6 +59,20 @@ def lint(use: Use) -> tuple[Diagnostic, ...]:
     except RowError:
         return tuple(found)
     return (*found, *_ending(use, rendered), *_beginning(use, rendered), *_asking(use, rendered, prompt))
+
+
+def unwritten_reasoning(model: Resource, template: ChatTemplate, first: Place) -> tuple[Diagnostic, ...]:
+    """A warning where rows hold reasoning, the first of them at a place, that the template never writes."""
+    thought = {**_CHAT[1], REASONING[0]: _THOUGHT}
+    try:
+        text = template.conversation((_CHAT[0], thought), frozenset({ASSISTANT})).text
+    except RowError:
+        return ()
+    if _THOUGHT in text:
+        return ()
+    detail = f"Messages hold reasoning, first {first}, and the chat template leaves it out of the last answer, too."
+    hint = "Use a template that writes `reasoning_content`, or put the reasoning into `content`."
+    return (Diagnostic("Unwritten reasoning", detail, hint, model.place("chat_template"), Severity.WARNING),)
 
 
 def _missing_tokens(use: Use) -> Iterator[Diagnostic]:

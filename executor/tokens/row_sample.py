@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
 from math import ceil
@@ -11,20 +11,22 @@ from pathlib import Path
 
 from executor.applying.probe import Surroundings
 from executor.data.broken_rows import BrokenRows
+from executor.data.chat_messages import REASONING
 from executor.data.dataset_fields import Dataset
+from executor.data.named_columns import listed
 from executor.data.row_check import faults
 from executor.data.rows import BrokenRow, Row
 from executor.kinds.tokens import Tokens, readable_with
 from executor.sources.detection import resolved
 from executor.sources.origin import rows
-from executor.templating.template_lint import lint_model
+from executor.templating.template_lint import lint_model, unwritten_reasoning
 from executor.tokens.documents import Document
 from executor.tokens.length_limit import too_long
 from executor.tokens.supervision import RowSummary, dropped, overlap, summarise, supervision
 from executor.tokens.tokenizing import formatter_settings, template_for
 from planner.kind import Resource
 from planner.structure import settings_of
-from state.diagnostic import Diagnostic, ProblemError
+from state.diagnostic import Diagnostic, Place, ProblemError
 from state.values import frozen
 
 MOST_ROWS = 2000
@@ -73,7 +75,7 @@ def _sample(resource: Resource, tokenizer: Path, surroundings: Surroundings) -> 
     template = template_for(settings_of(model.specification), tokenizer, folder, datasets)
     formatting = formatter_settings(settings_of(tokens), tokenizer, template).formatter(tables=False)
     found: list[RowSummary] = []
-    broken, skipped = list[BrokenRow](), list[Diagnostic]()
+    broken, skipped, thinking = list[BrokenRow](), list[Diagnostic](), list[Place]()
     complete, left_out = True, 0
     for source, dataset in ((one.address, resolved(one.specification, folder)) for one in datasets):
         remaining = rows(dataset, folder)
@@ -90,13 +92,24 @@ def _sample(resource: Resource, tokenizer: Path, surroundings: Surroundings) -> 
             skipped += BrokenRows.of(refused).skipped(source, len(first))
         else:
             broken += refused
+        thinking += _with_reasoning(first, dataset)
         complete = complete and next(remaining, None) is None
     broken += too_long([one.length for one in found], lambda at: found[at].place, limit, strategy)
     if complete and not broken:
         skipped += _nothing_left(resource, found, left_out)
     fitting = lint_model(model, tokenizer, formatting.tokenizer, formatting.template)
+    if thinking and formatting.template is not None:
+        fitting += unwritten_reasoning(model, formatting.template, thinking[0])
     told = (*BrokenRows.of(broken).diagnostics(), *fitting, *skipped, *_losses(tokens, found, complete=complete))
     return Sample(tuple(found), complete, told)
+
+
+def _with_reasoning(rows: Iterable[Row | BrokenRow], dataset: Dataset) -> list[Place]:
+    """Where the first row lies whose messages hold reasoning; nothing where there is none."""
+    names = {str(dataset.message_property_mappings.get(name, name)) for name in REASONING}
+    sound = (row for row in rows if isinstance(row, Row))
+    found = (row.place for row in sound if any(one.get(name) for one in listed(row.values) for name in names))
+    return list(islice(found, 1))
 
 
 def _untold(refused: Sequence[BrokenRow], first: Sequence[Row | BrokenRow], dataset: Dataset) -> list[BrokenRow]:

@@ -208,6 +208,20 @@ def test_a_template_that_cannot_be_read_is_told_once(tokenizer: Any, content: by
         assert told == f"recipe.toml:2:1: Error: Missing file [TUNE100]\n{said}{hint}"
 
 
+def test_reasoning_that_no_template_writes_is_warned_of(tokenizer: Any) -> None:
+    thinking = chat("What?", "That.")
+    thinking["messages"][1]["thinking"] = "Hm."
+    write(tokenizer, "rows.jsonl", chat("Who?", "Me."), thinking)
+    recipe(tokenizer, TRAINED.format(dataset="", train=""))
+    assert tokenizer.tune("plan").stdout.startswith(
+        "recipe.toml:1:1: Warning: Unwritten reasoning [TUNE144]\n"
+        "  Messages hold reasoning, first rows.jsonl:2, and the chat template leaves it out of the last\n"
+        "  answer, too.\n"
+    )
+    tokenizer.edit('tokenizer = "tokenizer"', 'tokenizer = "tokenizer"\nchat_template = "qwen3"')
+    assert "Unwritten reasoning" not in tokenizer.tune("plan").stdout
+
+
 def test_a_template_that_is_no_template_is_told_where_it_is_named(tokenizer: Any) -> None:
     write(tokenizer, "rows.jsonl", chat("What?", "That."))
     named = TRAINED.replace("[model.tiny]\n", '[model.tiny]\nchat_template = "own.jinja"\n')
