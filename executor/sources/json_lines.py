@@ -65,7 +65,9 @@ def parsed(line: bytes, place: Place) -> Row | BrokenRow:
 def checked(values: object, place: Place) -> Row | BrokenRow:
     """A value as a row, if it is an object of whole characters that is not nested deeper than what follows can bear."""
     if not isinstance(values, dict):
-        return BrokenRow(place, "is not a JSON object")
+        array = isinstance(values, list) and not place.column
+        told = " but an array: a file that is an array of rows is one of the ending .json" if array else ""
+        return BrokenRow(place, f"is not a JSON object{told}")
     level: list[object] = [values]
     for _ in range(_DEEPEST):
         texts = [one for one in level if isinstance(one, str)]

@@ -38,7 +38,7 @@ def read(path: Path, content: str | bytes) -> list[tuple[str, object]]:
 def test_json_lines_count_blank_lines(tmp_path: Path) -> None:
     assert read(tmp_path / "x.jsonl", '\ufeff{"a": 1}\n\n  \n[2]\n{"a": 3') == [
         ("x.jsonl:1", {"a": 1}),
-        ("x.jsonl:4", "is not a JSON object"),
+        ("x.jsonl:4", "is not a JSON object but an array: a file that is an array of rows is one of the ending .json"),
         ("x.jsonl:5", "is not JSON: Expecting ',' delimiter in column 8"),
     ]
 
