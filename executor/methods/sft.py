@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from executor.training import cross_entropy, length_order, trainers
 from executor.training.cross_entropy import CrossEntropy
-from executor.training.method import Method
+from executor.training.method import Fault, Method
 from executor.training.stage import Stage
 from executor.training.trainer_arguments import SFT
 from planner.effects import Effect, setting
@@ -53,4 +54,11 @@ def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
     return ready
 
 
-METHOD = Method(name="sft", specification=Sft, trainer_arguments=SFT, train=trainer, faults=cross_entropy.faults)
+def faults(stage: Sft) -> Iterator[Fault]:
+    """What the fields that only this method has say against others."""
+    yield from cross_entropy.faults(stage)
+    if stage.group_by_length and stage.sample_packing:
+        yield "group_by_length", "packed rows are full, and no shorter ones are left to group", "Remove it."
+
+
+METHOD = Method(name="sft", specification=Sft, trainer_arguments=SFT, train=trainer, faults=faults)

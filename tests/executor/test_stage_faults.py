@@ -55,6 +55,9 @@ FAULTS = {
     'adapter.modules_to_save = ["q_proj"]\nadapter.target_modules = ["q_proj"]': (
         "train.it.adapter.modules_to_save: `q_proj` is in `target_modules` too.\nRemove it from one of the two."
     ),
+    "group_by_length = true\nsample_packing = true": (
+        "train.it.group_by_length: packed rows are full, and no shorter ones are left to group.\nRemove it."
+    ),
     "adapter.layers_to_transform = [1]": (
         'train.it.adapter.layers_to_transform: PEFT picks layers for modules that are named, not for "all-linear".\n'
         "Name the modules in `target_modules`."

@@ -259,10 +259,10 @@ def test_everything_that_does_not_fit_is_said_at_once(project: Any, tmp_path: Pa
 
 
 def test_named_target_modules_are_compared_by_name(project: Any, tmp_path: Path) -> None:
-    project.edit("lora_alpha = 8", 'lora_alpha = 8\ntarget_modules = ["q_proj", "k_proj"]')
+    project.edit("lora_alpha = 8", 'lora_alpha = 8\ntarget_modules = ["q_proj", "up_proj"]')
     made = write_adapter(tmp_path / "theirs", modules=("self_attn.q_proj", "self_attn.v_proj"))
     said = " ".join(refused(project, made).split())
-    assert "it does not change k_proj, which the recipe's target_modules name." in said
+    assert "it does not change up_proj, which the recipe's target_modules name." in said
     layers = "model.layers.0.self_attn.v_proj, model.layers.1.self_attn.v_proj"
     assert f"it changes {layers}, which the recipe's target_modules leave alone." in said
 
