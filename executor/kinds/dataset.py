@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from executor.workers.task import Outcome, Task
     from executor.workers.worker_reports import Reporter
 
-CODE = 1
+CODE = 2
 
 _COMMIT = r"[0-9a-f]{40}"
 _TAKEN = ("name", "split", "filters", "deduplicate", "sample", "weight", "shuffle")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from executor.workers.task import Outcome, Task
     from executor.workers.worker_reports import Reporter
 
-CODE = 3
+CODE = 4
 LIBRARIES = ("tokenizers", "jinja2")
 """What reading rows as a model sees them takes; a machine that only plans may lack them."""
 MOST_COMPARED = 200_000

@@ -40,7 +40,7 @@ from state.diagnostic import Diagnostic, ProblemError, problem
 from state.files import FileDigests
 from state.layout import Layout
 
-CODE = 1
+CODE = 2
 """Raised when rows are encoded differently, so that nothing of an earlier way is found in the cache."""
 _MOSTLY_KNOWN = 2
 """So many rows must there be for each new one, for it to be worth while to begin with them early."""
