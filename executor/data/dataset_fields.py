@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal, cast
 
 import attrs
@@ -168,3 +169,11 @@ def dataset_of(settings: Mapping[str, Plain]) -> Dataset:
 def as_they_lie(dataset: Dataset) -> Dataset:
     """The dataset with all rows of its splits, in their order."""
     return attrs.evolve(dataset, shuffle=False, sample=None, weight=1.0, filters=(), deduplicate=False)
+
+
+@cache
+def reading_fields() -> tuple[str, ...]:
+    """The fields that say how rows are read, whatever their type."""
+    return tuple(
+        one.name for one in attrs.fields(Dataset) if one.metadata["setting"].why == _READ and one.name != "type"
+    )

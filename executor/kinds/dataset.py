@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from os.path import commonpath, relpath
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +13,11 @@ from attrs import evolve
 
 from executor import formats
 from executor.applying.probe import Surroundings, assumed
+from executor.data.dataset_faults import faults
 from executor.data.dataset_fields import Dataset, dataset_of
-from executor.models import hub
 from executor.sources import origin, splits
 from executor.sources.detection import not_given, resolved
-from executor.sources.file_formats import suffix
 from executor.sources.origin import Origin, origin_of, sources_of
-from executor.sources.paths import is_glob
 from planner.kind import Kind, Probe, Resource, Resources
 from planner.structure import are_as_recorded, settings_of
 from state.canonical import Plain, digest
@@ -58,37 +56,8 @@ def check(resource: Resource, _: Resources) -> tuple[Diagnostic, ...]:
     """The fields must describe one origin."""
     return tuple(
         Diagnostic("Contradicting fields", f"{resource.address}: {detail}", hint, resource.place(path))
-        for path, detail, hint in _wrong(resource.specification)
+        for path, detail, hint in faults(resource.specification)
     )
-
-
-def _wrong(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
-    addresses = ["://" in source for source in sources_of(dataset)]
-    if any(addresses) and not all(addresses):
-        yield "source", "a list holds either files or addresses.", "Make two datasets of them."
-    if dataset.revision and (len(addresses) > 1 or not hub.is_id(sources_of(dataset)[0])):
-        yield "revision", "only a hub id has a revision.", "Remove `revision`."
-    if dataset.name and (len(addresses) > 1 or suffix(sources_of(dataset)[0]) or is_glob(sources_of(dataset)[0])):
-        yield "name", "only a hub id or a folder has configurations.", "Remove `name`."
-    yield from _unread(dataset)
-
-
-def _unread(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
-    """Fields that say how rows are read, and that rows of this type are not read by."""
-    if not dataset.type:
-        return
-    default = Dataset(source="-")
-    readers: dict[str, list[str]] = {}
-    for name, form in formats.load().items():
-        for one in form.fields:
-            readers.setdefault(one, []).append(name)
-    for one, types in readers.items():
-        if dataset.type not in types and getattr(dataset, one) != getattr(default, one):
-            detail = f"rows of the type `{dataset.type}` are not read by `{one}`, which would do nothing."
-            yield one, detail, f"Remove it; it is for {', '.join(sorted(types))}."
-    if dataset.type == "alpaca" and dataset.prompt_style == "chat_template":
-        for one in filter(partial(getattr, dataset), ("format", "no_input_format")):
-            yield one, f"`{one}` is no part of a chat template, which `prompt_style` asks for.", "Remove it."
 
 
 def probe(resource: Resource, surroundings: Surroundings) -> Probe:
