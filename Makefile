@@ -8,7 +8,7 @@ WORKERS ?= 2
 # Commands and tests start hundreds of processes: what they run is compiled once, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: quickstart test test-fast test-gpu test-kills check bench bench-memory bench-merge bench-plan bench-rows bench-state bench-tokenize bench-train clean
+.PHONY: quickstart test test-fast test-gpu test-kills check bench bench-gpu bench-memory bench-merge bench-plan bench-rows bench-state bench-tokenize bench-train clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/python examples/quickstart/tour.py
@@ -37,6 +37,10 @@ bench: bench-memory bench-merge bench-plan bench-rows bench-state bench-tokenize
 
 bench-plan: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_plan.py
+
+# Where there is an NVIDIA GPU, with a torch that has CUDA.
+bench-gpu: $(VENV)/installed
+	$(BIN)/python -m benchmarks.bench_gpu
 
 bench-merge: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_merge.py
