@@ -14,9 +14,16 @@ from state.diagnostic import ProblemError
 from state.files import digest_file
 from state.values import frozen
 
-_NAME = re.compile(r"[a-z]+-\d+-([0-9a-f]{32})\.arrow")
+_LAYOUT = 2
+"""Raised when files are written otherwise, so that none of an earlier layout is taken for one of these."""
+_NAME = re.compile(rf"[a-z]+-\d+-([0-9a-f]{{32}})\.{_LAYOUT}\.arrow")
 _MOST_ARTIFACTS = 16
 """The newest of so many are looked at: reading a manifest takes a millisecond."""
+
+
+def file_name(place: str, content: str) -> str:
+    """The name of a file at a place in a split, by which what it holds is found again."""
+    return f"{place}-{content}.{_LAYOUT}.arrow"
 
 
 @frozen

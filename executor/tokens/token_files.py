@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 import xxhash
 from attrs import define, field
 
-from executor.tokens.earlier_files import EarlierFiles
+from executor.tokens.earlier_files import EarlierFiles, file_name
 from executor.tokens.packed_columns import packed_lists
 from executor.tokens.row_groups import groups
 from executor.tokens.token_documents import Documents, selected
@@ -117,7 +117,7 @@ class TokenWriter:
 
         group = TokenGroup(documents, np.asarray(places[chosen]))
         digest = group.digest(form.rule(group))
-        path = self.folder / f"{name}-{digest}.arrow"
+        path = self.folder / file_name(name, digest)
         if not self.earlier.take(digest, path):
             form.write(group, path)
         return digest, path

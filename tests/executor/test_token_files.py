@@ -109,6 +109,17 @@ def test_files_that_an_edit_leaves_alone_are_taken_over_and_all_is_that_of_a_fir
     assert of_both[0] == of_both[1]
 
 
+def test_files_of_an_earlier_layout_are_written_anew(folder: Path) -> None:
+    before = made(folder, "first", CHATS)
+    for path in (folder / "first").glob("train-*.arrow"):
+        path.rename(path.with_name(path.name.replace(".2.arrow", ".arrow")))
+    (folder / "first" / artifacts.MANIFEST).unlink()
+    artifacts.publish(folder / "first", {})
+    again = made(folder, "second", CHATS)
+    assert not inodes(folder / "second").keys() & inodes(folder / "first").keys()
+    assert again.output_digest == before.output_digest
+
+
 FORMS: Mapping[str, RowForm] = {
     "packed": DocumentRows(20),
     "alone": DocumentRows(None),
