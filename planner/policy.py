@@ -121,10 +121,12 @@ def _over(limits: Limits, hours: Mapping[str, float], prices: Mapping[str, float
 
 def _crowded(plan: Plan, resources: Resources, limits: Limits) -> Iterator[Diagnostic]:
     """Runs that ask for more processes on a host than any has GPUs; nothing where the recipe does not say of all."""
-    having = [one.gpus for one in limits.hardware.values()]
-    most = max((one for one in having if one is not None), default=0) if None not in having else 0
-    for step in plan.steps if most else ():
-        asked = resources[step.address].kind.processes(step.settings) if step.action in WORKS else 0
+    known = [one.gpus for one in limits.hardware.values() if one.gpus is not None]
+    if not known or len(known) < len(limits.hardware):
+        return
+    most = max(known)
+    for step in (one for one in plan.steps if one.action in WORKS):
+        asked = resources[step.address].kind.processes(step.settings)
         if asked > most:
             detail = (
                 f"{step.address} asks for {asked} processes on a host, and no hardware of the recipe has so many GPUs"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from executor.models.lineage import root_model
-from executor.models.lora import ADAPTER
+from executor.models.lora import ADAPTER, goes_by, last_name
 from planner.structure import settings_of
 from state.diagnostic import Diagnostic, ProblemError
 from state.wording import suggestion
@@ -87,7 +87,7 @@ def name_faults(resource: Resource, surroundings: Surroundings) -> Iterator[tupl
     modules = _modules_of(surroundings.resources[root].specification, surroundings.folder)
     for field, names in named.items() if modules else ():
         for name in names if isinstance(names, tuple) else ():
-            if name not in _OUTPUT and _absent([_last(name)], modules):
+            if name not in _OUTPUT and _absent([last_name(name)], modules):
                 yield f"adapter.{field}", f"no module of {root} is called `{name}`", hint(name, modules)
 
 
@@ -105,7 +105,7 @@ def _modules_of(model: Any, folder: Path) -> list[str]:  # noqa: ANN401  a Model
 
 def hint(name: str, modules: Collection[str]) -> str:
     """What may have been meant."""
-    known = sorted(set(map(_last, modules)))
+    known = sorted(set(map(last_name, modules)))
     return suggestion(name, known) or f"There are {', '.join(known[:_SHOWN])}{' and others' * (len(known) > _SHOWN)}."
 
 
@@ -121,12 +121,7 @@ def _told(field: str, name: str) -> str:
 def _absent(named: Collection[str] | str, modules: Collection[str]) -> list[str]:
     """Those that are the end of no module's name; "all-linear" is no name."""
     ends = [] if isinstance(named, str) else named
-    return [one for one in ends if not any(name == one or name.endswith(f".{one}") for name in modules)]
-
-
-def _last(name: str) -> str:
-    """A module's name without those of the modules around it."""
-    return name.rpartition(".")[2]
+    return [one for one in ends if not any(goes_by(name, one) for name in modules)]
 
 
 def _fits(pattern: str, module: str) -> bool:

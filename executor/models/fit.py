@@ -12,7 +12,7 @@ from typing import Any
 
 from executor.merging.lora_merge import CONV1D_MODELS, DTYPES
 from executor.models.adapter_fields import ALL_LINEAR, EMBEDDINGS, HEADS
-from executor.models.lora import FUSED
+from executor.models.lora import FUSED, goes_by
 from executor.models.peft_adapter import CONFIG_FILE, Adapter, Change, read_adapter
 from executor.models.tensor_files import TensorEntry, parameter_count, read_headers
 from state.canonical import Plain
@@ -159,16 +159,12 @@ def _module_misfits(adapter: Adapter, wanted: Mapping[str, Any], below: Entries)
     if target == "all-linear":
         missing = _linear_modules(below) - {_leaf(f"{name}.weight") for name in changed}
     else:
-        missing = {one for one in target if not any(_matches(name, one) for name in changed)}
-        more = {name for name in changed if not any(_matches(name, one) for one in target)}
+        missing = {one for one in target if not any(goes_by(name, one) for name in changed)}
+        more = {name for name in changed if not any(goes_by(name, one) for one in target)}
         if more:
             yield f"it changes {_listed(more)}, which the recipe's target_modules leave alone"
     if missing:
         yield f"it does not change {_listed(missing)}, which the recipe's target_modules name"
-
-
-def _matches(module: str, target: str) -> bool:
-    return module == target or module.endswith(f".{target}")
 
 
 def _linear_modules(below: Entries) -> set[str]:

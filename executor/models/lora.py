@@ -62,15 +62,20 @@ def all_linear(model: Any) -> list[str]:  # noqa: ANN401  PEFT has no types
     # A head that is trained whole lies in a wrapper, where it is no longer recognised as what it is.
     found = {name for name in meant.target_modules if not name.startswith(tuple(f"{one}." for one in heads))}
     if base.config.model_type in FUSED:
-        found = {name for name in found if _last(name) not in FUSED_MODULES}
-    names = {_last(name) for name in found}
-    others = {_last(name) for name, _ in base.named_modules() if name not in found}
+        found = {name for name in found if last_name(name) not in FUSED_MODULES}
+    names = {last_name(name) for name in found}
+    others = {last_name(name) for name, _ in base.named_modules() if name not in found}
     return [] if names & others else sorted(names)
 
 
-def _last(name: str) -> str:
+def last_name(name: str) -> str:
     """A module's name without those of the modules around it."""
     return name.rpartition(".")[2]
+
+
+def goes_by(module: str, name: str) -> bool:
+    """Whether a module is one that an adapter's table means by a name: the end of its own, as PEFT reads it."""
+    return module == name or module.endswith(f".{name}")
 
 
 def keep_adapters_exact(model: Any) -> None:  # noqa: ANN401  transformers has no types

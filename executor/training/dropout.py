@@ -44,5 +44,6 @@ def found(resource: Resource, surroundings: Surroundings) -> dict[str, Plain]:
         return {DROPOUT: record.facts[DROPOUT]}
     # A run that was cut off told nothing, but what it trains was recorded before.
     base = surroundings.record(surroundings.resources[root_model(stage.model, surroundings.resources)])
-    known = base is not None and DROPOUT in base.facts
-    return {DROPOUT: bool(base.facts[DROPOUT]) and not disabled} if base is not None and known else {}
+    if base is None or DROPOUT not in base.facts:
+        return {}
+    return {DROPOUT: bool(base.facts[DROPOUT]) and not disabled}

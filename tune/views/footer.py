@@ -9,19 +9,16 @@ from planner.diff import WORKS, Action
 from planner.plan import Plan
 from tune.views.words import duration
 
+DEEDS = ("build", "rebuild", "resume", "extend", "shorten", "update", "adopt", "move", "forget")
+"""What steps may do, in the order in which it is summed up."""
+
 
 def footer(plan: Plan) -> str:
     """The sum of a plan in one sentence, each step counted once."""
     if not plan.changes:
         return "No changes to what was selected." if plan.left_out else "No changes. Your models match the recipe."
-    done = (Action.BUILD, Action.REBUILD, Action.RESUME, Action.EXTEND, Action.UPDATE, Action.ADOPT, Action.MOVE)
-    deeds = Counter((step.action, step.deed) for step in plan.steps)
-    counts = [
-        f"{count} to {word}"
-        for action in (*done, Action.FORGET)
-        for (own, word), count in sorted(deeds.items())
-        if own is action
-    ]
+    deeds = Counter(step.deed for step in plan.steps)
+    counts = [f"{deeds[word]} to {word}" for word in DEEDS if deeds[word]]
     if plan.count(Action.REUSE):
         counts.append(f"{plan.count(Action.REUSE)} reused")
     return f"Plan: {', '.join(counts)}.{_estimate(plan)}"
