@@ -90,12 +90,11 @@ class Answering:
             yield from metric(given).items()
 
 
-def answering_of(run: Run, layout: RowLayout) -> Callable[[Any, str], dict[str, float]] | None:
-    """What is measured beside the loss, by a stage's settings; None where losses are of something else than texts."""
-    if layout != "documents":
-        return None
+def answering_of(run: Run, layout: RowLayout) -> Callable[[Any, str], dict[str, float]]:
+    """What is measured beside the loss, by a stage's settings; nothing where rows are something else than texts."""
     evaluation, rows = run.settings["evaluation"], run.rows(VALIDATION)
-    if not evaluation or rows is None or not (evaluation["metrics"] or evaluation["samples"]):
+    is_asked = evaluation and layout == "documents" and (evaluation["metrics"] or evaluation["samples"])
+    if not is_asked or rows is None:
         return lambda *_: {}
     tokenizer, folder = run.tokenizer(), Path(run.task.recipe_folder)
     asked = evaluation["answers"] if evaluation["metrics"] else evaluation["samples"]

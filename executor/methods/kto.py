@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from executor.training import answer_stage, trainers
 from executor.training.answer_stage import LOSS, ReferredStage
 from executor.training.distributed_fields import known_micro_batch, known_processes
 from executor.training.method import Fault, Method
+from executor.training.shared_batches import SharedBatches
 from executor.training.trainer_arguments import KTO
 from executor.workers.world import micro_batch
 from planner.effects import Effect, setting
@@ -59,25 +60,23 @@ def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
     own = {name: settings[name] for name in (*names, "precompute_ref_log_probs")}
     arguments = KTOConfig(**{**own, "max_length": None, **run.arguments()})
     made = trainers.common(run)
-    for name in ("train_dataset", "eval_dataset"):
+    for name, processes in (("train_dataset", 1), ("eval_dataset", run.task.world.size)):
         rows = made[name]
-        paired = with_mismatched(rows, micro) if settings["loss_type"] == "kto" else rows
-        made[name] = trainers.beside_checkpoints(run, paired)
+        if rows is not None and settings["loss_type"] == "kto":
+            rows = with_mismatched(rows, SharedBatches(range(len(rows)), len(rows), micro, processes))
+        made[name] = trainers.beside_checkpoints(run, rows)
     return trainers.ready(trainers.unprepared(KTOTrainer)(args=arguments, **made, **trainers.reference(run)))
 
 
-def with_mismatched(rows: Any, micro_batch_size: int) -> Any:  # noqa: ANN401  datasets has no types
+def with_mismatched(rows: Any, batches: Iterable[Sequence[int]]) -> Any:  # noqa: ANN401  datasets has no types
     """The rows with answers for KTO's KL term: in each micro-batch, every prompt gets the one of the row before it."""
-    if rows is None:
-        return None
     import pyarrow as pa
     from datasets import Dataset
 
-    starts = range(0, len(rows), micro_batch_size)
-    batches = [range(start, min(start + micro_batch_size, len(rows))) for start in starts]
-    places = [batch[at - 1] for batch in batches for at in range(len(batch))]
+    before = {row: batch[at - 1] for batch in batches for at, row in enumerate(batch)}
     table = rows.data.table
-    return Dataset(table.append_column(MISMATCHED, table.column(ANSWERS).take(pa.array(places))))
+    places = pa.array(before[row] for row in range(len(rows)))
+    return Dataset(table.append_column(MISMATCHED, table.column(ANSWERS).take(places)))
 
 
 METHOD = Method(

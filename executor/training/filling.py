@@ -23,11 +23,11 @@ def can_fill(rows: Any) -> bool:  # noqa: ANN401  datasets has no types
     return set(rows.column_names) == FILLER.keys()
 
 
-def with_filler(rows: Any, count: int = 1) -> Any:  # noqa: ANN401  datasets has no types
-    """The rows and, behind them, some that teach nothing."""
+def with_filler(rows: Any) -> Any:  # noqa: ANN401  datasets has no types
+    """The rows and, behind them, one that teaches nothing."""
     from datasets import Dataset, concatenate_datasets
 
-    return concatenate_datasets([rows, Dataset.from_list([FILLER] * count, features=rows.features)])
+    return concatenate_datasets([rows, Dataset.from_list([FILLER], features=rows.features)])
 
 
 def fill(trainer: Any, rows: int, multiple: int) -> None:  # noqa: ANN401  transformers has no types

@@ -89,7 +89,7 @@ def _trainer(method: Method, run: Run) -> Any:  # noqa: ANN401  transformers has
     trainer.data_collator = Unstopped(trainer.data_collator)
     if run.lacking_rows and filling.can_fill(trainer.train_dataset):
         filling.fill(trainer, len(trainer.train_dataset) - 1, micro_batch(run.settings, world) * world.size)
-    elif run.lacking_rows:
+    elif run.lacking_rows and method.layout != "prompts":  # of prompts, those that make no whole step are left out
         text = f"{run.lacking_rows} rows are seen twice in each epoch, so that all {world.size} processes get as many"
         run.reporter.message(text)
     return trainer
@@ -116,7 +116,7 @@ def _train(
     set_environment(task, run.settings["logging"])
     trainer = _trainer(method, run)
     start = _prepared(trainer, run)
-    attach(trainer, answering_of(run, method.layout))
+    attach(trainer, method.layout, answering_of(run, method.layout))
     save = partial(save_weights, trainer, run.ranks)
     following = callbacks(run.task, run.reporter, run.ranks, metrics_file, run.samples, save)
     for callback in following.all:
@@ -235,7 +235,7 @@ def _take_checkpoint(method: Method, checkpoint: Path, run: Run) -> tuple[dict[s
 def _evaluate(method: Method, checkpoint: Path, run: Run, step: int) -> dict[str, Plain]:
     """Measure what nobody had measured: the run was stopped in the evaluation after its last step."""
     trainer = _trainer(method, run)
-    attach(trainer, answering_of(run, method.layout))
+    attach(trainer, method.layout, answering_of(run, method.layout))
     trainer.add_callback(telling(run.task, run.reporter))
     load(trainer, checkpoint)
     trainer.evaluate()

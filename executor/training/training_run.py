@@ -142,20 +142,13 @@ class Run:
         apart = name == VALIDATION and "test_datasets" in self.task.inputs
         folder, name_there = (Path(self.task.one("test_datasets").folder), TRAIN) if apart else (self.tokens, name)
         found = token_files.opened(folder, name_there)
-        if found is None or not filling.can_fill(found):
-            return found
-        if name == TRAIN:
-            return filling.with_filler(found) if self.lacking_rows else found
-        lacking = self._lacking(len(found))
-        return filling.with_filler(found, lacking) if lacking else found
+        lacks = name == TRAIN and self.lacking_rows and filling.can_fill(found)
+        return filling.with_filler(found) if lacks else found
 
     @property
     def lacking_rows(self) -> int:
         """How many rows an epoch lacks for all ranks to get equally many."""
-        return self._lacking(self._row_count())
-
-    def _lacking(self, rows: int) -> int:
-        return filling.lacking(rows, micro_batch(self.settings, self.task.world), self.task.world.size)
+        return filling.lacking(self._row_count(), micro_batch(self.settings, self.task.world), self.task.world.size)
 
     def collator(self, tokenizer: Any) -> Collator:  # noqa: ANN401  transformers has no types
         """How rows become batches."""

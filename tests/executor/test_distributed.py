@@ -29,7 +29,8 @@ from state.canonical import Plain
 from state.diagnostic import ProblemError
 from state.files import digest_file
 from tests.executor.rank_script import LAST_WORDS, TOGETHER
-from tests.executor.test_methods import PAIRS, Bench, bench  # noqa: F401  a fixture
+from tests.executor.test_methods import CASES, PAIRS, ROWS, Bench, bench  # noqa: F401  a fixture
+from tests.executor.test_methods import run as run_method
 from tests.executor.test_training import (  # noqa: F401  a fixture
     BASIC,
     CONVERSATIONS,
@@ -265,23 +266,27 @@ def test_ddp_on_rows_that_two_ranks_cannot_share_evenly_goes_on_after_a_rank_was
     assert [one.step for one in kept] == [2]
     lost = evolve(task, resume_from=kept[-1], earlier=kept, world=evolve(task.world, main_port=free_port()))
     methods = {name: distributed(bench.task(name), DDP) for name in ("dpo lora", "reward full", "grpo full")}
-    together = evolve(EVALUATED, group_by_length=True)
-    grouped = distributed(laboratory.task(together, tokens), DDP)
+    by_length = evolve(EVALUATED, group_by_length=True)
+    grouped = distributed(laboratory.task(by_length, tokens), DDP)
     packed = laboratory.tokens(LEARNT, PACKED)
     joined = distributed(laboratory.task(PACKED, packed), DDP)
     uneven, joining = _uneven_pairs(bench), _begun_alone(laboratory, tokens)
+    measured = [_measured(bench, name, **own) for name, own in MEASURED.items()]
     sharded = distributed(laboratory.task(EVALUATED, tokens), Distributed("fsdp", 2))
     told = list[Event]()
-    launch([lost, grouped, joined, uneven, joining, *methods.values(), sharded], tmp_path / "again.log", told.append)
+    together = [lost, grouped, joined, uneven, joining, *measured, *methods.values(), sharded]
+    launch(together, tmp_path / "again.log", told.append)
     check(uneven, "torch", None)
     twice = "2 rows are seen twice in each epoch, so that all 2 processes get as many"
     assert twice in {one.text for one in told if isinstance(one, Message)}
     expected = _losses(Path(task.tune_folder) / "straight-checkpoints", 6)
     assert _losses(Path(joining.tune_folder) / "lost-checkpoints", 6) == pytest.approx(expected, abs=1e-4)
-    check(grouped, "torch", run(laboratory.task(evolve(together, micro_batch_size=4), tokens)))
+    check(grouped, "torch", run(laboratory.task(evolve(by_length, micro_batch_size=4), tokens)))
     check(joined, "torch", run(laboratory.task(evolve(PACKED, micro_batch_size=2), packed)))
     folders = [Path(task.tune_folder) / name for name in ("lost", "straight")]
     assert digest_file(folders[0] / "model.safetensors") == digest_file(folders[1] / "model.safetensors")
+    for one in measured:
+        _check_measures(one)
     for name, one in methods.items():
         # What a model says to its prompts is drawn anew on every process.
         check(one, "torch", None if name == "grpo full" else bench.straight(name))
@@ -297,6 +302,51 @@ def _uneven_pairs(bench: Bench) -> Task:  # noqa: F811
     """A training on pairs of answers, none of which can be left out of a loss."""
     task = distributed(bench.task("dpo full"), DDP)
     return evolve(task, inputs={**task.inputs, "tokens": (bench.tokens("pairs", "preference", PAIRS[:10]),)})
+
+
+MEASURED: dict[str, dict[str, Plain]] = {
+    "dpo full": {},
+    "reward lora": {},
+    "kto unpaired": {},
+    "simpo full": {"cpo_alpha": 0.0},
+    "grpo full": {"reward_functions": ["own.py:asked"], "reward_weights": []},
+}
+"""Methods whose losses or rewards are means over rows, each with what makes it so."""
+ASKED = "def asked(prompts, **_):\n    return [float(len(one[0]['content'])) for one in prompts]\n"
+ROW_MEANS = frozenset(
+    f"eval_{name}"
+    for name in (
+        *("loss", "accuracy", "margin", "mean_reward", "reward"),
+        *("rewards/accuracies", "rewards/margins", "rewards/chosen", "logps/rejected"),
+    )
+)
+"""What is a mean over rows, and not over the tokens of all rows of a batch."""
+
+
+def _measured(bench: Bench, name: str, **own: Plain) -> Task:  # noqa: F811
+    """A training that is evaluated on what two processes cannot share: the last row goes through both."""
+    task = bench.task(name)
+    (Path(task.recipe_folder) / "own.py").write_text(ASKED)
+    layout, kind, rows = ROWS[type(CASES[name])]
+    held_back = rows[: 3 if layout == "prompts" else 7]
+    inputs = {**task.inputs, "test_datasets": (bench.tokens(layout, kind, held_back),)}
+    settings = {**task.settings, **own, "evaluation": settings_of(Evaluation(eval_steps=3)), "max_steps": 6}
+    return distributed(evolve(task, settings={**settings, "num_epochs": 1.0}, inputs=inputs), DDP)
+
+
+def _check_measures(task: Task) -> None:
+    """Every row counts once, whatever processes and batches they are in."""
+    shared = Path(task.tune_folder) / "straight"
+    alone = run_method(
+        evolve(task, world=World(), settings={**task.settings, "distributed": settings_of(Distributed())})
+    )
+    check(task, "torch", alone)
+    found, wanted = (list(read(folder / "metrics.jsonl")) for folder in (shared, alone.task.output_folder))
+    assert [row["step"] for row in found if "eval_loss" in row] == [3, 6]
+    for one, other in zip(found, wanted, strict=True):
+        names = [name for name in one if name in ROW_MEANS]
+        assert names == [name for name in other if name in ROW_MEANS]
+        assert [one[name] for name in names] == pytest.approx([other[name] for name in names], abs=1e-4)
 
 
 def _begun_alone(laboratory: Laboratory, tokens: Input) -> Task:  # noqa: F811
