@@ -33,6 +33,8 @@ class Desired:
     generation: int = 0
     """Raised by one when it is asked to be made anew though nothing has changed."""
     protected: bool = False
+    assumed: bool = False
+    """Whether it could not be read on this machine, and is taken to be as state has it."""
     imported: str = ""
     """The folder in which it lies if it was made elsewhere, as the recipe names it."""
 

@@ -79,6 +79,8 @@ class Probe:
     diagnostics: tuple[Diagnostic, ...] = ()
     builds: bool = True
     """False where there is nothing to build and recording what was found is all."""
+    assumed: bool = False
+    """Whether it could not be read here, and is said to be as state has it."""
 
 
 def _nothing_outside(*_: object) -> Probe:

@@ -11,6 +11,7 @@ from attrs import evolve, field
 from executor.applying.building import DONE, Building, Built
 from executor.applying.local import this_machine
 from executor.applying.means import Means
+from executor.applying.presence import absent
 from executor.applying.recording import Recorder
 from executor.workers import events
 from executor.workers.launch import InterruptedStepError
@@ -69,6 +70,7 @@ def _refuse_what_cannot_be_built(plan: Plan, desired: Mapping[str, Desired], mea
         if step.action in WORKS and desired[step.address].builds
         for one in means.kinds[step.kind].lacks(step.address, desired[step.address].settings)
     ]
+    lacking += absent(plan, desired, means)
     if lacking:
         # Several steps may lack the same.
         raise ProblemError(tuple(dict.fromkeys(lacking)))

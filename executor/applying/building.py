@@ -73,10 +73,12 @@ class Building:
             started = now()
             return Built(self._finish(self._with_own_checkpoints(begun), outcome, started), "found")
         artifacts.discard_incomplete(self.folder)
-        self.folder.mkdir(parents=True)
         self.means.emit(events.StepStarted(self.address, self.recorder.step.deed))
+        # What it is made from is brought here first: where that is nowhere to be had, nothing was begun.
+        task = self._task(begun, continued)
+        self.folder.mkdir(parents=True)
         self.means.writer.begin(Begun(self.address, begun))
-        return Built(self._build(begun, continued), DONE[self.recorder.step.deed])
+        return Built(self._build(begun, task), DONE[self.recorder.step.deed])
 
     def _found(self) -> Manifest | None:
         """A complete artifact of the very key: here, because a run was killed after it, or shared by somebody else."""
@@ -97,11 +99,10 @@ class Building:
         same = before is not None and before.action_key == self.recorder.key
         return evolve(begun, checkpoints=before.checkpoints) if before is not None and same else begun
 
-    def _build(self, begun: Record, continued: Record | None) -> Record:
+    def _build(self, begun: Record, task: Task) -> Record:
         """Build, journal the checkpoints, and turn whatever happens into a record."""
         started = now()
         reached = begun
-        task = self._task(begun, continued)
 
         with self._uploads() as uploads:
 

@@ -55,7 +55,7 @@ def assumed(resource: Resource, surroundings: Surroundings, *, builds: bool) -> 
     detail = f"{resource.address} cannot be read on this machine and is assumed unchanged since it was recorded."
     note = Diagnostic("Assumption", detail, place=resource.place(), severity=Severity.WARNING)
     known = dict(record.parts) if builds else {"": record.output_digest, **record.parts}
-    return Probe(record.content, known=known, facts=record.facts, diagnostics=(note,), builds=builds)
+    return Probe(record.content, {}, known, record.facts, diagnostics=(note,), builds=builds, assumed=True)
 
 
 def desire(
@@ -113,4 +113,5 @@ def _desired(resource: Resource, probe: Probe, resources: Resources) -> Desired:
         known=probe.known,
         facts=probe.facts,
         notes=probe.notes,
+        assumed=probe.assumed,
     )

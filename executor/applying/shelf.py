@@ -9,7 +9,7 @@ from executor.workers import events
 from executor.workers.events import Event
 from state import artifacts
 from state.artifacts import Manifest
-from state.diagnostic import problem
+from state.diagnostic import Diagnostic, ProblemError, problem
 from state.layout import Layout
 from state.record import Checkpoint, Record
 from state.shared_store import SharedArtifact, SharedStore
@@ -29,12 +29,24 @@ class Shelf:
     def folder(self, address: str, record: Record) -> Path:
         """The folder of a record's artifact, fetched if need be; raises ProblemError if it is nowhere to be had."""
         folder = self.layout.root / record.artifact
-        if artifacts.read(folder) is not None:
-            return folder
+        if artifacts.read(folder) is None:
+            self.fetch(address, self._shared_or_nowhere(address, record), folder)
+        return folder
+
+    def missing(self, address: str, record: Record) -> Diagnostic | None:
+        """What to tell where a record's artifact is nowhere to be had; None where it is, or needs none."""
+        if not record.artifact or artifacts.read(self.layout.root / record.artifact) is not None:
+            return None
+        try:
+            self._shared_or_nowhere(address, record)
+        except ProblemError as error:
+            return error.diagnostics[0]
+        return None
+
+    def _shared_or_nowhere(self, address: str, record: Record) -> SharedArtifact:
         found = self.find(record.action_key)
         if found is not None and found.manifest.digests == record.files:
-            self.fetch(address, found, folder)
-            return folder
+            return found
         detail = f"{address} was made on {record.provenance.host}; its artifact is not on this machine."
         where = "" if self.shared is None else f", and not in {self.shared.backend.where}"
         hint = f'Copy `.tune/{record.artifact}` here, apply there, or share artifacts: `[state] artifacts = "s3://…"`.'

@@ -47,10 +47,37 @@ def test_what_cannot_be_read_here_is_assumed_unchanged_and_named(elsewhere: Any)
 
 def test_an_edit_is_planned_here_and_refused_where_the_artifacts_are_not(elsewhere: Any) -> None:
     elsewhere.edit("learning_rate = 1e-3", "learning_rate = 5e-4")
-    assert elsewhere.actions() == dict.fromkeys(["train.assistant", "merge.assistant", "eval.assistant"], "rebuild")
-    refused = elsewhere.tune("apply", "--auto-approve", expect=1).stderr
-    assert "Error: Artifact not here" in refused
-    assert "was made on gpu-host; its artifact is not on this machine." in refused
+    planned = dict.fromkeys(["train.assistant", "merge.assistant", "eval.assistant"], "rebuild")
+    assert elsewhere.actions() == planned
+    before = elsewhere.tune("state", "pull").stdout
+    refused = elsewhere.tune("apply", "--auto-approve", expect=1)
+    assert " ".join(refused.stderr.split()).count("was made on gpu-host; its artifact is not on this machine.") == 2
+    assert "train.base was made" in refused.stderr
+    assert "tokens.assistant was made" in refused.stderr
+    assert "rebuild ..." not in refused.stdout
+    assert elsewhere.tune("state", "pull").stdout == before
+    assert elsewhere.actions() == planned
+
+
+def test_rows_that_are_not_here_are_missed_before_the_first_step(elsewhere: Any) -> None:
+    elsewhere.edit('"dataset.chats"]\nsequence_len = 64', '"dataset.chats"]\nsequence_len = 48')
+    refused = elsewhere.tune("apply", "--auto-approve", expect=1)
+    assert refused.stderr.startswith(
+        "Error: Assumption [TUNE206]\n"
+        "  tokens.assistant has to be made, and dataset.chats cannot be read on this machine.\n"
+        "  hint: Bring what it names here, or apply where it is.\n"
+    )
+    assert "rebuild ..." not in refused.stdout
+
+
+def test_what_may_not_be_needed_is_not_missed(elsewhere: Any, finished: Any) -> None:
+    for folder in ("tokenizer", "data", ".tune/artifacts/model"):
+        shutil.copytree(finished / folder, elsewhere.path / folder)
+    rows = elsewhere.path / "data" / "chats.jsonl"
+    rows.write_text(rows.read_text().replace('": "', '":  "'))  # the same rows, written otherwise
+    assert elsewhere.actions()["train.assistant"] == "rebuild"
+    done = elsewhere.apply()
+    assert {done[one] for one in ("train.assistant", "merge.assistant", "eval.assistant")} == {"reused"}
 
 
 def test_the_plan_is_the_same_here_and_where_the_models_are(quickstart: Any) -> None:
