@@ -32,6 +32,7 @@ from executor.training import (
 )
 from executor.training.evaluation_probe import evaluation_diagnostics, function_content
 from executor.training.method import Fault, Method
+from executor.training.positions import position_diagnostics
 from executor.training.recurrent import packing_faults
 from executor.training.run_schedule import schedule_of
 from executor.training.shared_vocabulary import teacher_faults
@@ -207,6 +208,7 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
             *diagnostics,
             *_told("Contradicting fields", resource, (*leaks, *foreign, *unnamed, *split)),
             *evaluation_diagnostics(resource, surroundings),
+            *position_diagnostics(resource, surroundings),
         ),
     )
 

@@ -19,7 +19,7 @@ from executor.models.sharded_checkpoint import is_sharded, load
 from executor.models.trained_rows import prove_trained
 from executor.models.trust import carried
 from executor.tokens.token_files import VALIDATION
-from executor.training import cross_entropy, determinism, dropout, filling, learning, strategies
+from executor.training import cross_entropy, determinism, dropout, filling, learning, positions, strategies
 from executor.training.best_model import best_folder
 from executor.training.callbacks import Callbacks, RunIsOverError, callbacks, telling
 from executor.training.end_of_run import copy_weights, end_at, is_end, trainer_state, was_not_evaluated
@@ -86,6 +86,7 @@ def _trainer(method: Method, run: Run) -> Any:  # noqa: ANN401  transformers has
     strategies.prove(trainer, world)
     prove_trained(trainer.model, trainer.processing_class, run.task.inputs["model"])
     adapted_modules.prove(trainer.model, run.settings["adapter"])
+    positions.prove(trainer.model.config.to_dict(), run.task)
     trainer.data_collator = Unstopped(trainer.data_collator)
     if run.lacking_rows and filling.can_fill(trainer.train_dataset):
         filling.fill(trainer, len(trainer.train_dataset) - 1, micro_batch(run.settings, world) * world.size)
