@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from executor.training.training_run import Run
 
 ANSWERS, MISMATCHED = "completion_ids", "KL_completion_ids"
+MOST = 4 / 3
+ROUNDED = 0.01
+"""How far a weight may be off that a user has rounded."""
 NEEDS = "the loss needs other answers in a micro-batch"
 
 
@@ -48,6 +51,7 @@ def faults(stage: Kto) -> Iterator[Fault]:
 
 def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
     """A trainer for judged answers, which are read in their order: the micro-batches decide the loss."""
+    import pyarrow.compute as pc
     from trl.trainer.kto_config import KTOConfig
     from trl.trainer.kto_trainer import KTOTrainer
 
@@ -60,12 +64,35 @@ def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
     own = {name: settings[name] for name in (*names, "precompute_ref_log_probs")}
     arguments = KTOConfig(**{**own, "max_length": None, **run.arguments()})
     made = trainers.common(run)
+    labels = made["train_dataset"].data.column("label")
+    weights = (settings["desirable_weight"], settings["undesirable_weight"])
+    if text := imbalance(pc.sum(labels).as_py(), len(labels), *weights):
+        run.reporter.message(f"warning: {text}")
     for name, processes in (("train_dataset", 1), ("eval_dataset", run.task.world.size)):
         rows = made[name]
         if rows is not None and settings["loss_type"] == "kto":
             rows = with_mismatched(rows, SharedBatches(range(len(rows)), len(rows), micro, processes))
         made[name] = trainers.beside_checkpoints(run, rows)
     return trainers.ready(trainers.unprepared(KTOTrainer)(args=arguments, **made, **trainers.reference(run)))
+
+
+def imbalance(good: int, rows: int, desirable: float, undesirable: float) -> str:
+    """What is odd about how good and bad answers weigh, in words; "" if nothing is.
+
+    The paper has them weigh as 1 to 1 up to 4 to 3 (equation 8 of https://huggingface.co/papers/2402.01306).
+    """
+    bad = rows - good
+    if not good or not bad:
+        return f"all {rows} answers are {'good' if good else 'bad'}, and the loss learns from both kinds"
+    weighs = (desirable * good, undesirable * bad)
+    if weighs[1] * (1 - ROUNDED) <= weighs[0] <= weighs[1] * MOST * (1 + ROUNDED):
+        return ""
+    ranges = [(weighs[1] / good, weighs[1] / good * MOST), (weighs[0] / bad / MOST, weighs[0] / bad)]
+    first, second = (f"from {least:.3g} to {most:.3g}" for least, most in ranges)
+    return (
+        f"{good} good answers weigh {weighs[0]:g} and {bad} bad ones {weighs[1]:g}; its paper has 1 to 1 up to 4 to 3: "
+        f"set `desirable_weight` {first}, or `undesirable_weight` {second}"
+    )
 
 
 def with_mismatched(rows: Any, batches: Iterable[Sequence[int]]) -> Any:  # noqa: ANN401  datasets has no types

@@ -36,6 +36,7 @@ from executor.training.stage import Stage
 from executor.training.trainer_arguments import COMMON
 from executor.training.trainer_table import FORBIDDEN, OWNED
 from executor.training.training import train
+from executor.workers.events import Message
 from executor.workers.task import Input, Task
 from executor.workers.worker_reports import Reporter, StopRequestedError
 from planner.structure import settings_of
@@ -404,6 +405,12 @@ def test_every_loss_of_trl_can_be_had(bench: Bench, loss: str) -> None:
     CASES[loss] = stage
     made = run(evolve(task, settings=settings_of(stage)))
     assert made.log[0]["loss"] == pytest.approx(by_hand(bench, loss)[0], abs=1e-5)
+
+
+def test_what_trl_would_have_said_of_the_weights_of_answers_is_said(bench: Bench) -> None:
+    good = sum(bool(one["label"]) for one in JUDGED)
+    begin = f"warning: {good} good answers weigh {good} and {len(JUDGED) - good} bad ones "
+    assert any(isinstance(one, Message) and one.text.startswith(begin) for one in bench.straight("kto full").said)
 
 
 def test_dropout_is_switched_off_where_attention_holds_it_as_a_number(bench: Bench) -> None:
