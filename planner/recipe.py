@@ -17,7 +17,7 @@ from planner.matrix import Member, members
 from planner.overrides import Overrides
 from planner.policy import HARDWARE, POLICY, Hardware, Limits, Policy, unpriced
 from planner.refactoring import TABLES, Refactoring, contradictions, refactoring, table_faults
-from planner.references import check_references, reference_fields
+from planner.references import Naming, check_references, named_in, reference_fields, sound
 from planner.secret_values import secrets_in
 from planner.state_table import STATE, StateTable, unused
 from planner.structure import settings_of, structure
@@ -76,13 +76,18 @@ def assemble(written: Written, kinds: Kinds) -> Recipe:
     state = reader.state_table()
     resources = {one.address: one for one in reader.resources()}
     told, limits = reader.refactoring(resources), reader.limits()
-    found = [*reader.found, *secrets_in(written.tables, written), *check_references(resources, reader.unusable)]
-    roots = {address: one for address, one in resources.items() if not _refers(one)}
+    found = [
+        *reader.found,
+        *secrets_in(written.tables, written),
+        *check_references(resources, reader.unusable, reader.faulty.values()),
+    ]
     # What refers to others can only be checked if the others are right.
-    faults = {one.address: one.kind.check(one, resources) for one in (roots if errors(found) else resources).values()}
+    right = sound(resources) if errors(found) else resources
+    faults = {address: one.kind.check(one, resources) for address, one in right.items()}
     found += [fault for group in faults.values() for fault in group]
     if errors(found):
-        raise BrokenRecipeError(found, {address: one for address, one in roots.items() if not faults[address]})
+        roots = {address: one for address, one in right.items() if not (_refers(one) or faults[address])}
+        raise BrokenRecipeError(found, roots)
     return Recipe(written.file, in_order(_with_derived(resources)), state, told, limits)
 
 
@@ -159,6 +164,8 @@ class _Reader:
     found: list[Diagnostic] = field(factory=list)
     unusable: set[str] = field(factory=set)
     """Addresses of tables that are no resources because of their problems."""
+    faulty: dict[str, Naming] = field(factory=dict)
+    """What such tables name, by address; of a matrix, what its first member does."""
 
     @cached_property
     def _inside(self) -> dict[str, dict[str, Place]]:
@@ -291,6 +298,9 @@ class _Reader:
         told |= set(wrong)
         if wrong:
             self.unusable.add(address)
+            if specification is not None and table not in self.faulty:
+                names = named_in(table_of_kind, specification)
+                self.faulty[table] = Naming(address, specification, names, Resource(address, kind, None, places).place)
 
     def _specification(self, kind: Kind, table: Mapping[str, Plain]) -> tuple[type | None, tuple[Fault, ...]]:
         """The class of a kind's fields, picked by the field that tells its variants apart; or what is wrong with it."""

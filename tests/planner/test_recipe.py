@@ -335,6 +335,64 @@ def test_what_a_kind_finds_wrong_with_fields_together_is_told_with_everything_el
     assert dict(broken.value.sound) == {}
 
 
+def test_what_a_faulty_table_names_is_looked_at_with_its_faults() -> None:
+    text = """
+        [raw.rows]
+        sources = "a"
+        [thing.one]
+        base = "raw.row"
+        more = ["thing.two", 3]
+        steps = "4"
+        [thing.two]
+        base = "raw.rows"
+        """
+    assert [(place, detail, hint) for place, _, detail, hint in problems(text)] == [
+        ("recipe.toml:2:1", "raw.rows.source: this field is required.", "Write `source = ...`."),
+        ("recipe.toml:3:1", "raw.rows.sources: there is no such field.", "Did you mean `source`?"),
+        (
+            "recipe.toml:5:1",
+            "thing.one.base names raw.row, which the recipe does not define.",
+            "Did you mean `raw.rows`?",
+        ),
+        ("recipe.toml:6:1", "thing.one.more.1: expected a string, got 3.", ""),
+        ("recipe.toml:6:1", "thing.one.more must name a raw, not thing.two.", "Known: raw.rows."),
+        ("recipe.toml:7:1", 'thing.one.steps: expected a whole number, got "4".', ""),
+    ]
+
+
+def test_what_leads_to_nothing_wrong_is_checked_beside_what_is_wrong() -> None:
+    def objecting(resource: Resource, _: Resources) -> tuple[Diagnostic, ...]:
+        return (Diagnostic("Too bold", f"{resource.address} cannot be both."),)
+
+    kinds = KINDS | {"thing": Kind("thing", {"": Thing}, 1, "rebuild", inputs=inputs, check=objecting)}
+    text = (
+        RAW
+        + """
+        [raw.broken]
+        source = 3
+        [thing.good]
+        base = "raw.a"
+        [thing.above]
+        base = "thing.good"
+        [thing.bad]
+        base = "raw.broken"
+        [thing.worse]
+        base = "thing.bad"
+        [thing.here]
+        base = "thing.there"
+        [thing.there]
+        base = "thing.here"
+        """
+    )
+    with pytest.raises(BrokenRecipeError) as broken:
+        parse(textwrap.dedent(text), "recipe.toml", kinds)
+    assert [one.detail for one in broken.value.diagnostics] == [
+        "thing.good cannot be both.",
+        "thing.above cannot be both.",
+        "raw.broken.source: expected a string, got 3.",
+    ]
+
+
 def test_resources_that_are_right_and_refer_to_nothing_survive_a_broken_recipe() -> None:
     with pytest.raises(BrokenRecipeError) as broken:
         parse(RAW + "[zebra.x]\n", "recipe.toml", KINDS)
