@@ -47,6 +47,8 @@ class Verification:
             self._artifact(address, record)
             self._checkpoints(address, record)
             self._shared(address, record)
+            if record.kind == "export" and state.records.get(address) == record:
+                self._exported(address, record)
 
     def _history(self, state: State) -> None:
         entries = self.store.history.newest_first(state)
@@ -83,6 +85,22 @@ class Verification:
         if wrong:
             detail = f"The artifact of {address} is not what was made: {'; '.join(wrong)}."
             self.found.append(Diagnostic("Changed artifact", detail, HINT, Place(name)))
+
+    def _exported(self, address: str, record: Record) -> None:
+        """What lies in a folder; an object store or the hub is taken at its word."""
+        from executor.publishing.destinations import FolderDestination, destination
+        from executor.publishing.publication import changed
+
+        place = destination(str(record.settings["to"]), self.layout.recipe_folder, private=True)
+        if not record.output_digest or not isinstance(place, FolderDestination) or not place.path.exists():
+            return
+        self._count("exports")
+        if wrong := changed(place.path, record):
+            detail = (
+                f"The folder of {address} is not what was exported: {', '.join(f'`{one}`' for one in wrong)} changed."
+            )
+            hint = "Remove the folder, and `tune apply` exports again."
+            self.found.append(Diagnostic("Changed artifact", detail, hint, Place(place.name)))
 
     def _checkpoints(self, address: str, record: Record) -> None:
         for one in record.checkpoints:

@@ -20,6 +20,7 @@ from state.diagnostic import Diagnostic, ProblemError
 from state.values import frozen
 
 if TYPE_CHECKING:
+    from executor.publishing.destinations import Destination
     from executor.workers.task import Outcome, Task
     from executor.workers.worker_reports import Reporter
 
@@ -183,7 +184,7 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     What was found stays part of the identity: after a loss it is another export, and from then on again the same.
     """
     from executor.publishing.destinations import FolderDestination, destination
-    from executor.publishing.publication import SUMS
+    from executor.publishing.publication import is_whole
 
     export: Export = resource.specification
     place = destination(export.to, surroundings.folder, private=export.private)
@@ -193,10 +194,17 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     before = record.content.get(export.to, UNTOUCHED) if record is not None else UNTOUCHED
     known = record is not None and record.output_digest and export.to in record.content
     if record is None or not known or not surroundings.made_here(resource):
-        return Probe({export.to: before})
-    sums = place.path / SUMS
-    whole = sums.is_file() and digest_bytes(sums.read_bytes()) == record.output_digest
-    return Probe({export.to: before if whole else record.action_key})
+        return Probe({export.to: before}, diagnostics=_occupied(resource, place) if record is None else ())
+    return Probe({export.to: before if is_whole(place.path, record) else record.action_key})
+
+
+def _occupied(resource: Resource, place: Destination) -> tuple[Diagnostic, ...]:
+    """Why nothing could be exported to a place, found before anything else is made."""
+    try:
+        place.check()
+    except ProblemError as error:
+        return tuple(one.at(resource.place("to")) for one in error.diagnostics)
+    return ()
 
 
 def build(task: Task, reporter: Reporter) -> Outcome:

@@ -20,6 +20,7 @@ from executor.publishing.calibrated_weights import Calibration, write_calibrated
 from executor.publishing.quantized_weights import write_quantized
 from executor.tokens.token_files import TRAIN, read_columns
 from executor.workers.task import Input, Task
+from state.canonical import digest_bytes
 from state.durable import sync_tree, write_atomically
 from state.record import Record, State
 
@@ -64,6 +65,24 @@ def read_sums(content: bytes) -> dict[str, str]:
     """The digest of every file that a list names; nothing for what is no such list."""
     lines = (line.partition("  ") for line in content.decode(errors="replace").splitlines())
     return {path: digest for digest, _, path in lines if path}
+
+
+def is_whole(folder: Path, record: Record) -> bool:
+    """Whether a folder holds what a record says was exported, as far as names and sizes tell."""
+    sums = folder / SUMS
+    if not sums.is_file() or digest_bytes(content := sums.read_bytes()) != record.output_digest:
+        return False
+    there = [path for name in (*read_sums(content), SUMS) if (path := folder / name).is_file()]
+    return sum(path.stat().st_size for path in there) == record.facts.get("bytes")
+
+
+def changed(folder: Path, record: Record) -> list[str]:
+    """The files of an exported folder that are not what was exported, every byte read."""
+    sums = folder / SUMS
+    if not sums.is_file() or digest_bytes(content := sums.read_bytes()) != record.output_digest:
+        return [SUMS]
+    named = read_sums(content).items()
+    return [name for name, digest in named if not (folder / name).is_file() or sha256(folder / name) != digest]
 
 
 def _copy_rest(source: Path, folder: Path) -> None:

@@ -83,7 +83,13 @@ def test_an_export_that_was_changed_or_removed_is_made_again(folder: Any) -> Non
     folder.apply()
     exported = folder.path / "outputs" / "final"
     before = {name: (exported / name).read_bytes() for name in FILES}
-    for harm in (shutil.rmtree, lambda path: (path / "SHA256SUMS").write_text("")):
+    harms = (
+        shutil.rmtree,
+        lambda path: (path / "SHA256SUMS").write_text(""),
+        lambda path: (path / "config.json").write_text("{}"),
+        lambda path: (path / "audit" / "bom.cdx.json").unlink(),
+    )
+    for harm in harms:
         harm(exported)
         assert folder.actions() == {"export.final": "rebuild"}
         (reason,) = folder.step("export.final")["reasons"]
@@ -92,6 +98,30 @@ def test_an_export_that_was_changed_or_removed_is_made_again(folder: Any) -> Non
         assert folder.apply()["export.final"] == "rebuilt"
         assert {name: (exported / name).read_bytes() for name in FILES} == before
         assert folder.summary() == {"reuse": 2}
+
+
+def test_an_exported_folder_is_verified_byte_by_byte(folder: Any) -> None:
+    folder.apply()
+    assert folder.tune("verify", "export.final").stdout == "export.final is what was written.\n"
+    assert "exports (1)" in folder.tune("state", "verify").stdout
+    weights = folder.path / "outputs" / "final" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    for command in (["verify", "export.final"], ["state", "verify"]):
+        assert folder.tune(*command, expect=1).stderr == (
+            "outputs/final: Error: Changed artifact [TUNE341]\n"
+            "  The folder of export.final is not what was exported: `model.safetensors` changed.\n"
+            "  hint: Remove the folder, and `tune apply` exports again.\n"
+        )
+
+
+def test_what_is_not_here_is_not_said_to_be_what_was_written(folder: Any) -> None:
+    folder.apply()
+    shutil.rmtree(folder.path / "outputs")
+    for address in ("export.final", "model.base"):
+        said = folder.tune("verify", address, expect=1).stderr
+        assert said.startswith(
+            f"Error: No output [TUNE393]\n  Of {address}, there is nothing on this machine that could"
+        )
 
 
 def test_an_undone_edit_is_exported_again_and_never_adopted(folder: Any) -> None:
@@ -119,7 +149,7 @@ def test_a_folder_with_somebody_s_files_is_refused_and_left_as_it_was(folder: An
     (target / "1-thesis.txt").write_text("years of work")
     (target / name).write_text("00  1-thesis.txt\n")
     before = files(target)
-    said = folder.tune("apply", "--auto-approve", expect=1).stderr
+    said = folder.tune("plan", expect=1).stderr
     assert (
         "Error: Foreign files [TUNE382]\n  `outputs/final` holds `1-thesis.txt`, which no export of tune put there.\n"
         "  hint: Name an empty place, or one that tune has exported to; nothing was written.\n"

@@ -24,6 +24,9 @@ from tune.views.replay import print_replay
 from tune.views.run import LineView
 from tune.views.terminal import console
 
+LOOKED_AT = {"artifacts", "checkpoints", "exports"}
+"""What a verification reads of one address; the state is read for all of them."""
+
 
 @click.command()
 @click.argument("address")
@@ -44,6 +47,10 @@ def command(context: click.Context, address: str, recipe: str, *, replay: bool, 
         raise problem("Unknown address", f"The state has no `{address}`.", "`tune state list` shows all.")
     verification = Verification(project.store, project.layout, project.shared, address)
     verification.run()
+    if not verification.found and not LOOKED_AT & verification.checked.keys():
+        detail = f"Of {address}, there is nothing on this machine that could be checked."
+        hint = "`tune state show` says what it was made from, and where; `tune output --fetch` brings what is shared."
+        raise problem("No output", detail, hint)
     if as_json:
         plain = [diagnostic_to_plain(one) for one in verification.found]
         click.echo(json.dumps({"address": address, "intact": not plain, "diagnostics": plain}, indent=1))
