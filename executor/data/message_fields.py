@@ -72,6 +72,10 @@ class Names:
         role, content = message.get(self.role), message.get(self.content)
         if len(message) == 2 and isinstance(content, str) and isinstance(role, str) and role in self.roles:  # noqa: PLR2004  nothing but role and content, as in most data
             return {"role": self.roles[role], "content": content}
+        if self.role not in message:
+            given = ", ".join(f"`{name}`" for name in message) or "no fields"
+            reason = f"has no `{self.role}` in message {number}, but {given}"
+            raise RowError(f"{reason}; name the right one in `message_property_mappings`")
         named = {name: one for name, one in message.items() if name not in self.taken}
         named |= {name: message[given] for name, given in self.properties.items() if given in message}
         named["role"] = self._role(role, number)

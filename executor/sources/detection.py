@@ -33,9 +33,9 @@ def resolved(dataset: Dataset, folder: Path) -> Dataset:
     if len(told) == 1:
         name, settings = told[0]
         return dataset_of({**settings_of(dataset), **not_given(dataset, settings), "type": name})
-    hint = f"Set `type` to one of {', '.join(sorted(formats.load()))}, and the fields that it reads."
+    ways = ", ".join(dict.fromkeys(name for name, _ in told))
+    hint = f"Set `type` to one of {ways or ', '.join(sorted(formats.load()))}, and the fields that it reads."
     if told:
-        ways = ", ".join(name for name, _ in told)
         raise problem("Unknown type", f"`type` is not set, and the rows can be read in several ways: {ways}.", hint)
     if first:
         fields = ", ".join(f"`{name}`" for name in first[0].values) or "none"

@@ -352,7 +352,12 @@ def test_tokens_are_taken_without_their_padding(row: dict[str, Any], labels: tup
 
 REFUSALS = [
     ("chat_template", {"messages": []}, "has no list of messages in the field `messages`"),
-    ("chat_template", {"messages": [{"content": "a"}]}, "has no role in message 1"),
+    ("chat_template", {"messages": [{"role": "", "content": "a"}]}, "has no role in message 1"),
+    (
+        "chat_template",
+        {"messages": [{"from": "user", "value": "a"}]},
+        "has no `role` in message 1, but `from`, `value`; name the right one in `message_property_mappings`",
+    ),
     ("chat_template", {"messages": [ASKED, {"role": "assistant"}]}, "has no text content in message 2"),
     (
         "chat_template",
