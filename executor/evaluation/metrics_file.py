@@ -22,7 +22,7 @@ WRITE_SECONDS = 1.0
 """Opening the file for each row takes as long as all else that is done for it."""
 VOLATILE = ("tokens_per_second", "memory_gib", "seconds")
 """Columns that another run of the same would have other values in; `seconds` since the process began to train."""
-LEFT_OUT = ("_runtime", "samples_per_second", "steps_per_second", "num_tokens")
+LEFT_OUT = ("_runtime", "samples_per_second", "steps_per_second", "train_tokens_per_second", "num_tokens")
 """Ends of names of what trainers log and nobody keeps: speeds, and TRL's count of tokens, which begins anew."""
 FIRST = ("step", "epoch", "loss", "learning_rate", "grad_norm", "eval_loss")
 

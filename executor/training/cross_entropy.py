@@ -76,3 +76,5 @@ def faults(stage: Any) -> Iterator[tuple[str, str, str]]:  # noqa: ANN401  a sta
         yield "cross_entropy", "a smoothed loss needs all logits", 'Use "auto", or remove `label_smoothing_factor`.'
     if wanted == "standard" and stage.trainer.get("loss_type") == "dft":
         yield "cross_entropy", 'trainer.loss_type = "dft" is computed in chunks only', 'Use "auto".'
+    if stage.label_smoothing_factor and stage.trainer.get("loss_type") == "dft":
+        yield "label_smoothing_factor", 'trainer.loss_type = "dft" smooths nothing', "Remove one of them."

@@ -56,4 +56,5 @@ def was_not_evaluated(checkpoint: Path, run: Run) -> bool:
     state = trainer_state(checkpoint)
     step = int(state["global_step"])
     due = run.settings["evaluation"] is not None and step % run.eval_steps() == 0
-    return due and not evaluation_at(step, state["log_history"])
+    begun = step >= run.settings["trainer"].get("eval_delay", 0)
+    return due and begun and not evaluation_at(step, state["log_history"])

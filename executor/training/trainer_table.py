@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from executor.training import conditional_arguments
 from executor.training.known_elsewhere import hints
 from executor.training.method import Fault, Method
 from executor.training.stage import Stage
@@ -26,6 +27,7 @@ OWNED = {
     "gradient_checkpointing": "gradient_checkpointing",
     "activation_checkpointing": "gradient_checkpointing",
     "activation_checkpointing_kwargs": "gradient_checkpointing_kwargs",
+    "logging_strategy": "logging_steps",
     "save_steps": "checkpoints.save_steps",
     "save_total_limit": "checkpoints.save_total_limit",
     "eval_steps": "evaluation.eval_steps",
@@ -78,6 +80,15 @@ FORBIDDEN = frozenset(
         "use_cpu",
         # An epoch would have fewer steps than a plan counts, by which it warms up, and says what is the same run.
         "dataloader_drop_last",
+        # Batches would come as workers happen to be ready, in no order that a run could be resumed in.
+        "dataloader_in_order",
+        # Weights are cast for an evaluation, and would come out of training so.
+        "bf16_full_eval",
+        "fp16_full_eval",
+        # A run that ended early would end again where it is continued.
+        "restore_callback_states_from_checkpoint",
+        # Nodes share the folder that checkpoints are written to.
+        "save_on_each_node",
         "disable_tqdm",
         "logging_nan_inf_filter",
         "remove_unused_columns",
@@ -94,6 +105,7 @@ FORBIDDEN = frozenset(
         "parallelism_config",
         "local_rank",
         "push_to_hub",
+        "log_completions_hub_repo",
         *("hub_token", "hub_model_id", "hub_strategy", "hub_private_repo", "hub_revision", "hub_always_push"),
         "trust_remote_code",
         "save_only_model",
@@ -102,6 +114,8 @@ FORBIDDEN = frozenset(
         "eos_token",
         "pad_token",
         "length_column_name",
+        "padding_value",
+        "label_names",
         "deepspeed",
         "fsdp",
         "fsdp_config",
@@ -125,6 +139,29 @@ FORBIDDEN = frozenset(
     }
 )
 """Arguments that would take out of tune's hands what it must be able to promise."""
+UNHEEDED = frozenset(
+    {
+        # Of the preparation of rows, which are token rows already.
+        *("dataset_num_proc", "chat_template_kwargs", "max_completion_length"),
+        # Of a function that trainers may be given to compute metrics.
+        *("batch_eval_metrics", "include_for_metrics", "eval_do_concat_batches", "eval_use_gather_object"),
+        "prediction_loss_only",
+        "skip_memory_metrics",
+        # Of tools and pictures.
+        *("max_tool_calling_iterations", "log_multimodal"),
+    }
+)
+"""Arguments that change nothing about how rows, metrics and answers come to a trainer here."""
+ACCELERATED = ("non_blocking", "gradient_accumulation_kwargs.sync_each_batch")
+"""What of `accelerator_config` changes neither which rows a step sees nor in which order."""
+
+GENERATION = {
+    "max_new_tokens": "max_completion_length",
+    "num_return_sequences": "num_generations",
+    "temperature": "temperature",
+    "top_p": "top_p",
+}
+"""Names in `generation_kwargs`, which would win over the fields of the recipe."""
 
 
 def faults(stage: Stage, method: Method) -> Iterator[Fault]:
@@ -138,12 +175,30 @@ def faults(stage: Stage, method: Method) -> Iterator[Fault]:
             yield path, "the recipe has a field of its own for this", f"Use `{OWNED.get(name, name)}`."
         elif name in FORBIDDEN:
             yield path, "tune decides this itself", "Remove it."
+        elif name in UNHEEDED or (name == "shuffle_dataset" and method.layout != "prompts"):
+            yield path, "it would do nothing here", "Remove it."
         elif name not in accepted:
             yield path, "the trainer has no such argument", _instead(name, method)
-    accelerated = stage.trainer.get("accelerator_config")
-    if isinstance(accelerated, Mapping) and accelerated.get("split_batches"):
-        detail = "with several processes, an optimizer step would see fewer rows than `batch_size` says"
-        yield "trainer.accelerator_config.split_batches", detail, "Remove it."
+    yield from conditional_arguments.faults(stage, method)
+    yield from _accelerator_faults(stage.trainer.get("accelerator_config", {}))
+    drawn = stage.trainer.get("generation_kwargs")
+    for name in drawn if isinstance(drawn, Mapping) else ():
+        if name in GENERATION:
+            detail, hint = "the recipe has a field of its own for this", f"Use `{GENERATION[name]}`."
+            yield f"trainer.generation_kwargs.{name}", detail, hint
+
+
+def _accelerator_faults(table: object) -> Iterator[Fault]:
+    """What accelerate is told of rows and batches, which would be other ones than the recipe says."""
+    path = "trainer.accelerator_config"
+    if not isinstance(table, Mapping):
+        yield path, "what is not in the recipe itself is no part of what a model is made from", "Write it as a table."
+        return
+    inner = table.get("gradient_accumulation_kwargs", {})
+    within = [f"gradient_accumulation_kwargs.{name}" for name in inner] if isinstance(inner, Mapping) else []
+    for name in (*within, *(one for one in table if one != "gradient_accumulation_kwargs" or not within)):
+        if name not in ACCELERATED:
+            yield f"{path}.{name}", "tune decides this itself", f"There may be {' and '.join(ACCELERATED)}."
 
 
 def _instead(name: str, method: Method) -> str:

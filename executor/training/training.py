@@ -123,8 +123,8 @@ def _train(
     for callback in following.all:
         trainer.add_callback(callback)
     resume = Path(task.tune_folder) / task.resume_from.folder if task.resume_from else None
-    if resume is not None and was_not_evaluated(resume, run):
-        trainer.args.eval_on_start = True
+    if resume is not None:
+        trainer.args.eval_on_start = was_not_evaluated(resume, run)
     try:
         result = _run_trainer(trainer, following, resume)
     except StopRequestedError:

@@ -16,8 +16,8 @@ from executor.workers.usage import usage
 from executor.workers.worker_reports import Reporter
 
 USAGE_SECONDS = 1.0
-SUMMARY = "train_runtime"
-"""What a trainer logs of a whole run, when it is over."""
+SUMMARY = "train_loss"
+"""What a trainer logs of a whole run, when it is over; only some rows before it have no `train_runtime`."""
 
 
 @define(eq=False)

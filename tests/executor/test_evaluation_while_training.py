@@ -131,6 +131,20 @@ def test_a_metric_that_is_not_measured_is_told_at_the_first_evaluation(laborator
     assert "loss" in found.hint
 
 
+@pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.parametrize(
+    ("told", "steps"), [({"eval_on_start": True}, [0, 3, 4]), ({"eval_delay": 4}, [4])], ids=["on start", "delayed"]
+)
+def test_a_resumed_run_evaluates_when_a_straight_one_does(
+    laboratory: Laboratory, told: dict[str, Any], steps: list[int], at: int
+) -> None:
+    """Another evaluation could be the best one, or end the run."""
+    stage = evolve(HELD_BACK, max_steps=4, trainer=told, evaluation=Evaluation(eval_steps=3))
+    straight, task = run(laboratory.task(stage)), laboratory.task(stage)
+    assert list(evaluated(straight)) == steps
+    assert metrics(run(resumed(task, interrupted(task, at)))) == metrics(straight)
+
+
 @pytest.mark.parametrize(("times", "steps"), [(1, [3, 6]), (2, [2, 4, 6]), (3, [1, 2, 3, 4, 5, 6])])
 def test_evaluations_are_spread_over_an_epoch(laboratory: Laboratory, times: int, steps: list[int]) -> None:
     stage = evolve(HELD_BACK, evaluation=Evaluation(evals_per_epoch=times), num_epochs=2)

@@ -118,10 +118,34 @@ FAULTS = {
         "train.it.trainer.auto_find_batch_size: the recipe has a field of its own for this.\nUse `auto_micro_batch`."
     ),
     "trainer.ignore_data_skip = true": "train.it.trainer.ignore_data_skip: tune decides this itself.\nRemove it.",
+    "trainer.bf16_full_eval = true": "train.it.trainer.bf16_full_eval: tune decides this itself.\nRemove it.",
+    "trainer.dataset_num_proc = 4": "train.it.trainer.dataset_num_proc: it would do nothing here.\nRemove it.",
+    "trainer.shuffle_dataset = true": "train.it.trainer.shuffle_dataset: it would do nothing here.\nRemove it.",
+    'trainer.logging_strategy = "no"': (
+        "train.it.trainer.logging_strategy: the recipe has a field of its own for this.\nUse `logging_steps`."
+    ),
+    "trainer.dataloader_persistent_workers = true": (
+        "train.it.trainer.dataloader_persistent_workers: it does nothing without `dataloader_num_workers`.\n"
+        "Set that, or remove it."
+    ),
+    "trainer.eval_on_start = true": (
+        "train.it.trainer.eval_on_start: it does nothing without an `evaluation` table.\nSet that, or remove it."
+    ),
     "trainer.accelerator_config = { split_batches = true }": (
-        "train.it.trainer.accelerator_config.split_batches: with several processes, an optimizer step would see fewer "
-        "rows than `batch_size` says.\n"
-        "Remove it."
+        "train.it.trainer.accelerator_config.split_batches: tune decides this itself.\n"
+        "There may be non_blocking and gradient_accumulation_kwargs.sync_each_batch."
+    ),
+    "trainer.accelerator_config = { gradient_accumulation_kwargs = { num_steps = 2 } }": (
+        "train.it.trainer.accelerator_config.gradient_accumulation_kwargs.num_steps: tune decides this itself.\n"
+        "There may be non_blocking and gradient_accumulation_kwargs.sync_each_batch."
+    ),
+    'trainer.accelerator_config = "accelerate.json"': (
+        "train.it.trainer.accelerator_config: what is not in the recipe itself is no part of what a model is made "
+        "from.\n"
+        "Write it as a table."
+    ),
+    'label_smoothing_factor = 0.1\ntrainer.loss_type = "dft"': (
+        'train.it.label_smoothing_factor: trainer.loss_type = "dft" smooths nothing.\nRemove one of them.'
     ),
     "trainer.warmup_ratio = 0.1": (
         "train.it.trainer.warmup_ratio: the trainer has no such argument.\n"
@@ -180,6 +204,29 @@ def test_answers_are_not_compared_by_a_head_that_each_process_trains_alone() -> 
     assert found.detail == f"train.it.adapter.modules_to_save: {alone}."
     assert found.place.line == FIRST
     parse(recipe + lines.replace("fsdp", "ddp"), "recipe.toml", kinds.load())
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("vllm_gpu_memory_utilization = 0.5", "it does nothing without `use_vllm`. Set that, or remove it."),
+        ("sapo_temperature_pos = 2.0", 'it does nothing without `loss_type` = "sapo". Set that, or remove it.'),
+        ("num_completions_to_print = 2", "it does nothing without `trainer.log_completions`. Set that, or remove it."),
+        ("chat_template_kwargs = { thinking = true }", "it would do nothing here. Remove it."),
+        ("generation_kwargs.temperature = 0.5", "the recipe has a field of its own for this. Use `temperature`."),
+        ("generation_kwargs.top_k = 5", ""),
+        ("shuffle_dataset = false", ""),
+    ],
+)
+def test_what_a_trainer_that_lets_the_model_answer_would_not_heed_is_refused(line: str, told: str) -> None:
+    recipe = RECIPE.replace('"sft"', '"grpo"').replace("chat_template", "prompt") + 'reward_functions = ["length"]\n'
+    name, said = line.partition(" =")[0], f"{recipe}trainer.{line}"
+    try:
+        parse(said, "recipe.toml", kinds.load())
+        found = []
+    except ProblemError as error:
+        found = [f"{one.detail} {one.hint}" for one in error.diagnostics]
+    assert found == ([f"train.it.trainer.{name}: {told}"] if told else [])
 
 
 def test_qlora_is_resolved_to_what_it_says_of_the_base() -> None:

@@ -198,7 +198,7 @@ ROWS: list[tuple[str, str, str, str]] = [
     ("distributed.reshard_after_forward", FSDP, "false", Action.UPDATE),
     ("distributed.transformer_layer_cls_to_wrap", FSDP, '["LlamaDecoderLayer"]', Action.UPDATE),
     ("distributed.state_dict_type", FSDP, '"full"', Action.UPDATE),
-    ("trainer", "", "{ dataloader_persistent_workers = true }", Action.REBUILD),
+    ("trainer", "", "{ pad_to_multiple_of = 8 }", Action.REBUILD),
     ("label_smoothing_factor", "", "0.1", Action.REBUILD),
     ("group_by_length", "", "true", Action.REBUILD),
 ]

@@ -832,6 +832,15 @@ def test_batches_are_as_wide_as_the_trainer_table_says(laboratory: Laboratory) -
     assert made[0] == pytest.approx(made[1], abs=1e-5)
 
 
+def test_tokens_that_were_seen_are_counted_beside_the_other_figures(laboratory: Laboratory) -> None:
+    """With the count comes a speed, by which the rows were taken for the summary of the run, and left out."""
+    counted = evolve(BASIC, max_steps=2, trainer={"include_num_input_tokens_seen": "all"})
+    found = metrics(run(laboratory.task(counted)))
+    plain = metrics(run(laboratory.task(evolve(counted, trainer={}))))
+    assert [row.pop("num_input_tokens_seen") > 0 for row in found] == [True, True]
+    assert found == plain
+
+
 def test_a_training_tells_its_progress_to_the_end(laboratory: Laboratory) -> None:
     progress = [one for one in laboratory.straight("full").said if isinstance(one, events.Progress)]
     assert (progress[0].done, progress[-1].done, progress[-1].total) == (1, 6, 6)
