@@ -12,7 +12,7 @@ from executor.evaluation.evaluating import Prediction
 from executor.evaluation.text_metrics import METRICS
 from executor.evaluation.user_functions import load_function, user_function
 from state.diagnostic import problem
-from state.wording import suggestion
+from state.wording import stopped, suggestion
 
 Metric: TypeAlias = Callable[[Sequence[Prediction]], Mapping[str, float]]
 """Answers with their questions and references -> values by name."""
@@ -66,7 +66,7 @@ def _guarded(text: str, name: str, function: Callable[..., Any]) -> Metric:
             return {str(one): float(value) for one, value in values.items()}
         except Exception as error:
             traceback.print_exc()
-            detail = f"`{text}` ended with {type(error).__name__}: {error}."
+            detail = stopped(f"`{text}` ended with {type(error).__name__}: {error}")
             hint = (
                 "It is called with a list of answers and a list of references, and returns a number, or a dict of them."
             )

@@ -56,11 +56,19 @@ def faults(stage: Any) -> Iterator[Fault]:  # noqa: ANN401  a RewardStage with a
     elif stage.batch_size % stage.num_generations:
         detail = f"{stage.batch_size} completions are no whole number of prompts at `num_generations` = "
         yield "batch_size", f"{detail}{stage.num_generations}", "Use a multiple of it."
+    yield from _evaluation_faults(stage)
+
+
+def _evaluation_faults(stage: Any) -> Iterator[Fault]:  # noqa: ANN401  as above
+    told = stage.trainer.get("num_generations_eval")
+    path, answers = (
+        ("trainer.num_generations_eval", told) if isinstance(told, int) else ("num_generations", stage.num_generations)
+    )
     micro = known_micro_batch(stage.batch_size, stage.micro_batch_size, stage.distributed)
     together = micro * known_processes(stage.distributed)
-    if (stage.val_set_size or stage.test_datasets) and together % stage.num_generations:
+    if (stage.val_set_size or stage.test_datasets) and answers and together % answers:
         detail = "to evaluate, all completions of a prompt go through the model at once, on all processes together"
-        yield "micro_batch_size", detail, f"Use a multiple of `num_generations` = {stage.num_generations}."
+        yield "micro_batch_size", detail, f"Use a multiple of `{path}` = {answers}."
 
 
 def passed_on(settings: Mapping[str, Any]) -> dict[str, Any]:

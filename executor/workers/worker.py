@@ -26,6 +26,7 @@ from executor.workers.worker_reports import Reporter, StopRequestedError
 from planner.planfile import diagnostic_to_plain
 from state import artifacts
 from state.diagnostic import Diagnostic, ProblemError
+from state.wording import stopped
 
 
 def main() -> None:
@@ -52,8 +53,8 @@ def _build(task: Task, reporter: Reporter) -> events.WorkerEvent:
     """The last word on a task; whatever goes wrong becomes one diagnostic, with the traceback in the log."""
     try:
         return events.Finished(to_plain(build(task, reporter)))
-    except StopRequestedError as stopped:
-        return events.Stopped(stopped.step)
+    except StopRequestedError as stop:
+        return events.Stopped(stop.step)
     except ProblemError as error:
         return events.Crashed(tuple(diagnostic_to_plain(one) for one in error.diagnostics))
     except Exception as error:  # noqa: BLE001  the parent must hear of everything that ends a step
@@ -80,7 +81,7 @@ def _explain(error: Exception) -> Diagnostic:
     text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         hint = "Free some space, or lower `checkpoints.save_total_limit`; complete checkpoints are kept."
-        return Diagnostic("Disk full", f"{text}.", hint)
+        return Diagnostic("Disk full", stopped(text), hint)
     if type(error).__name__ == "UnpicklingError":
         detail = "It holds something else than tensors and plain values, which is never loaded."
         hint = "Remove the checkpoint's folder: the next plan continues from an earlier one, or anew."
@@ -88,7 +89,7 @@ def _explain(error: Exception) -> Diagnostic:
     if determinism.REFUSED in text:
         hint = 'Set `deterministic` = false, or use what does without it, such as attn_implementation = "eager".'
         return Diagnostic("Not deterministic", f"{text.partition(', but')[0]}.", hint)
-    return Diagnostic("Step failed", f"{text}{place_in_user_code(error)}.")
+    return Diagnostic("Step failed", stopped(f"{text}{place_in_user_code(error)}"))
 
 
 def _keep_silent(_: events.WorkerEvent) -> None:

@@ -303,6 +303,8 @@ def test_kto_compares_answers_that_go_through_the_model_together(lines: str, pat
         ("micro_batch_size = 1\ndistributed.processes = 2", True),
         ("micro_batch_size = 2\ndistributed.processes = 2", False),
         ("distributed.processes = 4", False),
+        ("micro_batch_size = 2\ntrainer.num_generations_eval = 2", False),
+        ("micro_batch_size = 4\ntrainer.num_generations_eval = 3", True),
     ],
 )
 def test_completions_of_a_prompt_are_measured_together(lines: str, *, refused: bool) -> None:
