@@ -136,7 +136,7 @@ def _measured(measured: Measured) -> Iterator[str]:
 
 
 def _figure(plain: Plain) -> str:
-    return f"{plain:.4g}" if isinstance(plain, float) else "" if plain is None else str(plain)
+    return f"{plain:z.4g}" if isinstance(plain, float) else "" if plain is None else str(plain)
 
 
 def _details(plan: Plan, kinds: Kinds) -> Iterator[str]:

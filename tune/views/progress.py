@@ -72,7 +72,7 @@ def _figures(event: events.Progress) -> Iterator[str]:
         yield f"epoch {values['epoch']:.2f}"
     for name, label in (("loss", "loss"), ("eval_loss", "eval loss"), ("learning_rate", "lr")):
         if name in values:
-            yield f"{label} {values[name]:.4g}"
+            yield f"{label} {values[name]:z.4g}"
     if "grad_norm" in values:
         yield f"grad norm {values['grad_norm']:.3g}"
     if event.seconds_left is not None and event.done < event.total:

@@ -204,6 +204,6 @@ def ended(event: events.StepEnded) -> str:
     text = f"{event.address}: {event.result}"
     if event.result not in ("reused", "updated", "recorded", "forgotten", "adopted", "found", "moved"):
         text += f" in {duration(event.seconds)}"
-        figures = [f"{name} {event.metrics[name]:.4g}" for name in _SHOWN if name in event.metrics]
+        figures = [f"{name} {event.metrics[name]:z.4g}" for name in _SHOWN if name in event.metrics]
         text += f" ({', '.join(figures)})" if figures else ""
     return f"{text}; {event.detail}" if event.detail else text

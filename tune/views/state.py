@@ -66,7 +66,7 @@ def _what(record: Record) -> str:
 
 
 def _figure(plain: Plain) -> str:
-    return f"{plain:,.4g}" if isinstance(plain, float) else f"{plain:,}" if isinstance(plain, int) else str(plain)
+    return f"{plain:z,.4g}" if isinstance(plain, float) else f"{plain:,}" if isinstance(plain, int) else str(plain)
 
 
 def lines(found: Found, state: State) -> Iterator[tuple[str, str]]:
