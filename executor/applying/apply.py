@@ -39,6 +39,8 @@ class Result:
     done: Mapping[str, str]
     interrupted: bool = False
     failure: ProblemError | None = None
+    failed: str = ""
+    """The address of the step that ended with it, if one did."""
     spared: Mapping[str, float] = field(factory=dict)
     """What was planned as work and turned out to be unnecessary, with the seconds that it took when it last ran."""
 
@@ -58,7 +60,7 @@ def apply(plan: Plan, desired: Mapping[str, Desired], means: Means) -> Result:
     except InterruptedStepError:
         return evolve(applying.result(), interrupted=True)
     except ProblemError as error:
-        return evolve(applying.result(), failure=error)
+        return evolve(applying.result(), failure=error, failed=applying.current)
     return applying.result()
 
 
@@ -93,6 +95,7 @@ class _Applying:
     means: Means
     planning: Planning = field(init=False)
     done: dict[str, str] = field(factory=dict, init=False)
+    current: str = field(default="", init=False)
     spared: dict[str, float] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -134,6 +137,7 @@ class _Applying:
             except GateFailedError as error:
                 failed += error.diagnostics
                 without.add(step.address)
+        self.current = ""
         if failed:
             raise GateFailedError(failed)
 
@@ -141,6 +145,7 @@ class _Applying:
         """Do one step: what was planned, or less where that turns out to be enough."""
         if self.means.stop.requested:
             raise InterruptedStepError
+        self.current = planned.address
         started = time.monotonic()
         if planned.action is Action.FORGET:
             self._save(forget(self.state, planned.address))

@@ -31,7 +31,8 @@ FIRST = ("step", "epoch", "loss", "learning_rate", "grad_norm", "eval_loss")
 class MetricsFile:
     """Keeps the rows of a run as they come; what is logged several times at a step becomes one row.
 
-    Rows go to the file once a second and with every checkpoint, from which a run that was killed goes on.
+    Rows go to the file once a second and with every checkpoint, from which a run that was killed goes on,
+    and whenever a run ends: the last row before a failure is the one that is looked for.
     """
 
     path: Path
@@ -73,7 +74,7 @@ class MetricsFile:
 
     def save(self, folder: Path) -> None:
         """Put all rows so far into a folder."""
-        self._write()
+        self.write()
         shutil.copyfile(self.path, folder / NAME)
 
     def move_to(self, folder: Path) -> None:
@@ -84,13 +85,13 @@ class MetricsFile:
     def _close_row(self) -> None:
         """Nothing more is said of the newest row."""
         if time.monotonic() - self._written >= WRITE_SECONDS:
-            self._write()
+            self.write()
         if self._complete:
             self._start = None
         else:
             self._waiting.append(_line(self._row))
 
-    def _write(self) -> None:
+    def write(self) -> None:
         """Append what is not in the file, or put it in the place of what was written of it before."""
         if self._complete:
             return

@@ -134,6 +134,8 @@ def _train(
         ended = end_at(cast("Path", resume), run, trainer.state.log_history)
         _give_back(run, start)
         return ended
+    finally:
+        metrics_file.write()
     metrics: dict[str, Plain] = {
         "train_loss": round(float(result.training_loss), 6),
         "steps": int(trainer.state.global_step),

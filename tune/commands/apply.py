@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import click
+from attrs import evolve
 
 from executor.applying.apply import GateFailedError, Result, apply, unshared
 from executor.applying.means import Means
@@ -21,7 +22,7 @@ from planner.overrides import Overrides
 from planner.plan import Plan, Selection
 from planner.reason import ArtifactMissing
 from planner.staleness import beside, bound, moved
-from state.diagnostic import Diagnostic, ProblemError, problem
+from state.diagnostic import NOWHERE, Diagnostic, ProblemError, problem
 from state.lock import read_owner
 from state.values import frozen
 from tune.cli import INTERRUPTED, usage_problem
@@ -211,9 +212,18 @@ def _apply(project: Project, plan: Plan, desired: Mapping[str, Desired], digest:
             host=terms.host,
             content=project.content if terms.verify else None,
         )
-        result = apply(plan, desired, means)
+        result = _placed(apply(plan, desired, means), project)
         view.end(result)
     return _exit_code(result)
+
+
+def _placed(result: Result, project: Project) -> Result:
+    """The result; what went wrong in a step is told at the step's table, unless it has a better place."""
+    if result.failure is None or not result.failed:
+        return result
+    resource = project.recipe().resources.get(result.failed)
+    place = resource.place() if resource is not None else NOWHERE
+    return evolve(result, failure=type(result.failure)(one.at(place) for one in result.failure.diagnostics))
 
 
 def _exit_code(result: Result) -> int:

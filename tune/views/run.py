@@ -17,6 +17,7 @@ from rich.text import Text
 
 from executor.applying.apply import Result
 from executor.workers import events
+from planner.planfile import diagnostic_to_plain
 from tune.views.progress import in_one_line, live, waiting
 from tune.views.terminal import hanging
 from tune.views.words import duration
@@ -72,8 +73,9 @@ class JsonView(View):
         """What became of each address."""
         ended = "failed" if result.failure else "interrupted" if result.interrupted else "complete"
         steps, spared = dict(result.done), dict(result.spared)
-        serial = result.state.serial
-        self._write({"type": "summary", "result": ended, "steps": steps, "spared": spared, "serial": serial})
+        told = {"result": ended, "steps": steps, "spared": spared, "serial": result.state.serial}
+        wrong = [diagnostic_to_plain(one) for one in result.failure.diagnostics] if result.failure else []
+        self._write({"type": "summary", **told, "failed": result.failed, "diagnostics": wrong})
 
     def _write(self, plain: object) -> None:
         self.stream.write(json.dumps(plain, ensure_ascii=False) + "\n")
