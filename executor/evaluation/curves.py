@@ -13,8 +13,19 @@ from state.layout import Layout
 from state.record import Record
 from state.values import frozen
 
+
+def _both(column: str) -> tuple[tuple[str, str], ...]:
+    return (column, "train"), (f"eval_{column}", "eval")
+
+
 PANELS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
-    ("Loss", (("loss", "train"), ("eval_loss", "eval"))),
+    ("Loss", _both("loss")),
+    ("Token accuracy", _both("mean_token_accuracy")),
+    ("Reward", _both("reward")),
+    ("Preference accuracy", (*_both("rewards/accuracies"), *_both("accuracy"))),
+    ("Preference margin", (*_both("rewards/margins"), *_both("margin"))),
+    ("KL divergence", _both("kl")),
+    ("Length of completions", _both("completions/mean_length")),
     ("Learning rate", (("learning_rate", "learning rate"),)),
     ("Gradient norm", (("grad_norm", "gradient norm"),)),
 )

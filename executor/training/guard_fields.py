@@ -22,3 +22,7 @@ class Guards:
     """Warns when the loss is after so many steps where it began, within 1 %."""
     clipped_steps: int = setting(100, effect=Effect.RUNTIME, why=_WATCHES, validator=not_negative)
     """Warns when the gradients of so many steps in a row were all cut to `max_grad_norm`."""
+    equal_rewards_steps: int = setting(20, effect=Effect.RUNTIME, why=_WATCHES, validator=not_negative)
+    """Warns when in so many steps in a row all completions of each prompt got the same reward."""
+    cut_completions_steps: int = setting(20, effect=Effect.RUNTIME, why=_WATCHES, validator=not_negative)
+    """Warns when in so many steps in a row every completion was cut off at `max_completion_length`."""

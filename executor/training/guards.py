@@ -18,6 +18,9 @@ FLAT = 0.01
 """Change of the loss, as a share of it, below which it stands still."""
 EXPLODED_BY = 1.0
 """Nats above the lowest loss below which a multiple of it is no explosion: of a loss near 0 all multiples are small."""
+EQUAL_REWARDS, CUT_COMPLETIONS = "frac_reward_zero_std", "completions/clipped_ratio"
+"""What TRL calls the share of prompts whose completions all got one reward, and that of completions without an end."""
+IN_A_ROW = ("clipped_steps", "equal_rewards_steps", "cut_completions_steps")
 LOSS_SAYS_NOTHING = ("grpo", "rloo")
 """Methods whose loss is about 0 however much they learn."""
 
@@ -29,6 +32,8 @@ class Warnings:
     exploding_loss: float
     flat_loss_steps: int
     clipped_steps: int
+    equal_rewards_steps: int
+    cut_completions_steps: int
     max_grad_norm: float
     reads_loss: bool
     given: dict[str, str] = field(factory=dict, init=False)
@@ -38,7 +43,8 @@ class Warnings:
     _lowest: float = field(default=math.inf, init=False)
     _judged: bool = field(default=False, init=False)
     """Whether it was seen if the loss has moved since the beginning, which is asked once."""
-    _clipped_since: int | None = field(default=None, init=False)
+    _since: dict[str, int] = field(factory=dict, init=False)
+    """The step from which on something has been so at every one, by what it is about."""
 
     def look(self, step: int, row: Mapping[str, float]) -> Iterator[str]:
         """What is new to say after a step, in sentences."""
@@ -48,6 +54,10 @@ class Warnings:
             found |= self._exploding(step) | self._flat(step)
         if "grad_norm" in row:
             found |= self._clipped(step, row["grad_norm"])
+        if EQUAL_REWARDS in row:
+            found |= self._rewarded_alike(step, row[EQUAL_REWARDS])
+        if CUT_COMPLETIONS in row:
+            found |= self._cut_off(step, row[CUT_COMPLETIONS])
         for about, text in found.items():
             if about not in self.given:
                 self.given[about] = text
@@ -85,18 +95,42 @@ class Warnings:
         return {"flat": text}
 
     def _clipped(self, step: int, norm: float) -> dict[str, str]:
-        if not self.clipped_steps or not self.max_grad_norm or norm <= self.max_grad_norm:
-            self._clipped_since = None
-            return {}
-        self._clipped_since = step if self._clipped_since is None else self._clipped_since
-        if step - self._clipped_since + 1 < self.clipped_steps:
+        limit = self.max_grad_norm
+        if not self._lasts("clipped", step, self.clipped_steps, holds=bool(limit) and norm > limit):
             return {}
         text = (
-            f"the gradients of {self.clipped_steps} steps in a row were cut to `max_grad_norm` = "
-            f"{self.max_grad_norm:g}, now from {norm:.3g}: their length counts no more. "
-            "Lower `learning_rate`, or raise `max_grad_norm`."
+            f"the gradients of {self.clipped_steps} steps in a row were cut to `max_grad_norm` = {limit:g}, now from "
+            f"{norm:.3g}: their length counts no more. Lower `learning_rate`, or raise `max_grad_norm`."
         )
         return {"clipped": text}
+
+    def _rewarded_alike(self, step: int, share: float) -> dict[str, str]:
+        steps = self.equal_rewards_steps
+        if not self._lasts("equal rewards", step, steps, holds=share >= 1):
+            return {}
+        text = (
+            f"in {steps} steps in a row all completions of a prompt got the same reward: nothing is learned. See what "
+            "`reward_functions` give, raise `num_generations` or `temperature`, or take prompts that are solved "
+            "sometimes."
+        )
+        return {"equal rewards": text}
+
+    def _cut_off(self, step: int, share: float) -> dict[str, str]:
+        steps = self.cut_completions_steps
+        if not self._lasts("cut completions", step, steps, holds=share >= 1):
+            return {}
+        text = (
+            f"in {steps} steps in a row every completion was cut off at `max_completion_length`: what is rewarded has "
+            "no end. Raise it, or start from a model that has learnt to end its answers."
+        )
+        return {"cut completions": text}
+
+    def _lasts(self, about: str, step: int, steps: int, *, holds: bool) -> bool:
+        """Whether something has been so for so many steps; never for 0 of them."""
+        if not steps or not holds:
+            self._since.pop(about, None)
+            return False
+        return step - self._since.setdefault(about, step) + 1 >= steps
 
 
 class Guarding:
@@ -110,7 +144,7 @@ class Guarding:
         self.warnings = Warnings(
             exploding_loss=guards["exploding_loss"],
             flat_loss_steps=guards["flat_loss_steps"],
-            clipped_steps=guards["clipped_steps"],
+            **{name: guards[name] for name in IN_A_ROW},
             max_grad_norm=settings["max_grad_norm"],
             reads_loss=settings["method"] not in LOSS_SAYS_NOTHING,
         )

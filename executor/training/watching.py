@@ -16,6 +16,11 @@ from executor.workers.usage import usage
 from executor.workers.worker_reports import Reporter
 
 USAGE_SECONDS = 1.0
+TOLD = (
+    *("loss", "learning_rate", "grad_norm", "epoch", "eval_loss", "reward", "eval_reward"),
+    *("rewards/accuracies", "accuracy"),
+)
+"""What of a trainer's log is told at each step, as far as it is there."""
 SUMMARY = "train_loss"
 """What a trainer logs of a whole run, when it is over; only some rows before it have no `train_runtime`."""
 
@@ -64,9 +69,7 @@ class Telling:
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ANN401, ARG002
         """The trainer has new figures."""
         figures = numbers(logs)
-        for name in ("loss", "learning_rate", "grad_norm", "epoch", "eval_loss"):
-            if name in figures:
-                self.values[name] = figures[name]
+        self.values |= {name: figures[name] for name in TOLD if name in figures}
         if "loss" in figures:
             self._rate(state.epoch)
 

@@ -15,7 +15,15 @@ from executor.training.guards import Guarding, Warnings
 from executor.workers.worker_reports import Reporter
 from state.diagnostic import ProblemError
 
-WATCH = Warnings(exploding_loss=4.0, flat_loss_steps=50, clipped_steps=10, max_grad_norm=1.0, reads_loss=True)
+WATCH = Warnings(
+    exploding_loss=4.0,
+    flat_loss_steps=50,
+    clipped_steps=10,
+    equal_rewards_steps=5,
+    cut_completions_steps=5,
+    max_grad_norm=1.0,
+    reads_loss=True,
+)
 
 
 def told(losses: Iterable[float], norms: Iterable[float] = (), watch: Warnings = WATCH) -> list[tuple[int, str]]:
@@ -73,6 +81,32 @@ def test_gradients_that_are_always_cut_are_told_once() -> None:
             ),
         )
     ]
+
+
+def test_rewards_and_completions_that_teach_nothing_are_told_once() -> None:
+    """A group whose completions are rewarded alike has no advantage to learn from."""
+    watching = evolve(WATCH)
+    shares = [(1.0, 0.5)] * 4 + [(0.75, 1.0)] * 4 + [(1.0, 0.99)] + [(1.0, 1.0)] * 20
+    rows = [{"frac_reward_zero_std": alike, "completions/clipped_ratio": cut} for alike, cut in shares]
+    assert [(step, text) for step, row in enumerate(rows, 1) for text in watching.look(step, row)] == [
+        (
+            13,
+            (
+                "in 5 steps in a row all completions of a prompt got the same reward: nothing is learned. See what "
+                "`reward_functions` give, raise `num_generations` or `temperature`, or take prompts that are solved "
+                "sometimes."
+            ),
+        ),
+        (
+            14,
+            (
+                "in 5 steps in a row every completion was cut off at `max_completion_length`: what is rewarded has no "
+                "end. Raise it, or start from a model that has learnt to end its answers."
+            ),
+        ),
+    ]
+    off = evolve(WATCH, equal_rewards_steps=0, cut_completions_steps=0)
+    assert [text for step, row in enumerate(rows, 1) for text in off.look(step, row)] == []
 
 
 @pytest.mark.parametrize(

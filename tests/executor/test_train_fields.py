@@ -60,6 +60,7 @@ ON_DISK = (
 FSDP = "distributed.strategy = fsdp; distributed.processes = 2"
 GUARDS = (
     "loss_watchdog_threshold", "loss_watchdog_patience", "exploding_loss", "flat_loss_steps", "clipped_steps",
+    "equal_rewards_steps", "cut_completions_steps",
 )  # fmt: skip
 ANSWERED = (("metrics", '["bleu"]'), ("answers", "8"), ("max_new_tokens", "8"), ("samples", "8"))
 MIN_LR = "cosine_with_min_lr; lr_scheduler_kwargs.min_lr_rate = 0.1"

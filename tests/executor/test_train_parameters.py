@@ -65,7 +65,16 @@ RUNTIME: dict[tuple[str, ...], dict[str, Any]] = {
             greater_is_better=True,
         )
     },
-    GUARDED: {"guards": Guards(loss_watchdog_threshold=99, exploding_loss=9, flat_loss_steps=9, clipped_steps=9)},
+    GUARDED: {
+        "guards": Guards(
+            loss_watchdog_threshold=99,
+            exploding_loss=9,
+            flat_loss_steps=9,
+            clipped_steps=9,
+            equal_rewards_steps=9,
+            cut_completions_steps=9,
+        )
+    },
     ("logging.project", "logging.run_name"): {"logging": Logging(project="mine", run_name="mine")},
 }
 NUMERICS: dict[tuple[str, ...], dict[str, Any]] = {

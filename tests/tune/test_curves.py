@@ -85,6 +85,15 @@ def test_what_is_no_number_is_not_drawn() -> None:
     assert panels([{"step": 1, "loss": None}]) == ()
 
 
+def test_what_a_method_measures_beside_its_loss_is_drawn() -> None:
+    drawn = panels([{"step": 1, "loss": 0.0, "reward": 0.5, "eval_reward": 0.25, "kl": 0.1, "unknown": 1.0}])
+    assert [(one.title, [curve.name for curve in one.curves]) for one in drawn] == [
+        ("Loss", ["train"]),
+        ("Reward", ["train", "eval"]),
+        ("KL divergence", ["train"]),
+    ]
+
+
 def test_a_page_needs_nothing_else_and_runs_nothing() -> None:
     page = run_report(Found('train.<b>"x"', RECORD, 0), EMPTY, panels(ROWS), SAMPLES)
     assert page.count("<svg") == page.count("</svg>") == 3

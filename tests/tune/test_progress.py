@@ -37,6 +37,10 @@ def test_progress_in_a_log() -> None:
     assert in_one_line(Progress("tokens.x", 5, 5, "rows", {}, 0.0)) == "rows 5/5"
     evaluating = Progress("train.x", 50, 90, "steps", {"loss": 0.5, "evaluated": 1_200.0, "to_evaluate": 3_000.0}, 61.0)
     assert in_one_line(evaluating) == "steps 50/90, evaluating 1,200/3,000, loss 0.5, 1 min 1 s left"
+    values = {"loss": 0.5, "reward": 0.25, "eval_reward": 0.5, "rewards/accuracies": 1.0}
+    assert in_one_line(evolve(evaluating, values=values)) == (
+        "steps 50/90, loss 0.5, reward 0.25, eval reward 0.5, accuracy 1, 1 min 1 s left"
+    )
     assert in_one_line(evolve(evaluating, values={"loss": -0.0})).endswith(", loss 0, 1 min 1 s left")
 
 

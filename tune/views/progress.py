@@ -12,6 +12,11 @@ from tune.views.words import duration
 BAR = 30
 """Columns of the widest bar."""
 BETWEEN = "  "
+FIGURES = (
+    *(("loss", "loss"), ("eval_loss", "eval loss"), ("reward", "reward"), ("eval_reward", "eval reward")),
+    *(("rewards/accuracies", "accuracy"), ("accuracy", "accuracy"), ("learning_rate", "lr")),
+)
+"""What a trainer measures, with what it is called in little room."""
 
 
 def in_one_line(event: events.Progress) -> str:
@@ -70,7 +75,7 @@ def _figures(event: events.Progress) -> Iterator[str]:
         yield f"evaluating {values['evaluated']:,.0f}/{values['to_evaluate']:,.0f}"
     if "epoch" in values:
         yield f"epoch {values['epoch']:.2f}"
-    for name, label in (("loss", "loss"), ("eval_loss", "eval loss"), ("learning_rate", "lr")):
+    for name, label in FIGURES:
         if name in values:
             yield f"{label} {values[name]:z.4g}"
     if "grad_norm" in values:

@@ -190,7 +190,10 @@ class LiveView(LineView):
             self.line(text)
 
 
-_SHOWN = ("loss", "eval_loss", "perplexity", "exact_match")
+_SHOWN = (
+    *("loss", "eval_loss", "eval_reward", "eval_rewards/accuracies", "eval_accuracy"),
+    *("perplexity", "exact_match"),
+)
 
 
 def spared(steps: Mapping[str, float]) -> str:
