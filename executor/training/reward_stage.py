@@ -69,6 +69,11 @@ def _evaluation_faults(stage: Any) -> Iterator[Fault]:  # noqa: ANN401  as above
     if (stage.val_set_size or stage.test_datasets) and answers and together % answers:
         detail = "to evaluate, all completions of a prompt go through the model at once, on all processes together"
         yield "micro_batch_size", detail, f"Use a multiple of `{path}` = {answers}."
+    evaluation = stage.evaluation
+    selects = evaluation is not None and (evaluation.early_stopping_patience or evaluation.load_best_model_at_end)
+    if selects and evaluation.metric_for_best_model == "loss":
+        detail = f"the loss of {stage.method} is about 0 however good the answers are"
+        yield "evaluation.metric_for_best_model", detail, 'Use "reward".'
 
 
 def passed_on(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -317,3 +317,17 @@ def test_completions_of_a_prompt_are_measured_together(lines: str, *, refused: b
         found = [one.detail for one in error.diagnostics]
     together = "to evaluate, all completions of a prompt go through the model at once, on all processes together"
     assert found == ([f"train.it.micro_batch_size: {together}."] if refused else [])
+
+
+@pytest.mark.parametrize("method", ["grpo", "rloo"])
+@pytest.mark.parametrize("field", ["load_best_model_at_end = true", "early_stopping_patience = 2"])
+def test_no_model_is_the_best_by_a_loss_that_says_nothing(method: str, field: str) -> None:
+    recipe = RECIPE.replace('"sft"', f'"{method}"').replace("chat_template", "prompt")
+    recipe += f'val_set_size = 0.5\nreward_functions = ["length"]\nevaluation.{field}\n'
+    with pytest.raises(ProblemError) as error:
+        parse(recipe, "recipe.toml", kinds.load())
+    (found,) = error.value.diagnostics
+    at = "train.it.evaluation.metric_for_best_model"
+    assert found.detail == f"{at}: the loss of {method} is about 0 however good the answers are."
+    assert found.hint == 'Use "reward".'
+    parse(f'{recipe}evaluation.metric_for_best_model = "reward"', "recipe.toml", kinds.load())
