@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import evolve
 
-from planner.desired import IDENTITY, Desired, effect_of, flatten, same
+from planner.desired import IDENTITY, Desired, Given, effect_of, flatten, same
 from planner.effects import Effect, Made, declared, fields, input_effect, table_class
 from planner.lifecycle_table import LIFECYCLE, WHY
 from planner.reason import (
@@ -193,20 +193,36 @@ def _input_changes(situation: Situation, record: Record) -> Iterator[InputChange
     for field in sorted(record.inputs.keys() | situation.inputs.keys()) if record.inputs or situation.inputs else ():
         before = record.inputs.get(field, ())
         after = situation.inputs.get(field, ())
-        for position in range(max(len(before), len(after))):
+        for position, given in enumerate(after):
             recorded = before[position] if position < len(before) else None
-            if position >= len(after):
-                yield InputChanged(field, before[position].address, certain=True, because=())
-                continue
-            given = after[position]
             causes = situation.causes.get(given.source.address, ())
             same = recorded is not None and _same_source(recorded, given.source.address, given.source.part)
             if recorded is not None and same and is_unknown(recorded):
                 yield InputAssumed(field, given.source.address)
-            elif given.digest is None:
-                yield InputChanged(field, given.source.address, certain=not same, because=causes)
-            elif recorded is None or recorded.digest != given.digest:
-                yield InputChanged(field, given.source.address, certain=True, because=causes)
+            elif given.digest is None or recorded is None or recorded.digest != given.digest:
+                naming = ("", "") if same else _naming(given, recorded, before, after)
+                certain = given.digest is not None or not same
+                yield InputChanged(field, given.source.address, certain, causes, *naming)
+        for recorded in _taken_out(before, after):
+            yield InputChanged(field, recorded.address, certain=True, because=(), naming="removed")
+
+
+def _naming(
+    given: Given, recorded: InputRecord | None, before: Sequence[InputRecord], after: Sequence[Given]
+) -> tuple[str, str]:
+    """What the recipe did to the name of an input, and which other one stood in its place."""
+    if any(_same_source(one, given.source.address, given.source.part) for one in before):
+        return "reordered", ""
+    if recorded is None or len(before) != len(after):
+        return "added", ""
+    return "replaced", recorded.address
+
+
+def _taken_out(before: Sequence[InputRecord], after: Sequence[Given]) -> Sequence[InputRecord]:
+    """As many inputs as there are fewer, those first that have no place any more."""
+    missing = max(0, len(before) - len(after))
+    now = {(one.source.address, one.source.part) for one in after}
+    return sorted(before, key=lambda one: (one.address, one.part) in now)[:missing]
 
 
 def is_unknown(recorded: InputRecord) -> bool:

@@ -24,6 +24,8 @@ def _limit(accepts: Callable[[Any], bool], expected: str) -> Validator:
 
 positive = _limit(lambda value: value > 0, "a number above 0")
 not_negative = _limit(lambda value: value >= 0, "a number of 0 or more")
+numpy_seed = _limit(lambda value: 0 <= value < 2**32, f"a number from 0 to {2**32 - 1}")
+"""What NumPy's generator can be seeded with, as every run of transformers seeds it."""
 fraction = _limit(lambda value: 0 <= value < 1, "a number from 0 up to, but not including, 1")
 """For shares of a whole: dropout, validation split, warm-up."""
 

@@ -8,6 +8,7 @@ from attrs import evolve
 
 from planner.effects import Effect
 from state.canonical import Plain
+from state.plain import later
 from state.values import frozen
 
 
@@ -49,7 +50,11 @@ class InputChanged:
     input: str
     certain: bool
     because: tuple[Reason, ...]
-    """Why the input changes, down to the field or the data; empty where another resource was named instead."""
+    """Why the input changes, down to the field or the data; empty where only the recipe's naming of it did."""
+    naming: str = later("")
+    """What an edit did to its name in the field: "added", "removed", "replaced" or "reordered"; "" where it stayed."""
+    before: str = later("")
+    """The address that it replaced."""
 
 
 @frozen

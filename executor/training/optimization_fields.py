@@ -12,7 +12,7 @@ from executor.training.optimizers import OPTIMIZERS
 from executor.training.run_schedule import same_schedule
 from executor.training.scheduler_arguments import SchedulerArguments
 from planner.effects import Effect, setting
-from planner.limits import fraction, not_negative, one_of, positive
+from planner.limits import fraction, not_negative, numpy_seed, one_of, positive
 from state.canonical import Plain
 from state.values import frozen
 
@@ -86,7 +86,7 @@ class Optimization:
     neftune_noise_alpha: float = setting(0.0, effect=Effect.REBUILD, why=STEPS_DEPEND, validator=not_negative)
     """NEFTune: noise on the embeddings while training; 0: none."""
     seed: int = setting(
-        42, effect=Effect.REBUILD, why="order, initialisation and dropout follow it", validator=not_negative
+        42, effect=Effect.REBUILD, why="order, initialisation and dropout follow it", validator=numpy_seed
     )
     data_seed: int | None = setting(
         None, effect=Effect.REBUILD, why="rows come in another order", validator=not_negative

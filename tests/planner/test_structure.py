@@ -12,7 +12,7 @@ from attrs import frozen
 
 from planner.effects import Effect, reference, setting
 from planner.kind import Kind
-from planner.limits import fraction, not_empty, not_negative, positive
+from planner.limits import fraction, not_empty, not_negative, numpy_seed, positive
 from planner.recipe import parse
 from planner.structure import settings_of, structure, with_defaults
 from state.canonical import Plain
@@ -219,6 +219,7 @@ class Limited:
     from_zero: int = setting(0, **ANY, validator=not_negative)
     share: float = setting(0.0, **ANY, validator=fraction)
     names: tuple[str, ...] = setting(("a",), **ANY, validator=not_empty)
+    seed: int = setting(0, **ANY, validator=numpy_seed)
 
 
 @pytest.mark.parametrize(
@@ -228,6 +229,7 @@ class Limited:
         ({"from_zero": -1}, Fault("from_zero", "expected a number of 0 or more, got -1")),
         ({"share": 1}, Fault("share", "expected a number from 0 up to, but not including, 1, got 1.0")),
         ({"names": []}, Fault("names", "expected at least one entry, got nothing")),
+        ({"seed": 2**32}, Fault("seed", "expected a number from 0 to 4294967295, got 4294967296")),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_refused_with_the_reason(table: dict[str, Any], fault: Fault) -> None:
@@ -235,8 +237,8 @@ def test_a_value_that_cannot_be_meant_is_refused_with_the_reason(table: dict[str
 
 
 def test_limits_let_their_bounds_pass_and_what_was_left_out() -> None:
-    table = {"above": None, "from_zero": 0, "share": 0.999, "names": [""]}
-    assert structure(table, Limited) == Limited(None, 0, 0.999, ("",))
+    table = {"above": None, "from_zero": 0, "share": 0.999, "names": [""], "seed": 2**32 - 1}
+    assert structure(table, Limited) == Limited(None, 0, 0.999, ("",), 2**32 - 1)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ from rich.console import Console
 
 from planner.kind import Kinds
 from planner.plan import Plan
+from planner.reason import InputChanged
 from state.lookup import Found
 from tests.fake_kinds import KINDS, THING
 from tune.views.notes import notes as told
 from tune.views.plan import print_plan, print_why
+from tune.views.reasons import sentence
 from tune.views.state import print_list, print_record
 from tune.views.words import change
 
@@ -212,3 +214,19 @@ PROMPT = "You are the assistant of a shop that sells lamps. Be short, be kind, n
 )
 def test_long_values_are_told_from_shortly_before_where_they_part(before: Any, after: Any, text: str) -> None:
     assert change(before, after) == text
+
+
+@pytest.mark.parametrize(
+    ("naming", "said"),
+    [
+        (("replaced", "raw.a"), "base: raw.a -> raw.b"),
+        (("added",), "base: raw.b is added"),
+        (("removed",), "base: raw.b is taken out"),
+        (("reordered",), "base: raw.b has another place"),
+    ],
+)
+def test_what_an_edit_did_to_the_name_of_an_input_is_told_also_far_from_it(naming: tuple[str, ...], said: str) -> None:
+    edited = InputChanged("base", "raw.b", True, (), *naming)  # noqa: FBT003  as the naming follows it
+    assert sentence(edited, "rebuild") == said
+    above = InputChanged("base", "thing.top", certain=False, because=(edited,))
+    assert sentence(above, "rebuild") == f"base: thing.top may change, because {said}"

@@ -61,8 +61,8 @@ def _edited(reason: Edit, verb: str) -> str:
             return f"{field}: {change(before, after)}  # {_consequence(effect, verb)}: {why}"
         case ContentChanged(name, before, after):
             return f"{name}: {_content(before, after)}"
-        case InputChanged(field, source, certain, because):
-            return f"{field}: {source} {'changes' if certain else 'may change'}{_root(because)}"
+        case InputChanged():
+            return f"{_input(reason)}{_root(reason.because)}"
         case InputAssumed(field, source):
             return f"{field}: what it was imported with is taken to be what the recipe names, {source}"
         case CodeChanged(before, after):
@@ -152,7 +152,7 @@ def chain(step: Step, steps: Mapping[str, Step], kinds: Kinds) -> Iterator[tuple
     def below(reasons: tuple[Reason, ...], address: str, depth: int) -> Iterator[tuple[int, str]]:
         for reason in reasons:
             if isinstance(reason, InputChanged):
-                yield depth, f"{reason.field}: {reason.input} {'changes' if reason.certain else 'may change'}"
+                yield depth, _input(reason)
                 yield from below(reason.because, reason.input, depth + 1)
             else:
                 yield depth, f"{sentence(reason, verb_of(address, kinds))}{place(steps.get(address), reason)}"
@@ -182,15 +182,33 @@ def _content(before: str, after: str) -> str:
     return f"content changed ({short(before)} -> {short(after)})" if after else "no longer there"
 
 
+def _input(reason: InputChanged) -> str:
+    """What became of an input, without the reasons below it."""
+    match reason.naming:
+        case "replaced":
+            return f"{reason.field}: {reason.before} -> {reason.input}"
+        case "added":
+            return f"{reason.field}: {reason.input} is added"
+        case "removed":
+            return f"{reason.field}: {reason.input} is taken out"
+        case "reordered":
+            return f"{reason.field}: {reason.input} has another place"
+        case _:
+            return f"{reason.field}: {reason.input} {'changes' if reason.certain else 'may change'}"
+
+
 def _root(because: tuple[Reason, ...]) -> str:
     """The far end of a chain: what was really edited, and through what it came here."""
     if not because:
         return ""
     through, reasons = [], because
     while reasons and isinstance(reasons[0], InputChanged):
-        through.append(reasons[0].input)
-        reasons = reasons[0].because
+        last = reasons[0]
+        through.append(last.input)
+        reasons = last.because
     cause = brief(reasons[0]) if reasons else ""
+    if not cause and last.naming:
+        through, cause = through[:-1], _input(last)
     way = f" through {', '.join(through)}" if through else ""
     return f"{way}, because {cause}" if cause else way
 
