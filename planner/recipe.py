@@ -14,6 +14,7 @@ from planner.graph import in_order
 from planner.kind import Kind, Kinds, Resource, Resources
 from planner.lifecycle_table import LIFECYCLE, Lifecycle, unfit_fields
 from planner.matrix import Member, members
+from planner.other_tools import HINT, other_tool
 from planner.overrides import Overrides
 from planner.policy import HARDWARE, POLICY, Hardware, Limits, Policy, unpriced
 from planner.refactoring import TABLES, Refactoring, contradictions, refactoring, table_faults
@@ -182,6 +183,9 @@ class _Reader:
         document = {name: one for name, one in self.written.tables.items() if name not in _NO_RESOURCES}
         if not document:
             self._wrong("Empty recipe", "The recipe defines nothing.", "Start with a `[model.NAME]` table.")
+        if other := other_tool(document):
+            self._wrong("Recipe of another tool", other.detail, HINT, other.key)
+            return
         for kind_name, tables in document.items():
             kind = self.kinds.get(kind_name)
             if kind is None or not kind.is_written:

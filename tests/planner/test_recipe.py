@@ -323,6 +323,15 @@ def test_what_would_break_a_reader_is_refused(value: str) -> None:
     assert hint
 
 
+@pytest.mark.parametrize("key", ["base_model", "model_name_or_path"])
+def test_a_configuration_of_another_tool_is_told_as_that_and_not_key_by_key(key: str) -> None:
+    ((place, summary, _, hint),) = problems(
+        f'load_in_8bit = false\n{key} = "org/name"\nlora_r = 8\n[dataset]\npath = "x"\n'
+    )
+    assert (place, summary) == ("recipe.toml:2:1", "Recipe of another tool")
+    assert hint.startswith("`tune init FOLDER` writes a recipe")
+
+
 def test_what_a_kind_finds_wrong_with_fields_together_is_told_with_everything_else() -> None:
     objection = Diagnostic("Too bold", "It cannot be both.", place=Place("recipe.toml", 2, 1))
     kinds = KINDS | {"raw": Kind("raw", {"": Raw}, 1, "re-read", inputs=inputs, check=lambda *_: (objection,))}
