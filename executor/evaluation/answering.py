@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +82,11 @@ class Answering:
         finally:
             model.train(was_training)
         if self.ranks.is_first:
-            self.file.add(int(trainer.state.global_step), given[: self.samples])
+            samples = [
+                {"prompt": one.question, "answer": one.answer, "reference": one.reference}
+                for one in given[: self.samples]
+            ]
+            self.file.add(int(trainer.state.global_step), samples)
         figures = {f"{prefix}_{name}": value for name, value in self._measured(given)} if self.ranks.is_first else {}
         return self.ranks.as_first(figures)
 
@@ -92,6 +97,8 @@ class Answering:
 
 def answering_of(run: Run, layout: RowLayout) -> Callable[[Any, str], dict[str, float]]:
     """What is measured beside the loss, by a stage's settings; nothing where rows are something else than texts."""
+    if layout == "prompts":
+        return partial(_drawn, run)
     evaluation, rows = run.settings["evaluation"], run.rows(VALIDATION)
     is_asked = evaluation and layout == "documents" and (evaluation["metrics"] or evaluation["samples"])
     if not is_asked or rows is None:
@@ -112,3 +119,11 @@ def answering_of(run: Run, layout: RowLayout) -> Callable[[Any, str], dict[str, 
         reporter=run.reporter,
         ranks=run.ranks,
     )
+
+
+def _drawn(run: Run, trainer: Any, _: str) -> dict[str, float]:  # noqa: ANN401  TRL has no types
+    """Keep what a model said that answers anyway; it is measured already."""
+    samples = trainer.answers.taken()
+    if run.ranks.is_first:
+        run.samples.add(int(trainer.state.global_step), samples)
+    return {}

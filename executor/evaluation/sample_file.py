@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from executor.evaluation.evaluating import Prediction
+from state.canonical import Plain
 from state.values import frozen
 
 NAME = "samples.jsonl"
+SAMPLED = ("prompt", "answer", "reference", "reward")
+"""What there may be of each, in the order to read it in."""
 
 
 @frozen
 class SampleFile:
-    """Rows of `step`, `prompt`, `answer` and `reference`; those of a step stand together."""
+    """Rows of `step` and of what SAMPLED names; those of a step stand together."""
 
     path: Path
 
@@ -27,14 +29,12 @@ class SampleFile:
         if before is not None and before.is_file():
             shutil.copyfile(before, self.path)
 
-    def add(self, step: int, predictions: Sequence[Prediction]) -> None:
+    def add(self, step: int, samples: Sequence[Mapping[str, Plain]]) -> None:
         """Add the answers of one evaluation, unless there are some of that step already."""
-        if not predictions or any(row["step"] == step for row in self._rows()):
+        if not samples or any(row["step"] == step for row in self._rows()):
             return
         with self.path.open("a", encoding="utf-8") as file:
-            for one in predictions:
-                row = {"step": step, "prompt": one.question, "answer": one.answer, "reference": one.reference}
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.writelines(json.dumps({"step": step, **one}, ensure_ascii=False) + "\n" for one in samples)
 
     def save(self, folder: Path) -> None:
         """Put all rows so far into a folder, if there are any."""

@@ -62,7 +62,7 @@ def trainer(run: Run) -> Any:  # noqa: ANN401  TRL has no types
     refuse_another(given["model"], given["processing_class"], teacher, load_tokenizer(run.task.inputs["teacher"]))
     own = {name: settings[name] for name in FIELDS}
     arguments = DistillationConfig(**{**own, **run.arguments()})
-    made = on_token_rows(DistillationTrainer, settings["batch_size"])
+    made = on_token_rows(DistillationTrainer, settings["batch_size"], run.drawn())
     return trainers.ready(made(teacher_model=teacher, args=arguments, **given))
 
 

@@ -94,9 +94,9 @@ def evaluation_faults(stage: Stage, layout: RowLayout, places: Collection[str]) 
         yield "evaluation.metrics", detail, hint
     if layout == "documents":
         yield from _selection_faults(evaluation)
-    elif evaluation.metrics or evaluation.samples:
+    elif evaluation.metrics or (evaluation.samples and layout != "prompts"):
         path = "evaluation.metrics" if evaluation.metrics else "evaluation.samples"
-        yield path, "only what trains on documents gives answers while it trains", "Use an `eval` resource."
+        yield path, "only what trains on documents gives answers to measure while it trains", "Use an `eval` resource."
 
 
 def answer_faults(stage: Stage, resources: Resources) -> Iterator[Fault]:

@@ -91,4 +91,4 @@ def made(run: Run, trainer: type[Any], arguments: Any) -> Any:  # noqa: ANN401  
     given = trainers.common(run)
     enough_prompts(given["train_dataset"], prompts)
     rewards = reward_functions(settings["reward_functions"], Path(run.task.recipe_folder), run.task.content)
-    return trainers.ready(on_token_rows(trainer, prompts)(args=arguments, reward_funcs=rewards, **given))
+    return trainers.ready(on_token_rows(trainer, prompts, run.drawn())(args=arguments, reward_funcs=rewards, **given))

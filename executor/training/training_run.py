@@ -15,6 +15,7 @@ from executor.tokens import token_files
 from executor.tokens.token_files import TRAIN, VALIDATION
 from executor.training import filling, kernel_fields, learning, optimizers, precision_fields, strategies
 from executor.training.collation import Collator
+from executor.training.drawn_answers import DrawnAnswers
 from executor.training.recurrent import is_recurrent
 from executor.training.run_schedule import schedule_of
 from executor.training.trackers import tracker_arguments
@@ -49,6 +50,11 @@ class Run:
     def samples(self) -> SampleFile:
         """The answers that are kept to look at."""
         return SampleFile(Path(self.task.checkpoints) / SAMPLES)
+
+    def drawn(self) -> DrawnAnswers:
+        """Keeps answers of a model that answers anyway while it trains."""
+        evaluation = self.settings["evaluation"]
+        return DrawnAnswers(evaluation["samples"] if evaluation else 0)
 
     def schedule(self) -> Schedule:
         """The learning rates of the run."""

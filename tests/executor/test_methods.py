@@ -31,6 +31,7 @@ from executor.models.adapter_fields import Adapter
 from executor.models.model_files import initialise
 from executor.tokens.token_files import TRAIN, read_columns
 from executor.training.checkpoint_fields import Checkpoints
+from executor.training.evaluation_fields import Evaluation
 from executor.training.run_schedule import schedule_of
 from executor.training.stage import Stage
 from executor.training.trainer_arguments import COMMON
@@ -100,6 +101,14 @@ VOWELS = """
 def vowels(completions, answer, **_):
     texts = [one[0]["content"] for one in completions]
     return [sum(map(text.count, "aeiou")) / (1 + len(wanted)) for text, wanted in zip(texts, answer)]
+"""
+COUNTED = """
+def counted(completions, **_):
+    return [float(len(one[0]["content"])) for one in completions]
+
+
+def halved(completions, **_):
+    return [one / 2 for one in counted(completions)]
 """
 LORA = Adapter(r=4, lora_alpha=8)
 
@@ -405,6 +414,31 @@ def test_every_loss_of_trl_can_be_had(bench: Bench, loss: str) -> None:
     CASES[loss] = stage
     made = run(evolve(task, settings=settings_of(stage)))
     assert made.log[0]["loss"] == pytest.approx(by_hand(bench, loss)[0], abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["grpo full", "rloo full", "distillation full"])
+def test_answers_that_are_drawn_to_evaluate_are_kept(bench: Bench, name: str) -> None:
+    """The first to each of the first prompts, at every evaluation the same prompts."""
+    from transformers import AutoTokenizer
+
+    task = bench.task(name)
+    (Path(task.recipe_folder) / "own.py").write_text(COUNTED)
+    evaluation = settings_of(Evaluation(eval_steps=2, samples=3))
+    own: dict[str, Plain] = {"reward_functions": ["own.py:counted", "own.py:halved"], "reward_weights": [2.0, 1.0]}
+    settings = {**task.settings, **({} if name.startswith("distillation") else own), "evaluation": evaluation}
+    inputs = {**task.inputs, "test_datasets": (bench.tokens("prompts", "prompt", ASKED[:4]),)}
+    made = run(evolve(task, settings={**settings, "max_steps": 4}, inputs=inputs))
+    rows = [json.loads(line) for line in (made.task.output_folder / "samples.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [2, 2, 2, 4, 4, 4]
+    assert len({row["prompt"] for row in rows}) == 3
+    assert [row["prompt"] for row in rows[:3]] == [row["prompt"] for row in rows[3:]]
+    tokenizer: Any = AutoTokenizer.from_pretrained(str(bench.laboratory.model.folder))
+    asked = [tokenizer.apply_chat_template(one["prompt"], tokenize=False, add_generation_prompt=True) for one in ASKED]
+    assert {row["prompt"] for row in rows} <= set(asked)
+    if name.startswith("distillation"):
+        assert all("reward" not in row for row in rows)
+    else:
+        assert [row["reward"] for row in rows] == [2.5 * len(row["answer"]) for row in rows]
 
 
 def test_what_trl_would_have_said_of_the_weights_of_answers_is_said(bench: Bench) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from executor.evaluation.curves import Curve, Panel, thinned
+from executor.evaluation.sample_file import SAMPLED
 from state.values import mutable
 from tune.views.preview import visible
 from tune.views.terminal import Hanging
@@ -79,8 +80,8 @@ def print_samples(out: Console, samples: Sequence[Mapping[str, Any]]) -> None:
         out.print(Text(f"Answers after step {samples[-1]['step']:,}", style="bold"))
     for one in samples:
         out.print()
-        for name in ("prompt", "answer", "reference"):
-            out.print(Hanging(Text(visible(one[name].strip())), LABEL + 2, f"  {name}"))
+        for name in (name for name in SAMPLED if name in one):
+            out.print(Hanging(Text(visible(str(one[name]).strip())), LABEL + 2, f"  {name}"))
 
 
 def _joined(lines: Sequence[Text], width: int) -> Text:

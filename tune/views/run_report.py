@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from executor.evaluation.curves import Curve, Panel, thinned
+from executor.evaluation.sample_file import SAMPLED
 from state.lookup import Found
 from state.record import State
 from tune.views.html_page import html_page, html_table
@@ -46,8 +47,8 @@ def _answers(samples: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if samples:
         yield f"<h2>Answers after step {samples[-1]['step']:,}</h2>\n"
     for one in samples:
-        for name in ("prompt", "answer", "reference"):
-            yield f"<p>{name}</p><pre>{escape(visible(one[name]))}</pre>\n"
+        for name in (name for name in SAMPLED if name in one):
+            yield f"<p>{name}</p><pre>{escape(visible(str(one[name])))}</pre>\n"
 
 
 def _picture(panel: Panel) -> str:
