@@ -27,6 +27,8 @@ from state.record import Record, State
 SUMS = "SHA256SUMS"
 """As sha256sum writes and checks it; written last, and covers every other file."""
 AUDIT = "audit"
+NESTED = 2
+"""How far below the list of digests a file of an export may lie."""
 LICENCES = ("LICENSE*", "LICENCE*", "COPYING*", "NOTICE*", "USE_POLICY*")
 _LICENCE_FIELD = re.compile(r"^(license|license_name|license_link): *[\"']?([^\"'\n]+?)[\"']? *$", re.MULTILINE)
 
@@ -74,6 +76,16 @@ def is_whole(folder: Path, record: Record) -> bool:
         return False
     there = [path for name in (*read_sums(content), SUMS) if (path := folder / name).is_file()]
     return sum(path.stat().st_size for path in there) == record.facts.get("bytes")
+
+
+def list_with(path: Path) -> Path | None:
+    """The list of digests of an export that names a file as it is; None where none above it does."""
+    for folder in path.absolute().parents[:NESTED]:
+        sums = folder / SUMS
+        if sums.is_file():
+            named = read_sums(sums.read_bytes()).get(path.absolute().relative_to(folder).as_posix())
+            return sums if named is not None and named == sha256(path) else None
+    return None
 
 
 def changed(folder: Path, record: Record) -> list[str]:

@@ -114,6 +114,25 @@ def test_an_exported_folder_is_verified_byte_by_byte(folder: Any) -> None:
         )
 
 
+def test_every_file_of_an_export_is_answered_for(folder: Any) -> None:
+    folder.edit('to = "outputs/final"', 'to = "outputs/final"\ndtype = "float16"')
+    folder.apply()
+    exported = folder.path / "outputs" / "final"
+    for name in ("model.safetensors", "README.md", "audit/bom.cdx.json", "SHA256SUMS"):
+        assert folder.tune("state", "show", str(exported / name)).stdout.startswith("export.final\n")
+    (exported / "README.md").write_text("mine")
+    assert "Unknown file" in folder.tune("state", "show", str(exported / "README.md"), expect=1).stderr
+
+
+def test_too_few_digits_of_a_digest_are_told_to_be_too_few(folder: Any) -> None:
+    folder.apply()
+    digest = folder.record("export.final")["output_digest"]
+    assert folder.tune("state", "show", digest[:6]).stdout.startswith("export.final\n")
+    assert folder.tune("state", "show", digest[:5], expect=1).stderr.endswith(
+        "hint: Of a digest, 6 digits are needed.\n"
+    )
+
+
 def test_what_is_not_here_is_not_said_to_be_what_was_written(folder: Any) -> None:
     folder.apply()
     shutil.rmtree(folder.path / "outputs")

@@ -10,7 +10,7 @@ import click
 from state.diagnostic import ProblemError, problem
 from state.durable import write_atomically
 from state.files import digest_file
-from state.lookup import Found, by_address, by_digest
+from state.lookup import SHORTEST, Found, by_address, by_digest
 from state.plain import record_to_plain
 from state.record import State
 from state.wording import suggestion
@@ -29,7 +29,7 @@ from tune.views.terminal import console
     "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the record and its curves to a page."
 )
 def command(what: str, recipe: str, *, as_json: bool, plot: bool, html: Path | None) -> None:
-    """Show the record of WHAT: an address, a digest (its first digits do), or any file that was ever produced.
+    """Show the record of WHAT: an address, a digest (its first six digits do), or any file that was ever produced.
 
     A folder is answered for by its largest file. The record says what it was made from, with which settings, by whom,
     when, where, with which versions, and how good it is.
@@ -91,24 +91,35 @@ def _find(what: str, state: State, project: Project) -> tuple[Found, ...]:
         return (at_address,)
     path = Path(what)
     if path.is_file():
-        found = by_digest(state, project.store.history, digest_file(path))
+        found = by_digest(state, project.store.history, digest_file(path)) or _exported(path, state, project)
         if not found:
             raise _never_made(what)
         return found
     largest = _largest_file(path)
     if largest is not None:
         return _find(str(largest), state, project)
-    is_digest = all(character in "0123456789abcdef" for character in what)
-    found = by_digest(state, project.store.history, what) if is_digest else ()
+    found = by_digest(state, project.store.history, what) if _is_digest(what) else ()
     if not found:
         raise _unknown(what, state, project)
     return found
+
+
+def _exported(path: Path, state: State, project: Project) -> tuple[Found, ...]:
+    """The export that a file lies in: what it wrote anew is in its list of digests, and only that is in the state."""
+    from executor.publishing.publication import list_with
+
+    sums = list_with(path)
+    return by_digest(state, project.store.history, digest_file(sums)) if sums is not None else ()
 
 
 def _largest_file(folder: Path) -> Path | None:
     """The file that speaks for a folder: its weights."""
     files = [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
     return max(files, key=lambda path: (path.stat().st_size, path.as_posix()), default=None)
+
+
+def _is_digest(what: str) -> bool:
+    return all(character in "0123456789abcdef" for character in what)
 
 
 def _never_made(file: str) -> ProblemError:
@@ -119,6 +130,8 @@ def _never_made(file: str) -> ProblemError:
 
 def _unknown(what: str, state: State, project: Project) -> ProblemError:
     hint = suggestion(what, list(state.records))
+    if _is_digest(what) and len(what) < SHORTEST:
+        hint = f"Of a digest, {SHORTEST} digits are needed."
     if not state.records:
         hint = "Nothing has been applied yet: run `tune apply`."
     return problem("Unknown address", f"The state of {project.file.name} has no `{what}`.", hint)
