@@ -220,11 +220,22 @@ def _step(desired: Desired, inputs: Inputs, found: Change, record: Record | None
 
 
 def _estimate(found: Change, record: Record | None) -> dict[str, Plain]:
-    """What the last run of the same address took; nothing where there was none to learn from."""
-    if found.action not in WORKS or record is None or not record.provenance.seconds:
+    """What the last run of the same address took; nothing where none was finished, or it only took what was there."""
+    if found.action not in WORKS or record is None or not record.output_digest or not record.provenance.seconds:
         return {}
-    last = record.provenance
-    return {"seconds": last.seconds, "gpu_seconds": last.gpu_seconds, "basis": "the last run"}
+    last, share = record.provenance, _share_of_steps(record)
+    if not share:
+        return {}
+    seconds, gpu_seconds = (round(one / share, 3) for one in (last.seconds, last.gpu_seconds))
+    return {"seconds": seconds, "gpu_seconds": gpu_seconds, "basis": "the last run"}
+
+
+def _share_of_steps(record: Record) -> float:
+    """Which part of its steps the last run took itself; the others it found in a checkpoint."""
+    steps, before = record.metrics.get("steps"), record.facts.get("resumed_from")
+    if not isinstance(steps, int) or not isinstance(before, int) or not before:
+        return 1.0
+    return max(0, steps - before) / steps
 
 
 def _forget(address: str, record: Record) -> Step:

@@ -12,7 +12,7 @@ from planner.policy import Hardware, Limits, Policy, exceeded
 from planner.recipe import parse
 from state.change import put
 from state.diagnostic import Diagnostic, Place, ProblemError, Severity
-from state.record import State
+from state.record import State, Status
 from tests.fake_kinds import KINDS, RECIPE, Raw, Workshop
 
 EDITED = RECIPE.replace("[thing.base]", '[thing.base]\ncolour = "blue"')
@@ -100,6 +100,24 @@ def test_what_was_never_made_is_not_counted_and_that_is_said(workshop: Workshop)
             severity=Severity.WARNING,
         ),
     )
+
+
+def test_what_was_only_begun_is_not_counted_as_little(finished: Workshop) -> None:
+    state = took(finished, base=0.1, top=0.1)
+    record = state.records["thing.base"]
+    begun = put(state, "thing.base", evolve(record, status=Status.INTERRUPTED, output_digest=""))
+    assert [one.detail for one in refused(finished, "[policy]\nmax_gpu_hours = 40", begun)] == [
+        "Nobody knows yet how long these take, so they are not counted: thing.base."
+    ]
+
+
+@pytest.mark.parametrize(("resumed_from", "hours"), [(0, 3), (10, 6), (15, 12), (20, None)])
+def test_a_run_that_was_gone_on_with_counts_whole(finished: Workshop, resumed_from: int, hours: float | None) -> None:
+    state = took(finished, base=3)
+    record = evolve(state.records["thing.base"], metrics={"steps": 20}, facts={"resumed_from": resumed_from})
+    finished.write(EDITED)
+    estimate = finished.plan(put(state, "thing.base", record)).steps[1].estimate
+    assert estimate.get("gpu_seconds") == (None if hours is None else hours * 3600)
 
 
 def test_a_plan_without_work_exceeds_nothing(finished: Workshop) -> None:
