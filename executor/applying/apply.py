@@ -47,7 +47,7 @@ class Result:
 
 def apply(plan: Plan, desired: Mapping[str, Desired], means: Means) -> Result:
     """Work through a plan's steps while the lock is held; whatever happens, state says what exists afterwards."""
-    if means.writer.found != plan.state.digest:
+    if plan.state.digest not in (means.writer.found, means.writer.state.digest):
         detail = "It was written by another process after the plan was made."
         raise problem("State has moved", detail, "Run `tune plan` again.", Place(means.writer.store.file))
     _refuse_what_cannot_be_built(plan, desired, means)

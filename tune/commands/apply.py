@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from tune.project import Project, open_project
 from tune.selecting import selecting
 from tune.stopping import stopping
 from tune.views.diagnostics import print_diagnostics
+from tune.views.footer import footer
 from tune.views.plan import print_plan
 from tune.views.run import JsonView, LineView, LiveView, View
 from tune.views.terminal import console
@@ -102,7 +103,9 @@ def command(  # noqa: PLR0913  one parameter for each option
     if plan.changes and not (auto_approve or saved is not None or expect_digest is not None):
         _ask(as_json=as_json)
     if plan.changes or _left_undone(project):
-        terms = _Terms(lock_timeout, stop_within, host, verify)
+        approved = None if auto_approve and saved is None and expect_digest is None else plan
+        replan = partial(project.plan, strict=strict, verify=verify, selection=selection)
+        terms = _Terms(lock_timeout, stop_within, host, verify, approved, replan)
         code = _apply(project, plan, desired, digest, _view(as_json=as_json), terms)
         project.digests.save()  # the first apply has made the folder in which they are remembered
         context.exit(code)
@@ -117,6 +120,14 @@ class _Terms:
     host: Host
     verify: bool
     """Whether the bytes of artifacts are read before they are relied on."""
+    approved: Plan | None
+    """What no later plan may go beyond; None where whatever is to be done may be."""
+    replan: Callable[[], tuple[Plan, Mapping[str, Desired]]]
+
+    def of_now(self) -> tuple[Plan, Mapping[str, Desired]]:
+        """What is left to do of what was approved, of a state that somebody wrote while the lock was waited for."""
+        current, desired = self.replan()
+        return current if self.approved is None else _still_valid(self.approved, current), desired
 
 
 def _saved_plan(path: Path) -> tuple[Plan, Path] | None:
@@ -212,6 +223,9 @@ def _apply(project: Project, plan: Plan, desired: Mapping[str, Desired], digest:
             host=terms.host,
             content=project.content if terms.verify else None,
         )
+        if writer.found != plan.state.digest:
+            plan, desired = terms.of_now()
+            view.note(f"The state was written before this command had the lock. {footer(plan)}")
         result = _placed(apply(plan, desired, means), project)
         view.end(result)
     return _exit_code(result)
