@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _CHAT = ({"role": "user", "content": "Hi"}, {"role": ASSISTANT, "content": "Hello"})
 _THOUGHT = "Somebody greets me."
+_SAID = "Zebras are striped"
 _CONTROL = re.compile(r"(<[^<>\s]+>|\[[^\[\]\s]+\])$")
 
 
@@ -73,6 +74,20 @@ def unwritten_reasoning(model: Resource, template: ChatTemplate, first: Place) -
     detail = f"Messages hold reasoning, first {first}, and the chat template leaves it out of the last answer, too."
     hint = "Use a template that writes `reasoning_content`, or put the reasoning into `content`."
     return (Diagnostic("Unwritten reasoning", detail, hint, model.place("chat_template"), Severity.WARNING),)
+
+
+def unwritten_role(model: Resource, template: ChatTemplate, role: str, first: Place) -> tuple[Diagnostic, ...]:
+    """A warning where rows have messages of a role, the first at a place, that the template passes over."""
+    asked = ({"role": "user", "content": _SAID},) if role == "user" else ({"role": role, "content": _SAID}, _CHAT[0])
+    try:
+        text = template.conversation((*asked, _CHAT[1]), frozenset({ASSISTANT})).text
+    except RowError:
+        return ()
+    if _SAID.casefold() in text.casefold():
+        return ()
+    detail = f"Messages have the role {role}, first {first}, and the chat template writes nothing of them."
+    hint = "Use a template that writes them; the model is trained without what they say."
+    return (Diagnostic("Unwritten messages", detail, hint, model.place("chat_template"), Severity.WARNING),)
 
 
 def _missing_tokens(use: Use) -> Iterator[Diagnostic]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from itertools import islice
 from math import ceil
 from pathlib import Path
+from typing import cast
 
 from executor.applying.probe import Surroundings
 from executor.data.broken_rows import BrokenRows
@@ -17,9 +18,9 @@ from executor.data.named_columns import listed
 from executor.data.row_check import faults
 from executor.data.rows import BrokenRow, Row
 from executor.kinds.tokens import Tokens, readable_with
-from executor.sources.detection import resolved
+from executor.sources.detection import may_be_chats, resolved
 from executor.sources.origin import rows
-from executor.templating.template_lint import lint_model, unwritten_reasoning
+from executor.templating.template_lint import lint_model, unwritten_reasoning, unwritten_role
 from executor.tokens.documents import Document
 from executor.tokens.length_limit import too_long
 from executor.tokens.supervision import RowSummary, dropped, overlap, summarise, supervision
@@ -29,6 +30,8 @@ from planner.structure import settings_of
 from state.diagnostic import Diagnostic, Place, ProblemError
 from state.values import frozen
 
+ASKING = ("system", "user")
+"""The roles whose messages are what an answer is to: a template that passes over them trains answers to nothing."""
 MOST_ROWS = 2000
 """Rows of each dataset that are read: a plan is there at once, and what is wrong with data is mostly wrong early."""
 
@@ -75,7 +78,7 @@ def _sample(resource: Resource, tokenizer: Path, surroundings: Surroundings) -> 
     template = template_for(settings_of(model.specification), tokenizer, folder, datasets)
     formatting = formatter_settings(settings_of(tokens), tokenizer, template).formatter(tables=False)
     found: list[RowSummary] = []
-    broken, skipped, thinking = list[BrokenRow](), list[Diagnostic](), list[Place]()
+    broken, skipped, thinking, asking = list[BrokenRow](), list[Diagnostic](), list[Place](), dict[str, Place]()
     complete, left_out = True, 0
     for source, dataset in ((one.address, resolved(one.specification, folder)) for one in datasets):
         remaining = rows(dataset, folder)
@@ -93,13 +96,16 @@ def _sample(resource: Resource, tokenizer: Path, surroundings: Surroundings) -> 
         else:
             broken += refused
         thinking += _with_reasoning(first, dataset)
+        asking = {**_with_roles(first, dataset), **asking}
         complete = complete and next(remaining, None) is None
     broken += too_long([one.length for one in found], lambda at: found[at].place, limit, strategy)
     if complete and not broken:
         skipped += _nothing_left(resource, found, left_out)
     fitting = lint_model(model, tokenizer, formatting.tokenizer, formatting.template)
-    if thinking and formatting.template is not None:
-        fitting += unwritten_reasoning(model, formatting.template, thinking[0])
+    if formatting.template is not None:
+        fitting += unwritten_reasoning(model, formatting.template, thinking[0]) if thinking else ()
+        for role, place in asking.items():
+            fitting += unwritten_role(model, formatting.template, role, place)
     told = (*BrokenRows.of(broken).diagnostics(), *fitting, *skipped, *_losses(tokens, found, complete=complete))
     return Sample(tuple(found), complete, told)
 
@@ -110,6 +116,26 @@ def _with_reasoning(rows: Iterable[Row | BrokenRow], dataset: Dataset) -> list[P
     sound = (row for row in rows if isinstance(row, Row))
     found = (row.place for row in sound if any(one.get(name) for one in listed(row.values) for name in names))
     return list(islice(found, 1))
+
+
+def _with_roles(rows: Iterable[Row | BrokenRow], dataset: Dataset) -> dict[str, Place]:
+    """Where the first message of each role lies that asks, of rows that a chat template renders."""
+    if not may_be_chats(dataset):
+        return {}
+    properties = dataset.message_property_mappings
+    role = str(properties.get("role", "from" if dataset.type == "sharegpt" else "role"))
+    theirs = {one: ours for ours, group in dataset.roles.items() for one in cast("list[str]", group)}
+    found: dict[str, Place] = {}
+    for row in (one for one in rows if isinstance(one, Row)):
+        for said in {str(one.get(role)) for one in listed(row.values)}:
+            name = {"human": "user", **theirs}.get(said, said)
+            if name in ASKING:
+                found.setdefault(name, row.place)
+        if dataset.system_prompt or row.values.get(dataset.field_system):
+            found.setdefault("system", row.place)
+        if len(found) == len(ASKING):
+            break
+    return found
 
 
 def _untold(refused: Sequence[BrokenRow], first: Sequence[Row | BrokenRow], dataset: Dataset) -> list[BrokenRow]:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from executor.kinds.model import KIND
 from executor.templates import built_in
 from executor.templating.chat_template import compile_template
-from executor.templating.template_lint import Use, lint, model_type
-from state.diagnostic import Diagnostic, Severity
+from executor.templating.template_lint import Use, lint, model_type, unwritten_role
+from planner.kind import Resource
+from state.diagnostic import NOWHERE, Diagnostic, Severity
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -180,3 +182,10 @@ def test_the_type_of_a_model_is_what_its_configuration_says(tmp_path: Path) -> N
     assert model_type(tmp_path) == "llama"
     (tmp_path / "config.json").write_text("[")
     assert model_type(tmp_path) == ""
+
+
+@pytest.mark.parametrize("name", sorted(built_in()))
+@pytest.mark.parametrize("role", ["system", "user"])
+def test_every_template_of_ours_writes_what_is_asked_or_refuses_it(name: str, role: str) -> None:
+    template = compile_template(built_in()[name].text, {"bos_token": "<s>", "eos_token": "</s>"}, ["<s>", "</s>"])
+    assert unwritten_role(Resource("model.tiny", KIND, None), template, role, NOWHERE) == ()

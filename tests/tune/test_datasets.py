@@ -222,6 +222,27 @@ def test_reasoning_that_no_template_writes_is_warned_of(tokenizer: Any) -> None:
     assert "Unwritten reasoning" not in tokenizer.tune("plan").stdout
 
 
+@pytest.mark.parametrize("role", ["system", "user"])
+def test_messages_that_no_template_writes_are_warned_of(tokenizer: Any, role: str) -> None:
+    asked = chat("What?", "That.")
+    asked["messages"].insert(0, {"role": "system", "content": "Be brief."})
+    write(tokenizer, "rows.jsonl", chat("Who?", "Me."), asked)
+    named = TRAINED.replace("[model.tiny]\n", '[model.tiny]\nchat_template = "own.jinja"\n')
+    recipe(tokenizer, named.format(dataset="", train=""))
+    written = "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
+    template = "{% for m in messages %}{% if m.role != 'PASSED' %}" + written + "{% endif %}{% endfor %}"
+    template += "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    (tokenizer.path / "own.jinja").write_text(template)
+    assert "Warning" not in tokenizer.tune("plan").stdout
+    (tokenizer.path / "own.jinja").write_text(template.replace("PASSED", role))
+    first = {"system": 2, "user": 1}[role]
+    told = " ".join(tokenizer.tune("plan").stdout.split("\n  hint")[0].split())
+    assert told == (
+        f"recipe.toml:2:1: Warning: Unwritten messages [TUNE146] Messages have the role {role}, first "
+        f"rows.jsonl:{first}, and the chat template writes nothing of them."
+    )
+
+
 def test_a_template_that_is_no_template_is_told_where_it_is_named(tokenizer: Any) -> None:
     write(tokenizer, "rows.jsonl", chat("What?", "That."))
     named = TRAINED.replace("[model.tiny]\n", '[model.tiny]\nchat_template = "own.jinja"\n')
