@@ -133,8 +133,10 @@ def _changed_fields(
             yield _changed_table(desired, record, name, values)
             continue
         before, after = (flatten({name: one}) for one in values)
-        for path in sorted(before.keys() | after.keys()):
-            if not same(before.get(path), after.get(path)):
+        paths = sorted(before.keys() | after.keys())
+        for path in (one for one in paths if not same(before.get(one), after.get(one))):
+            # An empty table that has values on the other side is told by these.
+            if not any(one.startswith(f"{path}.") for one in paths):
                 effect, why = _consequence(desired, record, path)
                 yield FieldChanged(path, before.get(path), after.get(path), effect, why)
 

@@ -16,9 +16,10 @@ from executor.kinds.export import Export
 from executor.kinds.merge import Merge
 from executor.kinds.model import Model
 from planner.desired import Desired, action_key
-from planner.diff import Action, change
+from planner.diff import Action, Change, change
 from planner.effects import fields
 from planner.kind import Kind
+from planner.reason import FieldChanged
 from planner.situation import Situation
 from planner.structure import settings_of
 from state.record import Record, Status
@@ -64,12 +65,12 @@ ROWS: dict[str, list[tuple[str, object, Action]]] = {
 }  # fmt: skip
 
 
-def planned(kind: Kind, before: Any, after: Any) -> Action:
-    """What a plan does for a finished resource of which only the fields have changed."""
+def planned(kind: Kind, before: Any, after: Any) -> Change:
+    """What a plan says of a finished resource of which only the fields have changed."""
     old, new = (Desired(f"{kind.name}.a", kind.name, settings_of(one), {}, {}, 1, type(one)) for one in (before, after))
     metrics = {"perplexity": 2.0}
     record = Record(kind.name, old.settings, {}, {}, 1, action_key(old, {}), Status.READY, "made", metrics=metrics)
-    return change(Situation(kind, new, {}, {}, {}, record, {}, LOCAL)).action
+    return change(Situation(kind, new, {}, {}, {}, record, {}, LOCAL))
 
 
 @pytest.mark.parametrize("kind", ROWS)
@@ -86,7 +87,15 @@ def test_every_field_has_a_row_whose_value_is_another(kind: str) -> None:
 )
 def test_an_edit_does_what_its_field_says(kind: str, name: str, value: object, action: Action) -> None:
     before = MADE[kind]
-    assert planned(kinds.load()[kind], before, attrs.evolve(before, **{name: value})) is action
+    assert planned(kinds.load()[kind], before, attrs.evolve(before, **{name: value})).action is action
+
+
+def test_a_table_that_was_empty_is_told_by_what_is_in_it() -> None:
+    empty, full = MADE["eval"], attrs.evolve(MADE["eval"], gate={"perplexity": "<= 9"})
+    for before, after in ((empty, full), (full, empty)):
+        (reason,) = planned(kinds.load()["eval"], before, after).reasons
+        assert isinstance(reason, FieldChanged)
+        assert (reason.field, {reason.before, reason.after}) == ("gate.perplexity", {None, "<= 9"})
 
 
 CHATS = Dataset(source="rows.jsonl", type="chat_template")
