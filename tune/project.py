@@ -116,6 +116,17 @@ class Project:
                 raise
             raise ProblemError(one.at(self.written.place("state.url")) for one in error.diagnostics) from None
 
+    def state_to_plan_from(self) -> State:
+        """What exists; where it cannot be read, all that is wrong with the recipe is told, too."""
+        try:
+            return self.state()
+        except ProblemError as error:
+            try:
+                self.recipe()
+            except ProblemError as broken:
+                raise ProblemError(dict.fromkeys((*broken.diagnostics, *error.diagnostics))) from None
+            raise
+
     def desired(
         self, state: State, *, strict: bool = False, selection: Selection = WHOLE
     ) -> tuple[Recipe, Mapping[str, Desired], list[Diagnostic]]:
@@ -152,7 +163,7 @@ class Project:
 
         `verify` reads every byte of the artifacts, and asks the hub whether revisions have moved.
         """
-        state = self.state()
+        state = self.state_to_plan_from()
         recipe, desired, diagnostics = self.desired(state, strict=strict, selection=selection)
         local = this_machine(self.layout, self.shared, self.content if verify else None)
         known = renamed(recipe, state)

@@ -50,6 +50,22 @@ def test_wrong_types_and_dangling_references_come_together(fresh: Any) -> None:
     assert "train.assistant.adapter.r: expected a whole number, got 16.5." in said
 
 
+def test_a_wrong_place_of_state_hides_nothing_else(fresh: Any) -> None:
+    fresh.edit(
+        "[dataset.corpus]", '[state]\nurl = "s3://ada:planted-secret@bucket/x"\n[dataset.corpus]\ntyp = "completion"'
+    )
+    for command in ("plan", "validate", "apply"):
+        said = fresh.tune(command, expect=1).stderr
+        assert "state.url looks like a password or a token." in said
+        assert "dataset.corpus.typ: there is no such field." in said
+        assert said.endswith("2 problems found; nothing was done.\n")
+    fresh.edit("s3://ada:planted-secret@bucket/x", "nowhere/state")
+    (fresh.path / "nowhere").write_text("a file")
+    said = fresh.tune("validate", expect=1).stderr
+    assert "State cannot be reached" in said
+    assert "dataset.corpus.typ: there is no such field." in said
+
+
 def test_data_is_looked_at_even_if_the_recipe_is_wrong_elsewhere(fresh: Any) -> None:
     fresh.edit("learning_rate = 1e-3", "learning_rat = 1e-3")
     (fresh.path / "data" / "heldout.jsonl").write_text("nonsense\n")

@@ -12,13 +12,13 @@ import pytest
 from planner.formatting import formatted
 
 QUICKSTART = Path(__file__).parent.parent.parent / "examples" / "quickstart"
-NEXT = "Name your model and your data in it, then look at what that means: tune plan\n"
+NEXT = "Name your model and your data in it, then look at what that means: tune plan{}\n"
 
 
 def test_a_recipe_and_an_ignore_file_are_written(empty: Any) -> None:
     done = empty.tune("init", "models/support")
     assert done.stdout == "models/support/recipe.toml\nmodels/support/.gitignore\n"
-    assert done.stderr == NEXT
+    assert done.stderr == NEXT.format(" models/support")
     assert (empty.path / "models" / "support" / ".gitignore").read_text() == (
         "# Saved plans of tune; .tune/ says itself what git should ignore.\n*.plan.json\n"
     )
@@ -41,7 +41,7 @@ def test_no_recipe_is_overwritten(empty: Any, name: str) -> None:
 
 def test_an_ignore_file_keeps_what_it_has_and_is_added_to_once(empty: Any) -> None:
     (empty.path / ".gitignore").write_bytes(b"caf\xe9")
-    empty.tune("init")
+    assert empty.tune("init").stderr == NEXT.format("")
     after = (empty.path / ".gitignore").read_bytes()
     assert after.startswith(b"caf\xe9\n# Saved plans of tune;")
     (empty.path / "recipe.toml").unlink()

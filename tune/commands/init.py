@@ -83,4 +83,5 @@ def command(folder: Path) -> None:
         gap = b"" if before.endswith(b"\n") or not before else b"\n"
         write_atomically(ignore, before + gap + IGNORE)
         click.echo(ignore)
-    say("Name your model and your data in it, then look at what that means: tune plan")
+    plan = "tune plan" if folder == Path() else f"tune plan {folder}"
+    say(f"Name your model and your data in it, then look at what that means: {plan}")

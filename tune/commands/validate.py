@@ -26,7 +26,7 @@ def command(context: click.Context, recipe: str, *, as_json: bool, overrides: Ov
     """Check RECIPE (a file, or a folder with a recipe.toml): syntax, fields, references, data files."""
     try:
         project = open_project(recipe, overrides)
-        checked, _, diagnostics = project.desired(project.state())
+        checked, _, diagnostics = project.desired(project.state_to_plan_from())
     except ProblemError as error:
         if not as_json:
             raise
