@@ -108,6 +108,8 @@ def _causes(reasons: Sequence[Reason], origin: str = "") -> Iterator[str]:
                 yield "asked for with --replace"
             case CodeChanged():
                 yield "this version of tune builds it differently"
+            case InputChanged(input=address, naming="removed"):
+                yield f"no longer made from {address}"
             case InputChanged(input=address, because=because):
                 yield from _causes(because, address) if because else (f"made from {address}",)
             case _:

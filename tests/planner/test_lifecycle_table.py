@@ -86,6 +86,12 @@ def test_a_lost_artifact_and_a_request_are_causes_too(finished: Workshop) -> Non
     assert refusal.detail == "thing.base is protected, and this plan would rebuild it: asked for with --replace."
 
 
+def test_an_input_that_is_named_no_more_is_a_cause(finished: Workshop) -> None:
+    edit(finished, '["raw.data"]', "[]")
+    (refusal,) = refusals(finished)
+    assert refusal.detail == "thing.base is protected, and this plan would rebuild it: no longer made from raw.data."
+
+
 def test_what_only_concerns_others_or_the_record_is_allowed(finished: Workshop) -> None:
     edit(finished, '["raw.data"]', '["raw.data"]\nnote = "hello"\npace = 3')
     edit(finished, '["thing.base"]', '["thing.base"]\ncolour = "blue"')

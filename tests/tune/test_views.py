@@ -11,7 +11,7 @@ from rich.console import Console
 
 from planner.kind import Kinds
 from planner.plan import Plan
-from planner.reason import InputChanged
+from planner.reason import ContentChanged, InputChanged
 from state.lookup import Found
 from tests.fake_kinds import KINDS, THING
 from tune.views.notes import notes as told
@@ -230,3 +230,12 @@ def test_what_an_edit_did_to_the_name_of_an_input_is_told_also_far_from_it(namin
     assert sentence(edited, "rebuild") == said
     above = InputChanged("base", "thing.top", certain=False, because=(edited,))
     assert sentence(above, "rebuild") == f"base: thing.top may change, because {said}"
+
+
+@pytest.mark.parametrize(
+    ("digests", "said"),
+    [(("", "6f3c"), "a.jsonl is new"), (("6f3c", ""), "a.jsonl is gone"), (("6f3c", "77aa"), "a.jsonl changed")],
+)
+def test_what_became_of_a_file_is_told_far_from_it(digests: tuple[str, str], said: str) -> None:
+    above = InputChanged("base", "raw.data", certain=True, because=(ContentChanged("a.jsonl", *digests),))
+    assert sentence(above, "rebuild") == f"base: raw.data changes, because {said}"

@@ -218,8 +218,8 @@ def brief(reason: Reason) -> str:
     match reason:
         case FieldChanged(field, before, after):
             return f"{field}: {change(before, after)}"
-        case ContentChanged(name):
-            return f"{name} changed"
+        case ContentChanged(name, before, after):
+            return f"{name} {('changed' if after else 'is gone') if before else 'is new'}"
         case NotInState():
             return "it is new"
         case _:
