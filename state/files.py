@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import xxhash
@@ -91,9 +92,13 @@ class FileDigests:
         return digest
 
     def save(self) -> None:
-        """Remember for the next command, where there is a folder to remember in."""
+        """Remember for the next command, where there is a folder to remember in, and where it may be written to.
+
+        Whoever may only read can plan all the same, and reads the files again the next time.
+        """
         if self.memory is not None and self._changed and self.memory.parent.parent.is_dir():
-            write_atomically(self.memory, json.dumps(self._known, sort_keys=True).encode())
+            with suppress(OSError):
+                write_atomically(self.memory, json.dumps(self._known, sort_keys=True).encode())
             self._changed = False
 
 

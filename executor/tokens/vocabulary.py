@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -59,19 +62,43 @@ def extended(folder: Path, settings: Mapping[str, Any], cache: Path) -> Path:
     if not changes_tokenizer(settings):
         return folder
     of, template = tokenizer_digest(folder, FileDigests()), own_template(folder)
-    output = cache / digest({"tokenizer": changed_identity(of, settings), "template": template})
+    name = digest({"tokenizer": changed_identity(of, settings), "template": template})
+    if (cache / name).is_dir():
+        return cache / name
+    place = cache if _may_fill(cache) else _until_the_end()
+    output = place / name
     if not output.is_dir():
         import shutil
         import tempfile
 
-        cache.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=cache))
+        scratch = Path(tempfile.mkdtemp(dir=place))
         extend(folder, settings, scratch)
         try:
             scratch.rename(output)
         except OSError:  # somebody else was as fast
             shutil.rmtree(scratch)
     return output
+
+
+def _may_fill(cache: Path) -> bool:
+    """Whether there is a `.tune/` and its caches can be written to: a plan makes none, and needs only to read."""
+    if not cache.parent.parent.is_dir():
+        return False
+    with suppress(OSError):
+        cache.mkdir(parents=True, exist_ok=True)
+    return os.access(cache, os.W_OK)
+
+
+@lru_cache(maxsize=1)
+def _until_the_end() -> Path:
+    """A folder that goes with this process."""
+    import atexit
+    import shutil
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp(prefix="tune-tokenizers-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def extend(folder: Path, settings: Mapping[str, Any], output: Path) -> dict[str, int]:

@@ -114,3 +114,10 @@ def test_a_plan_reads_rows_with_the_tokens_that_a_model_will_have(tmp_path: Path
     assert [one.name for one in tmp_path.iterdir()] == [folder.name]
     assert tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")).encode("<|case|>").tokens == ["<|case|>"]
     assert extended(source, {"tokens": (), "special_tokens": {}}, tmp_path) == source
+    missing = tmp_path / "nothing" / "cache" / "tokenizers"
+    elsewhere = extended(source, settings, missing)
+    assert extended(source, settings, missing) == elsewhere
+    assert {one.name: one.read_bytes() for one in elsewhere.iterdir()} == {
+        one.name: one.read_bytes() for one in folder.iterdir()
+    }
+    assert not missing.parent.parent.exists()  # a plan makes no `.tune/`

@@ -195,3 +195,11 @@ def test_several_large_files_have_the_digests_that_each_has_alone(tmp_path: Path
     assert digests.digests(paths) == expected
     digests.save()
     assert FileDigests(memory).digests(paths[::-1]) == expected[::-1]
+
+
+def test_whoever_may_not_write_remembers_nothing_and_goes_on(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file, in which no file can be put")
+    digests = FileDigests(tmp_path / "cache" / "file_digests.json")
+    assert digests.digest(folder / "read") == digest_file(folder / "read")
+    digests.save()
+    assert (tmp_path / "cache").read_text() == "a file, in which no file can be put"
