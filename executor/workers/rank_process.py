@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -125,11 +126,18 @@ class RankProcess:
 
 
 def keep_log(process: subprocess.Popen[bytes], log: Path) -> None:
-    """Write what a worker and its libraries print to the log, line by line, without secrets."""
-    with log.open("w", encoding="utf-8") as output:
+    """Write what a worker and its libraries print to the log, line by line, without secrets.
+
+    A worker is read on where the disk has no room for it: it would wait for ever to be rid of the next line.
+    """
+    with ExitStack() as opened:
+        output = None
+        with suppress(OSError):
+            output = opened.enter_context(log.open("wb", buffering=0))
         for line in process.stderr or ():
-            output.write(without_secrets(line.decode(errors="replace")))
-            output.flush()
+            with suppress(OSError):
+                if output is not None:
+                    output.write(without_secrets(line.decode(errors="replace")).encode())
 
 
 def start(step: Path, world: World, local_rank: int, log: Path, news: queue.Queue[News]) -> RankProcess:

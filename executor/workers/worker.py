@@ -79,7 +79,7 @@ def _explain(error: Exception) -> Diagnostic:
     if lost_connections.is_lost(error):
         return lost_connections.explain(error)
     text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if _finds_no_room(error):
         hint = "Free some space, or lower `checkpoints.save_total_limit`; complete checkpoints are kept."
         return Diagnostic("Disk full", stopped(text), hint)
     if type(error).__name__ == "UnpicklingError":
@@ -90,6 +90,18 @@ def _explain(error: Exception) -> Diagnostic:
         hint = 'Set `deterministic` = false, or use what does without it, such as attn_implementation = "eager".'
         return Diagnostic("Not deterministic", f"{text.partition(', but')[0]}.", hint)
     return Diagnostic("Step failed", stopped(f"{text}{place_in_user_code(error)}"))
+
+
+def _finds_no_room(error: BaseException | None) -> bool:
+    """Whether the disk is full; torch's own writer of files says no more than that one is shorter than it should be."""
+    while error is not None:
+        text = str(error)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "No space left on device" in text or ("inline_container" in text and "unexpected pos" in text):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _keep_silent(_: events.WorkerEvent) -> None:

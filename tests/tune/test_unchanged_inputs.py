@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,6 +92,15 @@ def test_output_that_finds_no_room_is_told_in_words(recorded: Folder) -> None:
         "  There is no room left for what is written.\n"
         "  hint: Make room, and do the same again.\n"
     )
+
+
+@pytest.mark.processes
+def test_a_plan_that_finds_no_room_to_remember_digests_is_made_all_the_same(recorded: Folder) -> None:
+    (recorded.path / "data" / "second.jsonl").write_text('{"text": "another row"}\n')
+    cache = recorded.path / ".tune" / "cache"
+    shutil.rmtree(cache, ignore_errors=True)
+    cache.write_text("a file, so that nothing can be written below it")
+    assert "content" in recorded.tune("plan").stdout
 
 
 @pytest.mark.processes
