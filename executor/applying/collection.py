@@ -88,7 +88,7 @@ def find(state: State, layout: Layout, policy: Policy, shared: SharedStore | Non
     needed = _needed(after, layout)
     reasons = _reasons(state, forgotten, emptied)
     try:
-        found, links = leftovers.search(layout, needed, _logs(after, layout), now)
+        found, links = leftovers.search(layout, needed, _runs(after), now)
     except OSError as error:
         raise problem("Cannot look", f"`{error.filename}`: {error.strerror}.", "Run the command again.") from None
     waste = [
@@ -200,8 +200,9 @@ def _needed(state: State, layout: Layout) -> frozenset[str]:
     return frozenset(needed)
 
 
-def _logs(state: State, layout: Layout) -> frozenset[str]:
-    return frozenset(layout.log(address, record.action_key[:8]).name for address, record in _all(state))
+def _runs(state: State) -> frozenset[str]:
+    """What logs call the runs that the state knows of."""
+    return frozenset(record.action_key[:8] for _, record in _all(state))
 
 
 def _all(state: State) -> Iterator[tuple[str, Record]]:

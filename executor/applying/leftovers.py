@@ -99,9 +99,9 @@ class _Search:
 
 
 def search(
-    layout: Layout, needed: AbstractSet[str], logs: AbstractSet[str], now: float
+    layout: Layout, needed: AbstractSet[str], runs: AbstractSet[str], now: float
 ) -> tuple[list[Found], tuple[str, ...]]:
-    """What is neither needed nor a log of these names, and the symbolic links that were met.
+    """What is neither needed nor a log of these runs, and the symbolic links that were met.
 
     To be called while no other process works in the folder, or to show what would go.
     """
@@ -116,7 +116,9 @@ def search(
         looking.add(child, "left by a merge that was killed")
     folder = layout.root / "logs"
     for log in sorted(folder.glob("*.log")) if not folder.is_symlink() else ():
-        if log.name not in logs and not log.is_symlink():
+        # By the run alone: its address may be another one now, and each of its ranks has a log.
+        run = log.name.rpartition("-")[2].partition(".")[0]
+        if run not in runs and not log.is_symlink():
             looking.add(log, "the log of a step that no record is of")
     gone = [layout.root / one.path for one in looking.found]
     for path in _temporary(layout.root, gone, now):
