@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ OF_TOKENS = ("perplexity", "token_accuracy")
 """Metrics of the tokens of the references; for all others the model has to answer."""
 EXACT_MATCH = "exact_match"
 BUILT_IN = (EXACT_MATCH, *METRICS)
+MEASURED = ("loss", "mean_token_accuracy", "entropy", *OF_TOKENS)
+"""What is measured without answers; a run may choose its best model by it."""
 
 
 def metric_name(text: str) -> str:
@@ -63,7 +66,7 @@ def _guarded(text: str, name: str, function: Callable[..., Any]) -> Metric:
             asked = {"questions": [one.question for one in given]} if _wants_questions(function) else {}
             found = function([one.answer for one in given], [one.reference for one in given], **asked)
             values = found if isinstance(found, Mapping) else {name: found}
-            return {str(one): float(value) for one, value in values.items()}
+            figures = {str(one): float(value) for one, value in values.items()}
         except Exception as error:
             traceback.print_exc()
             detail = stopped(f"`{text}` ended with {type(error).__name__}: {error}")
@@ -71,8 +74,21 @@ def _guarded(text: str, name: str, function: Callable[..., Any]) -> Metric:
                 "It is called with a list of answers and a list of references, and returns a number, or a dict of them."
             )
             raise problem("Metric failed", detail, hint) from error
+        _refuse(text, figures)
+        return figures
 
     return measure
+
+
+def _refuse(text: str, figures: Mapping[str, float]) -> None:
+    """Figures that no record can hold, or that would take the place of others."""
+    for name, value in figures.items():
+        if not math.isfinite(value):
+            hint = "Return a number, also where there is nothing to measure."
+            raise problem("Metric failed", f"`{text}` gave {value} for `{name}`.", hint)
+        if name in MEASURED:
+            detail = f"`{text}` gave a figure called `{name}`, which is measured already."
+            raise problem("Metric failed", detail, "Give it another name.")
 
 
 def _wants_questions(function: Callable[..., Any]) -> bool:

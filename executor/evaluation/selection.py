@@ -5,6 +5,7 @@ So a run that is resumed knows what it knew before, whatever became of the proce
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -105,8 +106,8 @@ def chosen_facts(settings: Mapping[str, Any], log: Sequence[Mapping[str, Any]], 
 
 
 def evaluation_at(step: int, log: Sequence[Mapping[str, Any]]) -> dict[str, Plain]:
-    """What the last evaluation after a step measured, without how long it took."""
+    """What the last evaluation after a step measured, without how long it took and without what is no number."""
     found = [one for one in log if one["step"] == step and "eval_loss" in one]
     measured = found[-1] if found else {}
     names = (name for name in measured if name.startswith("eval_") and not name.endswith(LEFT_OUT))
-    return {name: round(float(measured[name]), 6) for name in names}
+    return {name: round(float(measured[name]), 6) for name in names if math.isfinite(measured[name])}
