@@ -17,7 +17,7 @@ from state.values import frozen
 Device: TypeAlias = Literal["none", "cpu", "nvme"]
 """Where states are kept while no GPU needs them: on a GPU all the same, in the host's memory, on its disk."""
 SHARDING = "the same sums in another order"
-DRAWS = "every process draws random numbers of its own, and some losses depend on what all have at once"
+DRAWS = "it decides more than rounding only where something is drawn by chance, or a loss compares rows"
 APART = "average_tokens_across_devices"
 """The argument of trainers without which each process weighs its own tokens alone."""
 ONLY_FOR = {
@@ -77,7 +77,7 @@ class Distributed:
     strategy: Literal["auto", "single", "ddp", "fsdp", "deepspeed"] = setting(
         "auto",
         effect=precise_or_neutral,
-        why="DeepSpeed has its own precision, and every process its own random numbers",
+        why="it decides more than rounding only with DeepSpeed, or where something is drawn by chance",
     )
     """"auto": one process, or DDP where there are several."""
     processes: int | Literal["auto"] = setting("auto", effect=neutral_among_processes, why=DRAWS, validator=positive)

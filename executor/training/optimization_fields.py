@@ -43,7 +43,10 @@ class Optimization:
     batch_size: int = setting(8, effect=Effect.REBUILD, why=STEPS_DEPEND, validator=positive)
     """Rows that one optimizer step sees, over all processes and micro-batches."""
     micro_batch_size: int | Literal["auto"] = setting(
-        "auto", effect=neutral_without_dropout, why="dropout masks are drawn for each micro-batch", validator=positive
+        "auto",
+        effect=neutral_without_dropout,
+        why="it decides more than rounding only where something is drawn by chance",
+        validator=positive,
     )
     """Rows that go through the model at once; "auto": the whole batch."""
     auto_micro_batch: bool = setting(
