@@ -37,10 +37,22 @@ def end_at(checkpoint: Path, run: Run, log: Sequence[Mapping[str, Any]]) -> tupl
     copy_weights(best_folder(run.task) if "best_step" in chosen else checkpoint, run)
     losses = [entry["loss"] for entry in log if "loss" in entry]
     metrics: dict[str, Plain] = {"steps": step}
-    metrics |= {"loss": round(float(losses[-1]), 6)} if losses else {}
+    metrics |= {"loss": round(float(losses[-1]), 6), "train_loss": mean_loss(log)} if losses else {}
     if "best_step" in chosen:
         metrics |= evaluation_at(cast("int", chosen["best_step"]), log)
     return metrics, {"trainable_parameters": parameter_count(run.task.output_folder), **chosen}
+
+
+def mean_loss(log: Sequence[Mapping[str, Any]]) -> float:
+    """The loss of all steps up to the last that was logged; each entry is the mean since the one before.
+
+    A trainer that was resumed gives the sum of the steps since then, divided by all.
+    """
+    summed, before = 0.0, 0
+    for entry in (one for one in log if "loss" in one):
+        summed += float(entry["loss"]) * (int(entry["step"]) - before)
+        before = int(entry["step"])
+    return round(summed / max(1, before), 6)
 
 
 def copy_weights(source: Path, run: Run) -> None:

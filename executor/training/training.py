@@ -22,7 +22,7 @@ from executor.tokens.token_files import VALIDATION
 from executor.training import cross_entropy, determinism, dropout, filling, learning, positions, strategies
 from executor.training.best_model import best_folder
 from executor.training.callbacks import Callbacks, RunIsOverError, callbacks, telling
-from executor.training.end_of_run import copy_weights, end_at, is_end, trainer_state, was_not_evaluated
+from executor.training.end_of_run import copy_weights, end_at, is_end, mean_loss, trainer_state, was_not_evaluated
 from executor.training.evaluation_hook import attach
 from executor.training.method import Method
 from executor.training.row_workers import Unstopped
@@ -126,7 +126,7 @@ def _train(
     if resume is not None:
         trainer.args.eval_on_start = was_not_evaluated(resume, run)
     try:
-        result = _run_trainer(trainer, following, resume)
+        _run_trainer(trainer, following, resume)
     except StopRequestedError:
         run.ranks.end()
         raise
@@ -137,7 +137,7 @@ def _train(
     finally:
         metrics_file.write()
     metrics: dict[str, Plain] = {
-        "train_loss": round(float(result.training_loss), 6),
+        "train_loss": mean_loss(trainer.state.log_history),
         "steps": int(trainer.state.global_step),
     }
     metrics |= following.progress.last_loss()
@@ -162,17 +162,16 @@ def _evaluated_in_the_end(trainer: Any) -> dict[str, Plain]:  # noqa: ANN401  tr
     return evaluation_at(step, trainer.state.log_history)
 
 
-def _run_trainer(trainer: Any, following: Callbacks, resume: Path | None) -> Any:  # noqa: ANN401  no types
+def _run_trainer(trainer: Any, following: Callbacks, resume: Path | None) -> None:  # noqa: ANN401  no types
     """Let a trainer train to the end; raises StopRequestedError, with a checkpoint written, if it was asked to stop."""
     try:
-        result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     except StopRequestedError as stop:
         if following.stopping.gave_up_evaluation and not following.checkpointing.has(stop.step):
             _save_checkpoint(trainer)
         raise
     if following.stopping.stopped_at is not None:
         raise StopRequestedError(following.stopping.stopped_at)
-    return result
 
 
 def _prepared(trainer: Any, run: Run) -> dict[str, Any]:  # noqa: ANN401  TRL has no types

@@ -400,9 +400,10 @@ def test_interrupted_and_resumed_is_bitwise_straight(laboratory: Laboratory, nam
     assert made.outcome.output_digest == laboratory.straight(name).outcome.output_digest
     assert made.outcome.facts["resumed_from"] == after + 1
     assert made.outcome.facts["steps"] == made.outcome.metrics["steps"] == 6
-    assert made.outcome.metrics["loss"] == laboratory.straight(name).outcome.metrics["loss"]
+    assert made.outcome.metrics == laboratory.straight(name).outcome.metrics
     assert metrics(made) == metrics(laboratory.straight(name))
     assert [row["step"] for row in metrics(made)] == [1, 2, 3, 4, 5, 6]
+    assert made.outcome.metrics["train_loss"] == pytest.approx(sum(row["loss"] for row in metrics(made)) / 6, abs=1e-6)
 
 
 IN_EIGHT_BITS = {
@@ -839,6 +840,14 @@ def test_tokens_that_were_seen_are_counted_beside_the_other_figures(laboratory: 
     plain = metrics(run(laboratory.task(evolve(counted, trainer={}))))
     assert [row.pop("num_input_tokens_seen") > 0 for row in found] == [True, True]
     assert found == plain
+
+
+def test_the_loss_of_a_run_is_that_of_all_its_steps_however_seldom_they_are_logged(laboratory: Laboratory) -> None:
+    losses = [
+        run(laboratory.task(evolve(BASIC, max_steps=5, logging_steps=every))).outcome.metrics["train_loss"]
+        for every in (1, 2, 100)
+    ]
+    assert losses == pytest.approx([losses[0]] * 3, abs=2e-6)
 
 
 def test_a_training_tells_its_progress_to_the_end(laboratory: Laboratory) -> None:
