@@ -31,14 +31,22 @@ def metric_name(text: str) -> str:
     return own.name if own is not None else text
 
 
+def named_twice(texts: Sequence[str]) -> Iterator[str]:
+    """The names under which several functions of a list would keep their values."""
+    names = [metric_name(one) for one in texts]
+    yield from dict.fromkeys(one for one in names if names.count(one) > 1)
+
+
 def metric_faults(names: Sequence[str], others: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
-    """Names that are neither built in nor functions, and what to do about them; `others` could be meant too."""
+    """Names that are neither built in nor functions, or stand for several; `others` could be meant too."""
     known_names = [*others, *BUILT_IN]
     for one in names:
         if one not in BUILT_IN and user_function(one) is None:
             hint = suggestion(one, known_names)
             known = f"Known: {', '.join(known_names)}; your own are named `FILE.py:FUNCTION`."
             yield f"there is no metric `{one}`", hint or known
+    for name in named_twice(names):
+        yield f"several metrics are called `{name}`, and only one could be kept", "Give each a name of its own."
 
 
 def answer_metrics(names: Sequence[str], folder: Path, planned: Mapping[str, str]) -> list[Metric]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from executor.evaluation.answer_metrics import named_twice
 from executor.evaluation.user_functions import load_function, place_in_user_code, user_function
 from state.diagnostic import problem
 from state.wording import stopped, suggestion
@@ -64,6 +65,9 @@ def reward_faults(names: Sequence[str]) -> Iterator[tuple[str, str]]:
         if name not in BUILT_IN and user_function(name) is None:
             hint = suggestion(name, list(BUILT_IN)) or f"Known: {', '.join(BUILT_IN)}; or your own, as `FILE.py:NAME`."
             yield f"there is no reward {name!r}", hint
+    for name in named_twice(names):
+        hint = "Give each a name of its own; `reward_weights` says how much one counts."
+        yield f"several rewards are called `{name}`, whose figures would be mixed up", hint
 
 
 def reward_functions(names: Sequence[str], folder: Path, planned: Mapping[str, str]) -> list[Reward]:

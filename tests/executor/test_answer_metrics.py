@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from executor.evaluation.answer_metrics import answer_metrics
+from executor.evaluation.answer_metrics import answer_metrics, metric_faults
 from executor.evaluation.evaluating import Prediction
 from executor.evaluation.selection import evaluation_at
+from executor.training.rewards import reward_faults
 from state.diagnostic import ProblemError
 from state.files import digest_file
 
@@ -52,3 +53,15 @@ def test_what_no_record_can_hold_or_takes_the_place_of_another_is_refused(
 def test_what_is_no_number_is_left_out_of_a_record() -> None:
     log = [{"step": 4, "eval_loss": 0.5, "eval_rewards/chosen": float("nan"), "eval_runtime": 1.0}]
     assert evaluation_at(4, log) == {"eval_loss": 0.5}
+
+
+def test_functions_of_one_name_are_refused_whose_figures_could_not_be_told_apart() -> None:
+    assert list(metric_faults(["a.py:f", "b.py:f", "bleu"])) == [
+        ("several metrics are called `f`, and only one could be kept", "Give each a name of its own.")
+    ]
+    assert list(reward_faults(["length", "a.py:length", "a.py:f"])) == [
+        (
+            "several rewards are called `length`, whose figures would be mixed up",
+            "Give each a name of its own; `reward_weights` says how much one counts.",
+        )
+    ]
