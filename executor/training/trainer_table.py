@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from executor.training import conditional_arguments
+from executor.training import conditional_arguments, trainer_values
 from executor.training.known_elsewhere import hints
 from executor.training.method import Fault, Method
 from executor.training.stage import Stage
@@ -169,7 +169,7 @@ def faults(stage: Stage, method: Method) -> Iterator[Fault]:
     accepted = method.trainer_arguments
     if stage.activation_offloading and "activation_offloading" not in accepted:
         yield "activation_offloading", f"the trainer of {method.name} cannot do it", "Remove it."
-    for name in stage.trainer:
+    for name, value in stage.trainer.items():
         path = f"trainer.{name}"
         if name in OWNED or name in method.own_fields:
             yield path, "the recipe has a field of its own for this", f"Use `{OWNED.get(name, name)}`."
@@ -179,6 +179,8 @@ def faults(stage: Stage, method: Method) -> Iterator[Fault]:
             yield path, "it would do nothing here", "Remove it."
         elif name not in accepted:
             yield path, "the trainer has no such argument", _instead(name, method)
+        elif wrong := trainer_values.expected(name, value):
+            yield path, wrong, ""
     yield from conditional_arguments.faults(stage, method)
     yield from _accelerator_faults(stage.trainer.get("accelerator_config", {}))
     drawn = stage.trainer.get("generation_kwargs")

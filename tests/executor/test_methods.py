@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ from executor.training.evaluation_fields import Evaluation
 from executor.training.run_schedule import schedule_of
 from executor.training.stage import Stage
 from executor.training.trainer_arguments import COMMON
-from executor.training.trainer_table import FORBIDDEN, OWNED
+from executor.training.trainer_table import FORBIDDEN, OWNED, UNHEEDED
+from executor.training.trainer_values import CHOICES, NUMBERS, SWITCHES, WHOLE_NUMBERS
 from executor.training.training import train
 from executor.workers.events import Message
 from executor.workers.task import Input, Task
@@ -526,6 +528,21 @@ def test_the_names_of_arguments_are_those_of_the_installed_trl() -> None:
         decided = {"loss_type"} if name == "simpo" else set()
         assert known - decided == method.trainer_arguments, name
         assert method.own_fields - known <= ours, name
+
+
+def test_values_are_of_the_types_that_the_installed_trl_declares() -> None:
+    """What is left out takes texts, lists or tables."""
+    kinds = {bool: SWITCHES, int: WHOLE_NUMBERS, float: NUMBERS}
+    declared: dict[str, set[type]] = {}
+    for name, method in methods.load().items():
+        hints = typing.get_type_hints(_configurations()[name])
+        for one in method.trainer_arguments - OWNED.keys() - FORBIDDEN - UNHEEDED - method.own_fields:
+            several = typing.get_args(hints[one]) or (hints[one],)
+            declared.setdefault(one, set()).update(set(several) - {type(None)})
+    for kind, names in kinds.items():
+        assert {one for one, types in declared.items() if types == {kind}} - {"seed"} <= names
+        assert all(kind in declared[one] for one in names)
+    assert all(str in declared[one] for one in CHOICES)
 
 
 def test_every_reserved_argument_exists() -> None:

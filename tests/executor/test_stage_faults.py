@@ -147,6 +147,13 @@ FAULTS = {
     'label_smoothing_factor = 0.1\ntrainer.loss_type = "dft"': (
         'train.it.label_smoothing_factor: trainer.loss_type = "dft" smooths nothing.\nRemove one of them.'
     ),
+    'trainer.ddp_timeout = "x"': 'train.it.trainer.ddp_timeout: expected a whole number; got "x".\n',
+    "trainer.logging_first_step = 1": ("train.it.trainer.logging_first_step: expected true or false; got 1.\n"),
+    "trainer.router_aux_loss_coef = true": ("train.it.trainer.router_aux_loss_coef: expected a number; got true.\n"),
+    'trainer.log_level = "nonsense"': (
+        'train.it.trainer.log_level: expected one of "detail", "debug", "info", "warning", "error", "critical", '
+        '"passive"; got "nonsense".\n'
+    ),
     "trainer.warmup_ratio = 0.1": (
         "train.it.trainer.warmup_ratio: the trainer has no such argument.\n"
         "Use `warmup_ratio`, which is a field of the recipe."
