@@ -58,7 +58,7 @@ class Run:
 
     def schedule(self) -> Schedule:
         """The learning rates of the run."""
-        return schedule_of(self.settings, self._row_count())
+        return schedule_of(self.settings, self.row_count)
 
     def arguments(self) -> dict[str, Any]:
         """What every trainer's configuration class is told; the recipe's `trainer` table comes on top."""
@@ -104,10 +104,12 @@ class Run:
         evaluation = self.settings["evaluation"]
         if not evaluation["evals_per_epoch"]:
             return int(evaluation["eval_steps"])
-        epoch = schedule_of({**self.settings, "num_epochs": 1.0, "max_steps": 0}, self._row_count()).total_steps
+        epoch = schedule_of({**self.settings, "num_epochs": 1.0, "max_steps": 0}, self.row_count).total_steps
         return math.ceil(epoch / int(evaluation["evals_per_epoch"]))
 
-    def _row_count(self) -> int:
+    @property
+    def row_count(self) -> int:
+        """Rows to train on in one epoch."""
         return cast("int", self.task.one("tokens").facts["rows"])
 
     @property
@@ -154,7 +156,7 @@ class Run:
     @property
     def lacking_rows(self) -> int:
         """How many rows an epoch lacks for all ranks to get equally many."""
-        return filling.lacking(self._row_count(), micro_batch(self.settings, self.task.world), self.task.world.size)
+        return filling.lacking(self.row_count, micro_batch(self.settings, self.task.world), self.task.world.size)
 
     def collator(self, tokenizer: Any) -> Collator:  # noqa: ANN401  transformers has no types
         """How rows become batches."""

@@ -850,6 +850,14 @@ def test_the_loss_of_a_run_is_that_of_all_its_steps_however_seldom_they_are_logg
     assert losses == pytest.approx([losses[0]] * 3, abs=2e-6)
 
 
+def test_a_batch_of_more_rows_than_there_are_is_told(laboratory: Laboratory) -> None:
+    tokens = laboratory.tokens(CONVERSATIONS, BASIC)
+    rows = tokens.facts["rows"]
+    stage = evolve(BASIC, batch_size=64, micro_batch_size=64, max_steps=1)
+    told = [one.text for one in run(laboratory.task(stage, tokens)).said if isinstance(one, events.Message)]
+    assert told == [f"warning: there are only {rows} rows, and no more in an optimizer step of `batch_size` = 64"]
+
+
 def test_a_training_tells_its_progress_to_the_end(laboratory: Laboratory) -> None:
     progress = [one for one in laboratory.straight("full").said if isinstance(one, events.Progress)]
     assert (progress[0].done, progress[-1].done, progress[-1].total) == (1, 6, 6)
