@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from planner.plan import Step
 from planner.reason import NoLongerAccepted, NotEquivalent, OtherLength, ScheduleDiffers
 from planner.resume import Continuation, continuation
 from planner.schedule import Schedule
+from state.change import put
 from state.record import Checkpoint, Record, Splice
 
 ACCEPTING = '[thing.a]\ndecay = true\non_length_change = "continue"\n'
@@ -105,6 +107,24 @@ def test_every_splice_is_kept(spliced: Any) -> None:
 def test_a_shorter_run_takes_the_newest_checkpoint_within_it(spliced: Any) -> None:
     spliced.write(f"{ACCEPTING}steps = 3\n")
     assert step(spliced).reasons[1:] == (OtherLength(4, 3), NotEquivalent(3, 2, 0.75, 2 / 3))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "seconds"),
+    [
+        (f"{ACCEPTING}steps = 8\n", 40.0),
+        (f"{ACCEPTING}steps = 5\n", 10.0),
+        (f"{ACCEPTING}steps = 3\n", 0.0),
+        ("[thing.a]\ndecay = true\nsteps = 8\n", 80.0),
+        (f'{ACCEPTING}colour = "blue"\n', 40.0),
+    ],
+)
+def test_the_last_run_tells_how_long_the_steps_take_that_are_left(spliced: Any, recipe: str, seconds: float) -> None:
+    made = record(spliced)
+    state = put(spliced.state(), "thing.a", evolve(made, provenance=evolve(made.provenance, seconds=40.0)))
+    spliced.write(recipe)
+    (planned,) = spliced.plan(state).steps
+    assert planned.estimate["seconds"] == seconds
 
 
 def test_a_legal_checkpoint_is_preferred() -> None:

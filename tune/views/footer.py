@@ -32,5 +32,7 @@ def _estimate(plan: Plan) -> str:
     gpu, seconds = (
         sum(cast("list[float]", [step.estimate[name] for step in working])) for name in ("gpu_seconds", "seconds")
     )
+    if not seconds:
+        return ""
     known = f"{gpu / 3600:.2g} GPU-hours" if gpu else duration(seconds)
     return f" About {known}, from the last run."
