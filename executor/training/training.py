@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +24,7 @@ from executor.training.best_model import best_folder
 from executor.training.callbacks import Callbacks, RunIsOverError, callbacks, telling
 from executor.training.end_of_run import copy_weights, end_at, is_end, mean_loss, trainer_state, was_not_evaluated
 from executor.training.evaluation_hook import attach
+from executor.training.forewarnings import forewarnings
 from executor.training.method import Method
 from executor.training.row_workers import Unstopped
 from executor.training.starting_point import prepare
@@ -90,18 +91,9 @@ def _trainer(method: Method, run: Run) -> Any:  # noqa: ANN401  transformers has
     trainer.data_collator = Unstopped(trainer.data_collator)
     if run.lacking_rows and filling.can_fill(trainer.train_dataset):
         filling.fill(trainer, len(trainer.train_dataset) - 1, micro_batch(run.settings, world) * world.size)
-    for text in _told_of_rows(method, run):
+    for text in forewarnings(method.layout, run):
         run.reporter.message(text)
     return trainer
-
-
-def _told_of_rows(method: Method, run: Run) -> Iterator[str]:
-    """What of an epoch is otherwise than a recipe may lead one to think; of prompts, no part of a step is trained."""
-    rows, batch, processes = run.row_count, int(run.settings["batch_size"]), run.task.world.size
-    if method.layout != "prompts" and rows < batch:
-        yield f"warning: there are only {rows} rows, and no more in an optimizer step of `batch_size` = {batch}"
-    if method.layout not in ("prompts", "documents") and run.lacking_rows:
-        yield f"{run.lacking_rows} rows are seen twice in each epoch, so that all {processes} processes get as many"
 
 
 def _circumstances(task: Task) -> dict[str, Plain]:

@@ -854,8 +854,22 @@ def test_a_batch_of_more_rows_than_there_are_is_told(laboratory: Laboratory) -> 
     tokens = laboratory.tokens(CONVERSATIONS, BASIC)
     rows = tokens.facts["rows"]
     stage = evolve(BASIC, batch_size=64, micro_batch_size=64, max_steps=1)
-    told = [one.text for one in run(laboratory.task(stage, tokens)).said if isinstance(one, events.Message)]
-    assert told == [f"warning: there are only {rows} rows, and no more in an optimizer step of `batch_size` = 64"]
+    assert _told(run(laboratory.task(stage, tokens))) == [
+        f"warning: there are only {rows} rows, and no more in an optimizer step of `batch_size` = 64"
+    ]
+
+
+def test_a_warm_up_that_does_not_end_is_told(laboratory: Laboratory) -> None:
+    """As in a run that was cut short to try it."""
+    tokens = laboratory.tokens(CONVERSATIONS, BASIC)
+    stage = evolve(BASIC, lr_scheduler="linear", warmup_steps=2)
+    made = [run(laboratory.task(evolve(stage, max_steps=steps), tokens)) for steps in (2, 3)]
+    never = "warning: the warm-up takes 2 steps and the run 2: `learning_rate` is never reached"
+    assert [_told(one) for one in made] == [[never], []]
+
+
+def _told(made: Trained) -> list[str]:
+    return [one.text for one in made.said if isinstance(one, events.Message)]
 
 
 def test_a_training_tells_its_progress_to_the_end(laboratory: Laboratory) -> None:
