@@ -244,8 +244,8 @@ KILLED = "The worker process was killed by SIGKILL without a last word."
 @pytest.mark.parametrize(
     ("act", "culprit", "told"),
     [
-        ("one_raises_among_others", 1, ("Step failed", "IndexError: what is 6 of 5?.")),
-        ("first_raises_among_others", 0, ("Step failed", "IndexError: what is 6 of 5?.")),
+        ("one_raises_among_others", 1, ("Step failed", "IndexError: what is 6 of 5?")),
+        ("first_raises_among_others", 0, ("Step failed", "IndexError: what is 6 of 5?")),
         ("one_is_killed_among_others", 1, ("Worker died", KILLED)),
     ],
 )
