@@ -8,8 +8,9 @@ from typing import Protocol
 from attrs import field
 
 from planner.desired import Desired, Given, Inputs
-from planner.diff import WORKS, Action, Change, change
+from planner.diff import Action, Change, change
 from planner.kind import Kinds
+from planner.last_run import last_run
 from planner.overrides import Overrides
 from planner.reason import NotInRecipe, OtherLength, Reason, told_once
 from planner.situation import Local, Situation
@@ -213,40 +214,10 @@ def _step(desired: Desired, inputs: Inputs, found: Change, record: Record | None
         inputs=inputs,
         code=desired.code,
         facts=desired.facts,
-        estimate=_estimate(found, record),
+        estimate=last_run(found, record),
         notes=desired.notes,
         splices=found.splices,
     )
-
-
-def _estimate(found: Change, record: Record | None) -> dict[str, Plain]:
-    """What the last run of the same address took, for as many steps as are to be taken now.
-
-    Nothing where none was finished, or it only took what was there.
-    """
-    if found.action not in WORKS or record is None or not record.output_digest or not record.provenance.seconds:
-        return {}
-    last, share = record.provenance, _share_of_steps(record)
-    if not share:
-        return {}
-    part = _share_to_take(found) / share
-    seconds, gpu_seconds = (round(one * part, 3) for one in (last.seconds, last.gpu_seconds))
-    return {"seconds": seconds, "gpu_seconds": gpu_seconds, "basis": "the last run"}
-
-
-def _share_to_take(found: Change) -> float:
-    """How many steps the run takes now, of as many as it had; 1 where its length stays."""
-    begin = found.resume_from.step if found.resume_from is not None else 0
-    lengths = [one for one in found.reasons if isinstance(one, OtherLength) and one.before]
-    return max(0, lengths[0].after - begin) / lengths[0].before if lengths else 1.0
-
-
-def _share_of_steps(record: Record) -> float:
-    """Which part of its steps the last run took itself; the others it found in a checkpoint."""
-    steps, before = record.metrics.get("steps"), record.facts.get("resumed_from")
-    if not isinstance(steps, int) or not isinstance(before, int) or not before:
-        return 1.0
-    return max(0, steps - before) / steps
 
 
 def _forget(address: str, record: Record) -> Step:
