@@ -20,7 +20,7 @@ class DrawnAnswers:
 
     def keep(self, trainer: Any, asked: Sequence[Sequence[int]], made: Mapping[str, Any]) -> None:  # noqa: ANN401
         """Look at what was just drawn, given what TRL's trainer makes of it; what is to be learnt from is not kept."""
-        if trainer.model.training:
+        if trainer.model.training or len(self._rows) >= self.limit:
             return
         rewards = _rewards(trainer, len(asked))
         for at, prompt in enumerate(asked):
