@@ -21,8 +21,8 @@ OF_TOKENS = ("perplexity", "token_accuracy")
 """Metrics of the tokens of the references; for all others the model has to answer."""
 EXACT_MATCH = "exact_match"
 BUILT_IN = (EXACT_MATCH, *METRICS)
-MEASURED = ("loss", "mean_token_accuracy", "entropy", *OF_TOKENS)
-"""What is measured without answers; a run may choose its best model by it."""
+OF_DOCUMENTS = ("loss", "perplexity", "mean_token_accuracy", "entropy")
+"""What a run measures of documents without an answer; it may choose its best model by it."""
 
 
 def metric_name(text: str) -> str:
@@ -94,7 +94,7 @@ def _refuse(text: str, figures: Mapping[str, float]) -> None:
         if not math.isfinite(value):
             hint = "Return a number, also where there is nothing to measure."
             raise problem("Metric failed", f"`{text}` gave {value} for `{name}`.", hint)
-        if name in MEASURED:
+        if name in (*OF_DOCUMENTS, *OF_TOKENS):
             detail = f"`{text}` gave a figure called `{name}`, which is measured already."
             raise problem("Metric failed", detail, "Give it another name.")
 

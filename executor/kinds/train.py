@@ -14,6 +14,7 @@ from executor.kinds.tokens import Tokens, tokens_for
 from executor.models import adapter_fields
 from executor.models.adapted_modules import name_faults
 from executor.models.lineage import is_adapter, model_sources, root_model, scoring_run
+from executor.models.model_configuration import root_configuration
 from executor.plugins import Derived
 from executor.tokens.vocabulary import named_tokens
 from executor.training import (
@@ -32,7 +33,7 @@ from executor.training import (
 )
 from executor.training.evaluation_probe import evaluation_diagnostics, function_content
 from executor.training.method import Fault, Method
-from executor.training.positions import position_diagnostics
+from executor.training.positions import position_faults, untrained_positions
 from executor.training.recurrent import packing_faults
 from executor.training.run_schedule import schedule_of
 from executor.training.shared_vocabulary import teacher_faults
@@ -187,11 +188,14 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
     distributed, diagnostics = deepspeed_file.probed(resource, told, surroundings.folder)
     micro = distributed_fields.known_micro_batch(stage.batch_size, stage.micro_batch_size, distributed)
     arguments = scheduler_arguments.resolved(stage.lr_scheduler, stage.lr_scheduler_kwargs)
-    leaks = packing_faults(stage, surroundings.resources, surroundings.folder)
+    root = surroundings.resources[root_model(stage.model, surroundings.resources)]
+    config = root_configuration(stage.model, surroundings.resources, surroundings.folder)
+    leaks = packing_faults(stage, root.address, config)
     foreign = teacher_faults(stage, surroundings.resources, surroundings.folder)
     unnamed = name_faults(resource, surroundings)
-    facts = dropout.found(resource, surroundings)
-    split = stage_faults.split_faults(stage, root_model(stage.model, surroundings.resources), facts)
+    facts = dropout.found(resource, surroundings, config)
+    split = stage_faults.split_faults(stage, root.address, facts)
+    long = position_faults(root.address, config, stage.sequence_len, getattr(stage, dropout.ANSWERS, 0))
     return Probe(
         function_content(resource, surroundings),
         settings={
@@ -206,9 +210,9 @@ def probe(resource: Resource, surroundings: Surroundings) -> Probe:
         diagnostics=(
             *wrong,
             *diagnostics,
-            *_told("Contradicting fields", resource, (*leaks, *foreign, *unnamed, *split)),
+            *_told("Contradicting fields", resource, (*leaks, *foreign, *unnamed, *split, *long)),
             *evaluation_diagnostics(resource, surroundings),
-            *position_diagnostics(resource, surroundings),
+            *untrained_positions(resource, root, config),
         ),
     )
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ANSWERS, MISMATCHED = "completion_ids", "KL_completion_ids"
 MOST = 4 / 3
+"""How much more all good answers may weigh than all bad ones."""
 ROUNDED = 0.01
 """How far a weight may be off that a user has rounded."""
 NEEDS = "the loss needs other answers in a micro-batch"

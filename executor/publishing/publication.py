@@ -71,11 +71,24 @@ def read_sums(content: bytes) -> dict[str, str]:
 
 def is_whole(folder: Path, record: Record) -> bool:
     """Whether a folder holds what a record says was exported, as far as names and sizes tell."""
+    named = _exported(folder, record)
+    there = [path for name in (*named, SUMS) if (path := folder / name).is_file()] if named else []
+    return bool(there) and sum(path.stat().st_size for path in there) == record.facts.get("bytes")
+
+
+def changed(folder: Path, record: Record) -> list[str]:
+    """The files of an exported folder that are not what was exported, every byte read."""
+    named = _exported(folder, record)
+    if not named:
+        return [SUMS]
+    return [name for name, one in named.items() if not (folder / name).is_file() or sha256(folder / name) != one]
+
+
+def _exported(folder: Path, record: Record) -> dict[str, str]:
+    """The digests of the files that were exported to a folder; nothing where its list is gone or another one."""
     sums = folder / SUMS
-    if not sums.is_file() or digest_bytes(content := sums.read_bytes()) != record.output_digest:
-        return False
-    there = [path for name in (*read_sums(content), SUMS) if (path := folder / name).is_file()]
-    return sum(path.stat().st_size for path in there) == record.facts.get("bytes")
+    content = sums.read_bytes() if sums.is_file() else b""
+    return read_sums(content) if digest_bytes(content) == record.output_digest else {}
 
 
 def list_with(path: Path) -> Path | None:
@@ -86,15 +99,6 @@ def list_with(path: Path) -> Path | None:
             named = read_sums(sums.read_bytes()).get(path.absolute().relative_to(folder).as_posix())
             return sums if named is not None and named == sha256(path) else None
     return None
-
-
-def changed(folder: Path, record: Record) -> list[str]:
-    """The files of an exported folder that are not what was exported, every byte read."""
-    sums = folder / SUMS
-    if not sums.is_file() or digest_bytes(content := sums.read_bytes()) != record.output_digest:
-        return [SUMS]
-    named = read_sums(content).items()
-    return [name for name, digest in named if not (folder / name).is_file() or sha256(folder / name) != digest]
 
 
 def _copy_rest(source: Path, folder: Path) -> None:

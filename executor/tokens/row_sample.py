@@ -8,12 +8,12 @@ from contextlib import suppress
 from itertools import islice
 from math import ceil
 from pathlib import Path
-from typing import cast
 
 from executor.applying.probe import Surroundings
 from executor.data.broken_rows import BrokenRows
 from executor.data.chat_messages import REASONING
 from executor.data.dataset_fields import Dataset
+from executor.data.message_fields import names
 from executor.data.named_columns import listed
 from executor.data.row_check import faults
 from executor.data.rows import BrokenRow, Row
@@ -124,11 +124,11 @@ def _with_roles(rows: Iterable[Row | BrokenRow], dataset: Dataset) -> dict[str, 
         return {}
     properties = dataset.message_property_mappings
     role = str(properties.get("role", "from" if dataset.type == "sharegpt" else "role"))
-    theirs = {one: ours for ours, group in dataset.roles.items() for one in cast("list[str]", group)}
+    roles = names(dataset).roles
     found: dict[str, Place] = {}
     for row in (one for one in rows if isinstance(one, Row)):
         for said in {str(one.get(role)) for one in listed(row.values)}:
-            name = {"human": "user", **theirs}.get(said, said)
+            name = roles.get(said, said)
             if name in ASKING:
                 found.setdefault(name, row.place)
         if dataset.system_prompt or row.values.get(dataset.field_system):

@@ -15,27 +15,28 @@ class DrawnAnswers:
     """The first answer to each of the first prompts of an evaluation, as the first process has drawn it."""
 
     limit: int
-    _rows: list[dict[str, Plain]] = field(factory=list, init=False)
-    _asked: list[Sequence[int]] = field(factory=list, init=False)
+    _rows: dict[tuple[int, ...], dict[str, Plain]] = field(factory=dict, init=False)
+    """By what was asked."""
 
     def keep(self, trainer: Any, asked: Sequence[Sequence[int]], made: Mapping[str, Any]) -> None:  # noqa: ANN401
         """Look at what was just drawn, given what TRL's trainer makes of it; what is to be learnt from is not kept."""
         if trainer.model.training or len(self._rows) >= self.limit:
             return
         rewards = _rewards(trainer, len(asked))
-        for at, prompt in enumerate(asked):
-            if len(self._rows) < self.limit and prompt not in self._asked:
+        for at, prompt in enumerate(map(tuple, asked)):
+            if len(self._rows) < self.limit and prompt not in self._rows:
                 said = made["completion_ids"][at][made["completion_mask"][at].bool()]
                 decode = trainer.processing_class.decode
-                row: dict[str, Plain] = {"prompt": decode(prompt), "answer": decode(said, skip_special_tokens=True)}
-                self._rows.append(row | ({"reward": rewards[at]} if rewards else {}))
-                self._asked.append(prompt)
+                row: dict[str, Plain] = {
+                    "prompt": decode(list(prompt)),
+                    "answer": decode(said, skip_special_tokens=True),
+                }
+                self._rows[prompt] = row | ({"reward": rewards[at]} if rewards else {})
 
     def taken(self) -> list[dict[str, Plain]]:
         """What was kept since the last evaluation."""
-        rows = list(self._rows)
+        rows = list(self._rows.values())
         self._rows.clear()
-        self._asked.clear()
         return rows
 
 

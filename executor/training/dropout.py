@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from executor.models.dropout_rates import DROPOUT, fact
 from executor.models.lineage import root_model
-from executor.models.model_configuration import root_configuration
 from planner.effects import Effect
 from state.canonical import Plain
 
@@ -32,10 +31,9 @@ def neutral_without_dropout(settings: Mapping[str, Plain], facts: Mapping[str, P
     return Effect.REBUILD if draws else Effect.NUMERICS
 
 
-def found(resource: Resource, surroundings: Surroundings) -> dict[str, Plain]:
+def found(resource: Resource, surroundings: Surroundings, config: Mapping[str, Any]) -> dict[str, Plain]:
     """The fact as far as it can be told before the model is loaded: from its configuration, else from records."""
     stage: Any = resource.specification
-    config = root_configuration(stage.model, surroundings.resources, surroundings.folder)
     disabled = bool(getattr(stage, DISABLED, False))
     if config:
         return fact(config, disabled=disabled)

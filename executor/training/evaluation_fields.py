@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import evolve
 
-from executor.evaluation.answer_metrics import metric_faults, metric_name
+from executor.evaluation.answer_metrics import OF_DOCUMENTS, metric_faults, metric_name
 from executor.evaluation.user_functions import user_functions
 from executor.tokens.row_layout import RowLayout
 from planner.effects import Effect, setting
@@ -26,8 +26,6 @@ MEASURED = "it decides the weights only where early stopping or the best model g
 
 PLAIN_TEXTS = ("completion", "pretrain")
 """Types of rows that are trained from their first token on, and ask nothing."""
-DOCUMENT_METRICS = ("loss", "perplexity", "mean_token_accuracy", "entropy")
-"""What is measured of documents without an answer."""
 
 
 def where_it_selects(settings: Mapping[str, Plain], _: Mapping[str, Plain]) -> Effect:
@@ -110,7 +108,7 @@ def answer_faults(stage: Stage, resources: Resources) -> Iterator[Fault]:
 
 
 def _selection_faults(evaluation: Evaluation) -> Iterator[Fault]:
-    known = [*DOCUMENT_METRICS, *map(metric_name, evaluation.metrics)]
+    known = [*OF_DOCUMENTS, *map(metric_name, evaluation.metrics)]
     wanted = evaluation.metric_for_best_model
     # A function of the user's own may measure several things, whose names nobody knows before.
     if wanted not in known and not user_functions(evaluation.metrics):

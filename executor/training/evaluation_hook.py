@@ -36,9 +36,7 @@ def attach(trainer: Any, layout: RowLayout, measures: Callable[[Any, str], Mappi
 
 
 def _measure(trainer: Any, layout: RowLayout, measures: Callable[[Any, str], Mapping[str, float]]) -> None:  # noqa: ANN401
-    means = EvaluationMeans(
-        trainer, share_evenly(trainer, trainer.eval_dataset).shares, WEIGHTS.get(layout, whole_rows)
-    )
+    means = EvaluationMeans(trainer, share_evenly(trainer).shares, WEIGHTS.get(layout, whole_rows))
     means.follow()
     loop = trainer.evaluation_loop
 

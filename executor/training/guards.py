@@ -18,9 +18,19 @@ FLAT = 0.01
 """Change of the loss, as a share of it, below which it stands still."""
 EXPLODED_BY = 1.0
 """Nats above the lowest loss below which a multiple of it is no explosion: of a loss near 0 all multiples are small."""
-EQUAL_REWARDS, CUT_COMPLETIONS = "frac_reward_zero_std", "completions/clipped_ratio"
-"""What TRL calls the share of prompts whose completions all got one reward, and that of completions without an end."""
-IN_A_ROW = ("clipped_steps", "equal_rewards_steps", "cut_completions_steps")
+_ALIKE = (
+    "in {} steps in a row all completions of a prompt got the same reward: nothing is learned. See what "
+    "`reward_functions` give, raise `num_generations` or `temperature`, or take prompts that are solved sometimes."
+)
+_CUT_OFF = (
+    "in {} steps in a row every completion was cut off at `max_completion_length`: what is rewarded has no end. "
+    "Raise it, or start from a model that has learnt to end its answers."
+)
+SHARES = {
+    "equal_rewards_steps": ("frac_reward_zero_std", _ALIKE),
+    "cut_completions_steps": ("completions/clipped_ratio", _CUT_OFF),
+}
+"""By guard: what TRL calls a share that says that nothing is learned while it is 1, and what is said then."""
 LOSS_SAYS_NOTHING = ("grpo", "rloo")
 """Methods whose loss is about 0 however much they learn."""
 
@@ -32,8 +42,8 @@ class Warnings:
     exploding_loss: float
     flat_loss_steps: int
     clipped_steps: int
-    equal_rewards_steps: int
-    cut_completions_steps: int
+    shares: Mapping[str, int]
+    """After how many steps a share that stays 1 is told, by the guard."""
     max_grad_norm: float
     reads_loss: bool
     given: dict[str, str] = field(factory=dict, init=False)
@@ -54,10 +64,7 @@ class Warnings:
             found |= self._exploding(step) | self._flat(step)
         if "grad_norm" in row:
             found |= self._clipped(step, row["grad_norm"])
-        if EQUAL_REWARDS in row:
-            found |= self._rewarded_alike(step, row[EQUAL_REWARDS])
-        if CUT_COMPLETIONS in row:
-            found |= self._cut_off(step, row[CUT_COMPLETIONS])
+        found |= self._whole_shares(step, row)
         for about, text in found.items():
             if about not in self.given:
                 self.given[about] = text
@@ -104,26 +111,12 @@ class Warnings:
         )
         return {"clipped": text}
 
-    def _rewarded_alike(self, step: int, share: float) -> dict[str, str]:
-        steps = self.equal_rewards_steps
-        if not self._lasts("equal rewards", step, steps, holds=share >= 1):
-            return {}
-        text = (
-            f"in {steps} steps in a row all completions of a prompt got the same reward: nothing is learned. See what "
-            "`reward_functions` give, raise `num_generations` or `temperature`, or take prompts that are solved "
-            "sometimes."
-        )
-        return {"equal rewards": text}
-
-    def _cut_off(self, step: int, share: float) -> dict[str, str]:
-        steps = self.cut_completions_steps
-        if not self._lasts("cut completions", step, steps, holds=share >= 1):
-            return {}
-        text = (
-            f"in {steps} steps in a row every completion was cut off at `max_completion_length`: what is rewarded has "
-            "no end. Raise it, or start from a model that has learnt to end its answers."
-        )
-        return {"cut completions": text}
+    def _whole_shares(self, step: int, row: Mapping[str, float]) -> dict[str, str]:
+        return {
+            guard: text.format(steps)
+            for guard, (column, text) in SHARES.items()
+            if column in row and self._lasts(guard, step, steps := self.shares[guard], holds=row[column] >= 1)
+        }
 
     def _lasts(self, about: str, step: int, steps: int, *, holds: bool) -> bool:
         """Whether something has been so for so many steps; never for 0 of them."""
@@ -144,7 +137,8 @@ class Guarding:
         self.warnings = Warnings(
             exploding_loss=guards["exploding_loss"],
             flat_loss_steps=guards["flat_loss_steps"],
-            **{name: guards[name] for name in IN_A_ROW},
+            clipped_steps=guards["clipped_steps"],
+            shares={guard: guards[guard] for guard in SHARES},
             max_grad_norm=settings["max_grad_norm"],
             reads_loss=settings["method"] not in LOSS_SAYS_NOTHING,
         )

@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
-
-from executor.models.lineage import root_model
-from planner.kind import Resources
 
 ATTENTION = re.compile(r".*attention|attn", re.IGNORECASE)
 LINEAR = "linear_attention"
@@ -38,13 +34,8 @@ def is_recurrent(config: Mapping[str, Any]) -> bool:
     return any(layer == LINEAR or not ATTENTION.fullmatch(layer) for layer in layers)
 
 
-def packing_faults(stage: Any, resources: Resources, folder: Path) -> Iterator[tuple[str, str, str]]:  # noqa: ANN401  a Stage
+def packing_faults(stage: Any, root: str, config: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:  # noqa: ANN401  a Stage
     """Packing for a model that cannot keep documents apart, as far as its configuration can be read here."""
-    if not stage.sample_packing:
-        return
-    from executor.models.model_configuration import root_configuration
-
-    if is_recurrent(root_configuration(stage.model, resources, folder)):
-        root = root_model(stage.model, resources)
+    if stage.sample_packing and is_recurrent(config):
         detail = f"layers of {root} carry a state from one document of a packed row into the next"
         yield "sample_packing", detail, "Remove it; `group_by_length` saves padding too."

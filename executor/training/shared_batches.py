@@ -6,7 +6,7 @@ count them twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from math import lcm
 from typing import Any
 
@@ -62,8 +62,8 @@ class SharedBatches:
         return len(self.rounds) * self.processes
 
 
-def share_evenly(trainer: Any, rows: Sized) -> SharedBatches:  # noqa: ANN401  transformers has no types
-    """Have a trainer evaluate in such batches, which are returned as they follow one another."""
+def share_evenly(trainer: Any) -> SharedBatches:  # noqa: ANN401  transformers has no types
+    """Have a trainer evaluate its rows in such batches, which are returned as they follow one another."""
     make = trainer.get_eval_dataloader
     size, processes = trainer.args.per_device_eval_batch_size, trainer.accelerator.num_processes
     copies = getattr(trainer, "num_generations_eval", 1)
@@ -77,6 +77,6 @@ def share_evenly(trainer: Any, rows: Sized) -> SharedBatches:  # noqa: ANN401  t
             shard.batch_size = None
         return loader
 
-    batches = SharedBatches((), len(rows), size, processes, copies)
+    batches = SharedBatches((), len(trainer.eval_dataset), size, processes, copies)
     trainer.get_eval_dataloader = shared
     return batches

@@ -6,11 +6,12 @@ Tests compare them with the pinned TRL; a new version shows what to change here.
 from __future__ import annotations
 
 
-def _names(words: str) -> frozenset[str]:
+def named(words: str) -> frozenset[str]:
+    """Names that stand in a text, one after the other."""
     return frozenset(words.split())
 
 
-COMMON = _names(
+COMMON = named(
     """
     accelerator_config activation_checkpointing activation_checkpointing_kwargs adam_beta1 adam_beta2
     adam_epsilon auto_find_batch_size average_tokens_across_devices batch_eval_metrics bf16 bf16_full_eval
@@ -35,7 +36,7 @@ COMMON = _names(
     """
 )
 """Those of transformers' TrainingArguments, which all trainers have."""
-SFT = COMMON | _names(
+SFT = COMMON | named(
     """
     activation_offloading assistant_only_loss chat_template_path completion_only_loss dataset_kwargs
     dataset_num_proc dataset_text_field eos_token eval_packing loss_type max_length model_init_kwargs packing
@@ -43,7 +44,7 @@ SFT = COMMON | _names(
     truncation_mode trust_remote_code
     """
 )
-DPO = COMMON | _names(
+DPO = COMMON | named(
     """
     activation_offloading beta dataset_num_proc disable_dropout discopop_tau f_alpha_divergence_coef
     f_divergence_type label_smoothing ld_alpha loss_type loss_weights max_length model_init_kwargs
@@ -52,7 +53,7 @@ DPO = COMMON | _names(
     trust_remote_code use_weighting
     """
 )
-KTO = COMMON | _names(
+KTO = COMMON | named(
     """
     activation_offloading beta dataset_num_proc desirable_weight disable_dropout loss_type max_length
     model_init_kwargs pad_to_multiple_of precompute_ref_batch_size precompute_ref_log_probs
@@ -60,25 +61,25 @@ KTO = COMMON | _names(
     undesirable_weight
     """
 )
-REWARD = COMMON | _names(
+REWARD = COMMON | named(
     """
     activation_offloading center_rewards_coefficient chat_template_path dataset_num_proc disable_dropout
     eos_token max_length model_init_kwargs pad_to_multiple_of pad_token trust_remote_code
     """
 )
-ORPO = COMMON | _names(
+ORPO = COMMON | named(
     """
     beta dataset_num_proc disable_dropout generate_during_eval is_encoder_decoder max_completion_length
     max_length model_init_kwargs padding_value trust_remote_code
     """
 )
-CPO = COMMON | _names(
+CPO = COMMON | named(
     """
     alpha beta cpo_alpha dataset_num_proc disable_dropout generate_during_eval is_encoder_decoder
     label_smoothing loss_type max_completion_length max_length model_init_kwargs simpo_gamma trust_remote_code
     """
 )
-GRPO = COMMON | _names(
+GRPO = COMMON | named(
     """
     beta cache_implementation cast_lm_head_to_fp32 chat_template_kwargs delta disable_dropout
     ds3_gather_for_generation entropy_coef entropy_coef_delta entropy_coef_max entropy_coef_min entropy_target
@@ -98,7 +99,7 @@ GRPO = COMMON | _names(
     vllm_structured_outputs_regex vllm_tensor_parallel_size
     """
 )
-RLOO = COMMON | _names(
+RLOO = COMMON | named(
     """
     beta cache_implementation chat_template_kwargs disable_dropout ds3_gather_for_generation epsilon
     epsilon_high generation_batch_size generation_kwargs log_completions log_multimodal log_unique_prompts
@@ -112,7 +113,7 @@ RLOO = COMMON | _names(
     vllm_server_timeout vllm_structured_outputs_regex vllm_tensor_parallel_size
     """
 )
-DISTILLATION = COMMON | _names(
+DISTILLATION = COMMON | named(
     """
     beta cache_implementation chat_template_kwargs disable_dropout ds3_gather_for_generation generation_kwargs
     log_completions log_unique_prompts max_completion_length max_tool_calling_iterations min_p model_init_kwargs

@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from executor.training.trainer_arguments import named
 from state.wording import show
 
-
-def _names(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
-SWITCHES = _names(
+SWITCHES = named(
     """
     average_tokens_across_devices cast_lm_head_to_fp32 dataloader_persistent_workers ddp_broadcast_buffers
     ddp_find_unused_parameters ddp_static_graph ds3_gather_for_generation eval_on_start log_completions
@@ -23,14 +19,14 @@ SWITCHES = _names(
     use_weighting vllm_enable_sleep_mode vllm_importance_sampling_correction
     """
 )
-WHOLE_NUMBERS = _names(
+WHOLE_NUMBERS = named(
     """
     ddp_bucket_cap_mb ddp_timeout eval_accumulation_steps num_completions_to_print num_generations_eval
     pad_to_multiple_of precompute_ref_batch_size top_k torch_empty_cache_steps vllm_group_port
     vllm_max_model_length vllm_server_port vllm_tensor_parallel_size
     """
 )
-NUMBERS = _names(
+NUMBERS = named(
     """
     alpha delta discopop_tau entropy_coef entropy_coef_delta entropy_coef_max entropy_coef_min entropy_target
     epsilon_high eval_delay f_alpha_divergence_coef ld_alpha min_p off_policy_mask_threshold repetition_penalty

@@ -19,8 +19,7 @@ WATCH = Warnings(
     exploding_loss=4.0,
     flat_loss_steps=50,
     clipped_steps=10,
-    equal_rewards_steps=5,
-    cut_completions_steps=5,
+    shares={"equal_rewards_steps": 5, "cut_completions_steps": 5},
     max_grad_norm=1.0,
     reads_loss=True,
 )
@@ -105,7 +104,7 @@ def test_rewards_and_completions_that_teach_nothing_are_told_once() -> None:
             ),
         ),
     ]
-    off = evolve(WATCH, equal_rewards_steps=0, cut_completions_steps=0)
+    off = evolve(WATCH, shares={"equal_rewards_steps": 0, "cut_completions_steps": 0})
     assert [text for step, row in enumerate(rows, 1) for text in off.look(step, row)] == []
 
 
