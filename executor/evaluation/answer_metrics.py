@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import inspect
 import math
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from executor.evaluation.evaluating import Prediction
 from executor.evaluation.text_metrics import METRICS
-from executor.evaluation.user_functions import load_function, user_function
+from executor.evaluation.user_functions import calling, load_function, user_function
 from state.diagnostic import problem
-from state.wording import stopped, suggestion
+from state.wording import suggestion
 
 Metric: TypeAlias = Callable[[Sequence[Prediction]], Mapping[str, float]]
 """Answers with their questions and references -> values by name."""
@@ -23,6 +22,7 @@ EXACT_MATCH = "exact_match"
 BUILT_IN = (EXACT_MATCH, *METRICS)
 OF_DOCUMENTS = ("loss", "perplexity", "mean_token_accuracy", "entropy")
 """What a run measures of documents without an answer; it may choose its best model by it."""
+_CALLED = "It is called with a list of answers and a list of references, and returns a number, or a dict of them."
 
 
 def metric_name(text: str) -> str:
@@ -70,18 +70,11 @@ def _guarded(text: str, name: str, function: Callable[..., Any]) -> Metric:
     """
 
     def measure(given: Sequence[Prediction]) -> Mapping[str, float]:
-        try:
+        with calling(text, "Metric failed", _CALLED):
             asked = {"questions": [one.question for one in given]} if _wants_questions(function) else {}
             found = function([one.answer for one in given], [one.reference for one in given], **asked)
             values = found if isinstance(found, Mapping) else {name: found}
             figures = {str(one): float(value) for one, value in values.items()}
-        except Exception as error:
-            traceback.print_exc()
-            detail = stopped(f"`{text}` ended with {type(error).__name__}: {error}")
-            hint = (
-                "It is called with a list of answers and a list of references, and returns a number, or a dict of them."
-            )
-            raise problem("Metric failed", detail, hint) from error
         _refuse(text, figures)
         return figures
 

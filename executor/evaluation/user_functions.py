@@ -10,6 +10,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,7 @@ from state.canonical import digest_bytes
 from state.diagnostic import problem
 from state.files import digest_file
 from state.values import frozen
+from state.wording import stopped
 
 _NAMED = re.compile(r"(?P<file>.+\.py):(?P<name>[A-Za-z_]\w*)")
 
@@ -89,6 +91,17 @@ def load_function(function: UserFunction, folder: Path, planned: Mapping[str, st
             raise
     found: Callable[..., Any] = getattr(sys.modules[name], function.name)
     return found
+
+
+@contextmanager
+def calling(text: str, summary: str, hint: str) -> Iterator[None]:
+    """Call a user's function and read what it gives: what goes wrong is one problem, with its line; all is logged."""
+    try:
+        yield
+    except Exception as error:
+        traceback.print_exc()
+        told = f"`{text}` ended with {type(error).__name__}: {error}{place_in_user_code(error)}"
+        raise problem(summary, stopped(told), hint) from error
 
 
 def place_in_user_code(error: BaseException) -> str:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import functools
 import math
 import re
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from executor.evaluation.answer_metrics import named_twice
-from executor.evaluation.user_functions import load_function, place_in_user_code, user_function
+from executor.evaluation.user_functions import calling, load_function, user_function
 from state.diagnostic import problem
-from state.wording import stopped, suggestion
+from state.wording import suggestion
 
 Reward: TypeAlias = Callable[..., "list[float | None]"]
 
@@ -84,12 +83,8 @@ def _checked(text: str, function: Callable[..., Any]) -> Reward:
     @functools.wraps(function)
     def reward(**given: Any) -> list[float | None]:  # noqa: ANN401  columns of rows
         wanted = len(given["completions"])
-        try:
+        with calling(text, "Reward failed", _CALLED):
             found = [None if one is None else float(one) for one in function(**given)]
-        except Exception as error:
-            traceback.print_exc()
-            told = f"`{text}` ended with {type(error).__name__}: {error}{place_in_user_code(error)}"
-            raise problem("Reward failed", stopped(told), _CALLED) from error
         if len(found) != wanted:
             raise problem("Reward failed", f"`{text}` gave {len(found)} rewards for {wanted} completions.", _CALLED)
         wrong = [one for one in found if one is not None and not math.isfinite(one)]

@@ -231,7 +231,7 @@ def test_a_metric_of_the_users_own_may_choose_the_model_and_its_mistakes_are_tol
     with pytest.raises(ProblemError) as error:
         run(answering(laboratory, stage, OWN.replace("len(answers)", "0")))
     (found,) = error.value.diagnostics
-    assert found.detail == "`own.py:long` ended with ZeroDivisionError: division by zero."
+    assert found.detail == "`own.py:long` ended with ZeroDivisionError: division by zero (own.py:2)."
     moved = answering(laboratory, stage)
     with pytest.raises(ProblemError, match=r"`own\.py` changed while it was being applied"):
         run(evolve(moved, content={"own.py": "0" * 32}))
